@@ -6,8 +6,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { concat, mapKey, u32be, utf8 } from '../base/bytes.ts';
-import { sha256, verifySignature } from './primitives.ts';
-import type { SigningKey } from './primitives.ts';
+import { sha256, verifySignature } from '../crypto/primitives.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
 
 const PROJECT = 'holdfast/1/';
 const ZERO = new Uint8Array(1);

@@ -1,0 +1,153 @@
+/**
+ * Manifests: the signed description of one object version (protocol 4). The body is what is hashed, signed
+ * and stored; `Manifest` is its parsed form. A node sees geometry, sizes and roots, but neither names nor
+ * content nor metadata, which are sealed in `encMeta`.
+ */
+import { z } from 'zod';
+import { equal } from '../base/bytes.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import { CELL_ALIGN_BYTES, CELL_BYTES_MAX, ENC_META_BYTES_MAX, INLINE_BYTES_MAX, PART_COUNT_MAX } from '../base/limits.ts';
+import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
+import type { Decoded } from './encoding.ts';
+import { proofSchema } from './proofs.ts';
+import { stampSchema, writerIdOf } from './stamp.ts';
+import type { Stamp } from './stamp.ts';
+import type { StatementProof } from './statement.ts';
+
+export const SUITE_1 = 1;
+export const FORMAT_VERSION = 1;
+export const MANIFEST_BYTES_MAX = 16 * 1024;
+
+/** DATA: cells on the nodes. INLINE: sealed bytes beside the manifest. TABLE: a list of contents (13.3). TOMBSTONE: deleted. */
+export type ManifestKind = 'DATA' | 'INLINE' | 'TABLE' | 'TOMBSTONE';
+
+export interface Manifest {
+  readonly v: 1;
+  readonly suite: number;
+  readonly bucketId: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+  /** Identity of the user operation: one operation is at most one certified manifest (I7). */
+  readonly opId: Uint8Array;
+  readonly gatewayId: Uint8Array;
+  readonly sessionNonce: Uint8Array;
+  readonly kind: ManifestKind;
+  readonly mode: 'PLAIN';
+  readonly epoch: number;
+  /** Stamp of the bucket record that the writer acted under (13.2); zero in the reserved bucket. */
+  readonly bucketStamp: Stamp;
+  readonly n: number;
+  readonly k: number;
+  /** Plaintext bytes of the object. */
+  readonly size: number;
+  /** Bytes of one full cell; every stripe but the last consists of n cells of this size. 0 unless DATA. */
+  readonly cellBytes: number;
+  /** DATA: root of the hash matrix. INLINE: SHA-256 of the sealed body. TABLE: SHA-256 of the part table. TOMBSTONE: zeros. */
+  readonly contentId: Uint8Array;
+  /** Unix milliseconds until which nodes must keep this version; 0: no retention. */
+  readonly retainUntil: number;
+  /** The version's data key, sealed to the bucket's wrapping key; empty for a tombstone. */
+  readonly wrappedKey: Uint8Array;
+  /** Name and metadata, sealed under the version's data key (a tombstone: under the bucket's). */
+  readonly encMeta: Uint8Array;
+  /** Bucket records only: the part that nodes read and enforce, canonically encoded. Empty otherwise. */
+  readonly clear: Uint8Array;
+}
+
+export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
+  v: z.literal(1),
+  suite: uintUpTo(255),
+  bucketId: hash32,
+  keyId: hash32,
+  stamp: stampSchema,
+  opId: hash32,
+  gatewayId: hash32,
+  sessionNonce: id16,
+  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
+  mode: z.literal('PLAIN'),
+  epoch: uint,
+  bucketStamp: stampSchema,
+  n: z.int().min(1).max(255),
+  k: z.int().min(1).max(255),
+  size: uint,
+  cellBytes: z.int().min(0).max(CELL_BYTES_MAX).multipleOf(CELL_ALIGN_BYTES),
+  contentId: hash32,
+  retainUntil: uint,
+  wrappedKey: bytesUpTo(128),
+  encMeta: bytesUpTo(ENC_META_BYTES_MAX),
+  clear: bytesUpTo(1024),
+});
+
+/** A manifest with the bytes that were signed and their proof. */
+export interface SignedManifest {
+  readonly manifest: Manifest;
+  readonly body: Uint8Array;
+  /** SHA-256 of `body`: the version's identity. */
+  readonly hash: Uint8Array;
+  readonly proof: StatementProof;
+}
+
+export const signedManifestSchema = z.strictObject({ body: bytesUpTo(MANIFEST_BYTES_MAX), proof: proofSchema });
+export type SignedManifestWire = z.infer<typeof signedManifestSchema>;
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return encode(manifest);
+}
+
+export function signedManifestToWire(signed: SignedManifest): SignedManifestWire {
+  return { body: signed.body, proof: signed.proof };
+}
+
+/** Parses the body and checks the shape rules that need nothing but the manifest. The signature is not checked here. */
+export function openSignedManifest(wire: SignedManifestWire): Decoded<SignedManifest> {
+  const decoded = decode(manifestSchema, wire.body, MANIFEST_BYTES_MAX);
+  if (!decoded.ok) return decoded;
+  const reason = shapeFault(decoded.value);
+  if (reason !== null) return { ok: false, reason };
+  return { ok: true, value: { manifest: decoded.value, body: wire.body, hash: sha256(wire.body), proof: wire.proof } };
+}
+
+function shapeFault(m: Manifest): string | null {
+  switch (m.kind) {
+    case 'DATA':
+      if (m.cellBytes === 0 || m.size === 0) return 'a DATA manifest has cells';
+      break;
+    case 'INLINE':
+      if (m.cellBytes !== 0 || m.k !== 1) return 'an INLINE manifest has no cells';
+      if (m.size + 16 > INLINE_BYTES_MAX) return 'an INLINE body is too large';
+      break;
+    case 'TABLE':
+      if (m.cellBytes !== 0 || m.size === 0) return 'a TABLE manifest names contents, not cells';
+      break;
+    case 'TOMBSTONE':
+      if (m.cellBytes !== 0 || m.size !== 0 || m.k !== 1) return 'a tombstone has no content';
+      break;
+  }
+  if (!equal(m.stamp.writerId, writerIdOf(m.gatewayId, m.sessionNonce))) return 'writerId is not that of the session';
+  return m.stamp.counter === 0 ? 'counters start at 1' : null;
+}
+
+/** One row of a part table: a content, and the salt from which its data key derives (13.3). */
+export interface Part {
+  readonly contentId: Uint8Array;
+  readonly size: number;
+  readonly n: number;
+  readonly k: number;
+  readonly cellBytes: number;
+  readonly salt: Uint8Array;
+}
+
+/** A part small enough to have been INLINE is stored as cells all the same, so every row is a DATA content. */
+export const partTableSchema: z.ZodType<readonly Part[]> = z
+  .array(
+    z.strictObject({
+      contentId: hash32,
+      size: z.int().min(1),
+      n: z.int().min(1).max(255),
+      k: z.int().min(1).max(255),
+      cellBytes: z.int().min(1).max(CELL_BYTES_MAX).multipleOf(CELL_ALIGN_BYTES),
+      salt: bytesOf(16),
+    }),
+  )
+  .min(1)
+  .max(PART_COUNT_MAX);

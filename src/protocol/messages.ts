@@ -1,0 +1,268 @@
+/**
+ * Messages between members (protocol 5, 6, 13). A request is a map with its type `t`; an answer is either
+ * the result map of that type or `{ refused }`. Cells, inline bodies and part tables travel as the frame's
+ * raw payload. Every message is parsed by its schema once, where it arrives.
+ */
+import { z } from 'zod';
+import {
+  CERTS_BATCH_MAX,
+  CHANGES_LEAVES_MAX,
+  FRAME_BODY_BYTES_MAX,
+  LEASE_MS_MAX,
+  SHOWN_BATCH_MAX,
+} from '../base/limits.ts';
+import { certBytes } from './certificate.ts';
+import { bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
+import type { Decoded } from './encoding.ts';
+import { signedManifestSchema } from './manifest.ts';
+import { proofSchema } from './proofs.ts';
+import { SLOTS_MAX } from './quorum.ts';
+import { stampSchema } from './stamp.ts';
+
+const STRIPE_INDEX_MAX = 2 ** 40;
+const rowBytes = bytesUpTo(32 * SLOTS_MAX);
+
+/** The highest checkpoint of the answering node that the asker knows; the answer repeats it (section 4, `seen`). */
+const seen = z.strictObject({ size: uint, root: hash32 }).nullable();
+export type Seen = z.infer<typeof seen>;
+
+const requests = {
+  /** The highest certificate of a key; with `cell0`, also the node's cell of stripe 0 (or the inline body) as payload. */
+  QUERY: z.strictObject({ t: z.literal('QUERY'), keyId: hash32, cell0: z.boolean(), seen }),
+  /** One cell of an upload, in order of stripes. Payload: the cell. `reserve`: bytes this upload will take on this node. */
+  CELL: z.strictObject({
+    t: z.literal('CELL'),
+    upload: id16,
+    stripe: uintUpTo(STRIPE_INDEX_MAX),
+    reserve: uint,
+    row: rowBytes,
+  }),
+  /**
+   * Asks for a receipt. Content by `kind`: DATA with `upload` (cells came before), or with `row` and the only
+   * cell as payload, or neither when the node already holds the content; INLINE: body as payload; TABLE: table as payload.
+   */
+  PREPARE: z.strictObject({
+    t: z.literal('PREPARE'),
+    manifest: signedManifestSchema,
+    upload: id16.nullable(),
+    row: rowBytes.nullable(),
+    /** Certificate of the predecessor, when the node lags. */
+    prevCert: certBytes.nullable(),
+    /** Certificate of the bucket record, when the node lacks it. */
+    record: certBytes.nullable(),
+  }),
+  COMMIT: z.strictObject({ t: z.literal('COMMIT'), cert: certBytes, inline: z.boolean() }),
+  /** One cell with its row and the row's path to the matrix root. `leaseMs` delays garbage collection of the manifest. */
+  FETCH: z.strictObject({
+    t: z.literal('FETCH'),
+    keyId: hash32,
+    manifestHash: hash32,
+    contentId: hash32,
+    stripe: uintUpTo(STRIPE_INDEX_MAX),
+    leaseMs: uintUpTo(LEASE_MS_MAX),
+  }),
+  /** The inline body or part table of a manifest, as payload. */
+  BODY: z.strictObject({ t: z.literal('BODY'), keyId: hash32, manifestHash: hash32, leaseMs: uintUpTo(LEASE_MS_MAX) }),
+  /** A fresh checkpoint of the node's log; the nonce stands in the signed text. */
+  CHECKPOINT: z.strictObject({ t: z.literal('CHECKPOINT'), nonce: id16 }),
+  /** Leaves [from, to) of the node's log; the answer may be shorter. */
+  CHANGES: z.strictObject({ t: z.literal('CHANGES'), from: uint, to: uint }),
+  /** Certificates for keys; the node gives the highest it holds for each. */
+  CERTS: z.strictObject({ t: z.literal('CERTS'), keyIds: z.array(hash32).min(1).max(CERTS_BATCH_MAX) }),
+  /** Which stamps does the node show for these keys? Asked between nodes before garbage collection (13.2). */
+  SHOWN: z.strictObject({ t: z.literal('SHOWN'), keyIds: z.array(hash32).min(1).max(SHOWN_BATCH_MAX) }),
+  /** The node's state of (keyId, stamp), signed; a node that has not accepted it promises NEVER to (6.7). */
+  RESOLVE: z.strictObject({ t: z.literal('RESOLVE'), keyId: hash32, stamp: stampSchema }),
+  /** An abort licence: signed resolutions that rule a certificate out; the node lets go of the stamp. */
+  ABORT: z.strictObject({
+    t: z.literal('ABORT'),
+    keyId: hash32,
+    stamp: stampSchema,
+    resolutions: z.array(z.strictObject({ body: bytesUpTo(1024), proof: proofSchema })).max(SLOTS_MAX),
+  }),
+  /** What this node knows of the asking node's own log, before it serves (13.9). */
+  BOOT: z.strictObject({ t: z.literal('BOOT') }),
+  /** Asks a peer to keep the asker's incarnation number durably (13.9). */
+  REMEMBER: z.strictObject({ t: z.literal('REMEMBER'), incarnation: uint }),
+  STATUS: z.strictObject({ t: z.literal('STATUS') }),
+} as const;
+
+export type RequestType = keyof typeof requests;
+export type RequestOf<T extends RequestType> = z.infer<(typeof requests)[T]>;
+export type Request = { [T in RequestType]: RequestOf<T> }[RequestType];
+
+const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
+  requests.QUERY,
+  requests.CELL,
+  requests.PREPARE,
+  requests.COMMIT,
+  requests.FETCH,
+  requests.BODY,
+  requests.CHECKPOINT,
+  requests.CHANGES,
+  requests.CERTS,
+  requests.SHOWN,
+  requests.RESOLVE,
+  requests.ABORT,
+  requests.BOOT,
+  requests.REMEMBER,
+  requests.STATUS,
+]);
+
+/** A statement whose body the receiver can rebuild travels as its variable fields and proof. */
+const receiptWire = z.strictObject({ incarnation: uint, logIndex: uint, proof: proofSchema });
+const signedBody = z.strictObject({ body: bytesUpTo(1024), proof: proofSchema });
+
+const answers = {
+  QUERY: z.strictObject({
+    cert: certBytes.nullable(),
+    /** With `cell0` and a DATA certificate: row of stripe 0 and its path; payload is the cell. */
+    row: rowBytes.nullable(),
+    path: z.array(hash32).max(48),
+    epoch: uint,
+    configHash: hash32,
+    seen,
+  }),
+  CELL: z.strictObject({}),
+  PREPARE: receiptWire,
+  COMMIT: receiptWire,
+  FETCH: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48) }),
+  BODY: z.strictObject({}),
+  CHECKPOINT: z.strictObject({ text: z.string().max(4096) }),
+  CHANGES: z.strictObject({ from: uint, leaves: z.array(bytesUpTo(1024)).max(CHANGES_LEAVES_MAX) }),
+  CERTS: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),
+  SHOWN: z.strictObject({
+    shown: z.array(z.strictObject({ stamp: stampSchema, manifestHash: hash32 }).nullable()).max(SHOWN_BATCH_MAX),
+  }),
+  RESOLVE: z.strictObject({
+    resolution: signedBody,
+    /** The accepted manifest, when there is one. */
+    manifest: signedManifestSchema.nullable(),
+    /** Does the node hold all that the manifest's content needs of it? */
+    holds: z.boolean(),
+  }),
+  ABORT: z.strictObject({}),
+  BOOT: z.strictObject({
+    /** A statement of the asking node with the highest log index this node knows, inside the certificate that carries it. */
+    cert: certBytes.nullable(),
+    incarnation: uint,
+    /** Size of this node's log, for the asker to tail. */
+    size: uint,
+  }),
+  REMEMBER: z.strictObject({}),
+  STATUS: z.strictObject({
+    protocolMin: uint,
+    protocolMax: uint,
+    version: z.string().max(64),
+    incarnation: uint,
+    logSize: uint,
+    totalBytes: uint,
+    freeBytes: uint,
+    liveBytes: uint,
+    keys: uint,
+    holes: uint,
+    state: z.enum(['CHECKING', 'SERVING', 'STOPPED']),
+  }),
+} as const;
+
+export type AnswerOf<T extends RequestType> = z.infer<(typeof answers)[T]>;
+
+const refusalCodes = [
+  'BAD',
+  'CONFIG_STALE',
+  'DENIED',
+  'SUPERSEDED',
+  'COUNTER',
+  'EQUIVOCATION',
+  'BUSY',
+  'BUCKET_UNKNOWN',
+  'BUCKET_STALE',
+  'CONFLICT',
+  'NOT_HELD',
+  'HOLE',
+  'FULL',
+  'LOST',
+] as const;
+
+const refusedSchema = z.strictObject({
+  refused: z.strictObject({
+    code: z.enum(refusalCodes),
+    reason: z.string().max(500),
+    /** SUPERSEDED, COUNTER: the certificate in the way. BUCKET_STALE: the record's certificate. */
+    cert: certBytes.nullable(),
+    /** EQUIVOCATION: the manifest accepted first. */
+    manifest: signedManifestSchema.nullable(),
+    /** CONFIG_STALE: the node's configuration document. */
+    document: z.custom<Uint8Array>((v) => v instanceof Uint8Array).nullable(),
+    /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). */
+    statement: signedBody.nullable(),
+  }),
+});
+export type RefusedAnswer = z.infer<typeof refusedSchema>['refused'];
+
+export function encodeRequest(request: Request): Uint8Array {
+  return encode(request);
+}
+
+export function decodeRequest(body: Uint8Array): Decoded<Request> {
+  return decode(requestSchema, body, FRAME_BODY_BYTES_MAX);
+}
+
+export function encodeAnswer<T extends RequestType>(_type: T, answer: AnswerOf<T>): Uint8Array {
+  return encode(answer);
+}
+
+export function encodeRefused(
+  refused: Pick<RefusedAnswer, 'code' | 'reason'> & Partial<RefusedAnswer>,
+): Uint8Array {
+  return encode({
+    refused: { cert: null, manifest: null, document: null, statement: null, ...refused },
+  });
+}
+
+export type ParsedAnswer<T extends RequestType> =
+  | { readonly kind: 'answer'; readonly answer: AnswerOf<T> }
+  | { readonly kind: 'refused'; readonly refused: RefusedAnswer }
+  | { readonly kind: 'malformed'; readonly reason: string };
+
+/** Parses a peer's answer to a request of type `type`. Never throws. */
+export function decodeAnswer<T extends RequestType>(type: T, body: Uint8Array): ParsedAnswer<T> {
+  const schema = answers[type] as unknown as z.ZodType<AnswerOf<T>>;
+  const decoded = decode(z.union([schema, refusedSchema]) as z.ZodType<AnswerOf<T> | z.infer<typeof refusedSchema>>, body, FRAME_BODY_BYTES_MAX);
+  if (!decoded.ok) return { kind: 'malformed', reason: decoded.reason };
+  const value = decoded.value;
+  if (typeof value === 'object' && 'refused' in value) return { kind: 'refused', refused: value.refused };
+  return { kind: 'answer', answer: value as AnswerOf<T> };
+}
+
+/** Body of the signed answer to RESOLVE: what this node has accepted for (keyId, stamp), or NEVER. */
+const resolutionSchema = z.strictObject({
+  v: z.literal(1),
+  keyId: hash32,
+  stamp: stampSchema,
+  slot: uintUpTo(SLOTS_MAX - 1),
+  epoch: uint,
+  /** Hash of the accepted manifest; null is the promise NEVER to accept one. */
+  prepared: hash32.nullable(),
+});
+export type ResolutionBody = z.infer<typeof resolutionSchema>;
+
+export function decodeResolution(body: Uint8Array): Decoded<ResolutionBody> {
+  return decode(resolutionSchema, body, 1024);
+}
+
+/** Body of a signed NOT_HELD or HOLE: this node lacks a cell that it was asked for (13.10). */
+const lackSchema = z.strictObject({
+  v: z.literal(1),
+  code: z.enum(['NOT_HELD', 'HOLE']),
+  manifestHash: hash32,
+  contentId: hash32,
+  stripe: uint,
+  slot: uintUpTo(SLOTS_MAX - 1),
+  epoch: uint,
+});
+export type LackBody = z.infer<typeof lackSchema>;
+
+export function decodeLack(body: Uint8Array): Decoded<LackBody> {
+  return decode(lackSchema, body, 1024);
+}

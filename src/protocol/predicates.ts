@@ -1,0 +1,182 @@
+/**
+ * The predicates P1 to P10 by which a node judges PREPARE (protocol 5), one function each, pure: the
+ * storage node, the models and the mutants all use these. Each returns the refusal, or null to go on. They
+ * are run in order, because a refusal must show the newest thing the node knows.
+ */
+import { equal } from '../base/bytes.ts';
+import type { BucketRecord } from './bucket-record.ts';
+import { decodeBucketRecord, SYSTEM_BUCKET_ID, transitionFault } from './bucket-record.ts';
+import type { Cluster, WriterConfig } from './configuration.ts';
+import type { Manifest, SignedManifest } from './manifest.ts';
+import { compareStamps, COUNTER_STEP_MAX, sameStamp, ZERO_STAMP } from './stamp.ts';
+import type { Stamp } from './stamp.ts';
+
+/** Why a node refuses. What it shows with the refusal depends on the code. */
+export type RefusalCode =
+  | 'BAD'
+  | 'CONFIG_STALE'
+  | 'DENIED'
+  | 'SUPERSEDED'
+  | 'COUNTER'
+  | 'EQUIVOCATION'
+  | 'BUSY'
+  | 'BUCKET_UNKNOWN'
+  | 'BUCKET_STALE'
+  | 'CONFLICT'
+  | 'NOT_HELD'
+  | 'HOLE'
+  | 'FULL'
+  | 'LOST';
+
+export interface Refusal {
+  readonly code: RefusalCode;
+  readonly reason: string;
+}
+
+/** What a node knows when it judges a PREPARE. */
+export interface PrepareView {
+  readonly cluster: Cluster;
+  /** The writer that the channel authenticated, if it is one. */
+  readonly sender: WriterConfig | undefined;
+  /** Does the manifest's signature verify? */
+  readonly signatureValid: boolean;
+  /** Stamp of the highest certificate held for the key (zero: none), after any that came along was taken in. */
+  readonly maxStamp: Stamp;
+  /** Hash of the manifest already accepted for this (keyId, stamp), or that this node promised NEVER to accept. */
+  readonly acceptedHash: Uint8Array | undefined;
+  readonly promisedNever: boolean;
+  /** The bucket's record as this node holds it, with its stamp. */
+  readonly record: { readonly record: BucketRecord; readonly stamp: Stamp } | undefined;
+  /** Bytes this writer holds uncertified on this node, this manifest's included. */
+  readonly uncertifiedBytes: number;
+  /** Do the cells, the inline body or the table at hand match what the manifest commits to, completely? */
+  readonly contentMatches: boolean;
+}
+
+type Predicate = (signed: SignedManifest, view: PrepareView) => Refusal | null;
+
+const refuse = (code: RefusalCode, reason: string): Refusal => ({ code, reason });
+
+/** P1: the channel's identity owns the manifest's writer session, and the manifest is signed by it. */
+export const p1SenderOwnsWriter: Predicate = ({ manifest }, { sender, signatureValid }) => {
+  if (sender === undefined || !equal(sender.gatewayId, manifest.gatewayId)) {
+    return refuse('BAD', 'P1: the sender does not own the writer session');
+  }
+  return signatureValid ? null : refuse('BAD', 'P1: the manifest signature does not verify');
+};
+
+/** P2: one epoch at a time. */
+export const p2Epoch: Predicate = ({ manifest }, { cluster }) =>
+  manifest.epoch === cluster.epoch ? null : refuse('CONFIG_STALE', `P2: epoch ${manifest.epoch}, not ${cluster.epoch}`);
+
+/** P3: the writer is authorised, the suite not below the minimum. */
+export const p3Authority: Predicate = ({ manifest }, { cluster, sender }) => {
+  if (sender === undefined || !sender.capabilities.includes('write')) return refuse('DENIED', 'P3: not a writer');
+  if (manifest.suite < cluster.config.suiteMin) return refuse('DENIED', 'P3: suite below the minimum');
+  if (manifest.suite > cluster.config.suiteMin) return refuse('DENIED', 'P3: suite unknown to this configuration');
+  if (isSystem(manifest) && !sender.capabilities.includes('buckets')) {
+    return refuse('DENIED', 'P3: the writer may not change buckets');
+  }
+  return null;
+};
+
+function isSystem(manifest: Manifest): boolean {
+  return equal(manifest.bucketId, SYSTEM_BUCKET_ID);
+}
+
+/** 13.2: the manifest acts under the bucket record that this node holds, which is open; a record's own transition is allowed. */
+export const bucketRule: Predicate = ({ manifest }, { record }) => {
+  if (isSystem(manifest)) return systemRule(manifest, record?.record);
+  if (manifest.clear.length !== 0) return refuse('BAD', '13.2: only bucket records have a clear part');
+  if (record === undefined || compareStamps(record.stamp, manifest.bucketStamp) < 0) {
+    return refuse('BUCKET_UNKNOWN', '13.2: this node lacks the bucket record');
+  }
+  if (compareStamps(record.stamp, manifest.bucketStamp) > 0) {
+    return refuse('BUCKET_STALE', '13.2: the bucket record has changed');
+  }
+  return record.record.state === 'OPEN' ? null : refuse('BUCKET_STALE', `13.2: the bucket is ${record.record.state}`);
+};
+
+function systemRule(manifest: Manifest, previous: BucketRecord | undefined): Refusal | null {
+  if (manifest.kind !== 'INLINE') return refuse('BAD', '13.2: a bucket record is INLINE');
+  if (!sameStamp(manifest.bucketStamp, ZERO_STAMP)) return refuse('BAD', '13.2: the reserved bucket has no record');
+  const decoded = decodeBucketRecord(manifest.clear);
+  if (!decoded.ok) return refuse('BAD', `13.2: bucket record: ${decoded.reason}`);
+  if (!equal(decoded.value.bucketId, manifest.keyId) || equal(manifest.keyId, SYSTEM_BUCKET_ID)) {
+    return refuse('BAD', '13.2: a bucket record stands under its own identifier');
+  }
+  const fault = transitionFault(previous, decoded.value);
+  return fault === null ? null : refuse('DENIED', `13.2: ${fault}`);
+}
+
+/** P4: geometry allowed by the bucket and the configuration. */
+export const p4Geometry: Predicate = ({ manifest }, { cluster, record }) => {
+  const { n, f } = cluster.geometry;
+  if (manifest.n !== n) return refuse('BAD', `P4: n = ${manifest.n}, not ${n}`);
+  if (manifest.kind === 'INLINE' || manifest.kind === 'TOMBSTONE') return null;
+  if (manifest.k > n - 2 * f || manifest.k < f + 1) return refuse('BAD', `P4: k = ${manifest.k} not within f+1 and n-2f`);
+  if (record !== undefined && !record.record.geometries.includes(manifest.k)) {
+    return refuse('BAD', `P4: the bucket does not allow k = ${manifest.k}`);
+  }
+  return null;
+};
+
+/** P5: the content at hand is what the manifest commits to. Durability is the caller's order of steps. */
+export const p5Content: Predicate = (_signed, { contentMatches }) =>
+  contentMatches ? null : refuse('BAD', 'P5: the content does not match the manifest');
+
+/** P6: above every certificate held. The floor rule: what was once superseded is never signed again (trap H5). */
+export const p6AboveMax: Predicate = ({ manifest }, { maxStamp }) =>
+  compareStamps(manifest.stamp, maxStamp) > 0 ? null : refuse('SUPERSEDED', 'P6: not above the highest certificate');
+
+/** P7: the bucket's generation, and a counter within D of a certified one (trap H6). */
+export const p7Counter: Predicate = ({ manifest }, { maxStamp, record }) => {
+  const gen = isSystem(manifest) ? 1 : record?.record.gen;
+  if (manifest.stamp.gen !== gen) return refuse('BAD', `P7: generation ${manifest.stamp.gen}, not ${gen}`);
+  const from = maxStamp.gen === manifest.stamp.gen ? maxStamp.counter : 0;
+  return manifest.stamp.counter <= from + COUNTER_STEP_MAX
+    ? null
+    : refuse('COUNTER', `P7: counter ${manifest.stamp.counter} is more than ${COUNTER_STEP_MAX} above ${from}`);
+};
+
+/** P8: one manifest per (keyId, stamp), and none where NEVER was promised. */
+export const p8OneManifest: Predicate = ({ hash }, { acceptedHash, promisedNever }) => {
+  if (acceptedHash !== undefined && !equal(acceptedHash, hash)) {
+    return refuse('EQUIVOCATION', 'P8: another manifest holds this stamp');
+  }
+  return promisedNever ? refuse('CONFLICT', 'P8: this node promised never to accept this stamp') : null;
+};
+
+/** P9: the writer's uncertified bytes stay within its quota. */
+export const p9Quota: Predicate = (_signed, { cluster, uncertifiedBytes }) =>
+  uncertifiedBytes <= cluster.config.uncertifiedBytesMax
+    ? null
+    : refuse('BUSY', `P9: ${uncertifiedBytes} uncertified bytes exceed the quota`);
+
+/** P10: retention within the policy. Buckets without object lock take none. */
+export const p10Retention: Predicate = ({ manifest }) =>
+  manifest.retainUntil === 0 ? null : refuse('DENIED', 'P10: the bucket has no object lock');
+
+/** In the order in which a node applies them. */
+export const PREPARE_PREDICATES: readonly Predicate[] = [
+  p2Epoch,
+  p1SenderOwnsWriter,
+  p3Authority,
+  bucketRule,
+  p4Geometry,
+  p6AboveMax,
+  p7Counter,
+  p8OneManifest,
+  p9Quota,
+  p10Retention,
+  p5Content,
+];
+
+/** Null iff the node may sign a receipt, else the first refusal. */
+export function judgePrepare(signed: SignedManifest, view: PrepareView): Refusal | null {
+  for (const predicate of PREPARE_PREDICATES) {
+    const refusal = predicate(signed, view);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}

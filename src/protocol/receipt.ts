@@ -1,0 +1,59 @@
+/**
+ * What nodes promise (protocol 4): a receipt (the fragment is durable, bound, and logged at an index), and a
+ * commit acknowledgement (the certificate is durable and logged). Both are signed in batches.
+ */
+import { z } from 'zod';
+import { encode, hash32, uint, uintUpTo } from './encoding.ts';
+import { stampSchema } from './stamp.ts';
+import type { Stamp } from './stamp.ts';
+
+export interface ReceiptBody {
+  readonly v: 1;
+  readonly manifestHash: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+  readonly slot: number;
+  readonly nodeId: Uint8Array;
+  readonly epoch: number;
+  readonly incarnation: number;
+  /** Index of the PREPARED leaf in the node's log. */
+  readonly logIndex: number;
+}
+
+export const receiptSchema: z.ZodType<ReceiptBody> = z.strictObject({
+  v: z.literal(1),
+  manifestHash: hash32,
+  keyId: hash32,
+  stamp: stampSchema,
+  slot: uintUpTo(255),
+  nodeId: hash32,
+  epoch: uint,
+  incarnation: uint,
+  logIndex: uint,
+});
+
+export interface CommitAckBody {
+  readonly v: 1;
+  readonly manifestHash: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+  readonly nodeId: Uint8Array;
+  readonly epoch: number;
+  readonly incarnation: number;
+  /** Index of the COMMITTED leaf by which the node's state dominates this certificate. */
+  readonly logIndex: number;
+}
+
+export const commitAckSchema: z.ZodType<CommitAckBody> = z.strictObject({
+  v: z.literal(1),
+  manifestHash: hash32,
+  keyId: hash32,
+  stamp: stampSchema,
+  nodeId: hash32,
+  epoch: uint,
+  incarnation: uint,
+  logIndex: uint,
+});
+
+export const encodeReceipt = (body: ReceiptBody): Uint8Array => encode(body);
+export const encodeCommitAck = (body: CommitAckBody): Uint8Array => encode(body);
