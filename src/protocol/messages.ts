@@ -83,7 +83,12 @@ const requests = {
   /** What this node knows of the asking node's own log, before it serves (13.9). */
   BOOT: z.strictObject({ t: z.literal('BOOT') }),
   /** Asks a peer to keep the asker's incarnation number durably (13.9). */
-  REMEMBER: z.strictObject({ t: z.literal('REMEMBER'), incarnation: uint }),
+  REMEMBER: z.strictObject({
+    t: z.literal('REMEMBER'),
+    incarnation: uint,
+    /** Signed by the asker: a peer can later repeat, but not invent, a higher number. */
+    proof: proofSchema,
+  }),
   STATUS: z.strictObject({ t: z.literal('STATUS') }),
 } as const;
 
@@ -145,7 +150,8 @@ const answers = {
   BOOT: z.strictObject({
     /** A statement of the asking node with the highest log index this node knows, inside the certificate that carries it. */
     cert: certBytes.nullable(),
-    incarnation: uint,
+    /** The highest incarnation that the asker has signed and this node keeps. */
+    remembered: z.strictObject({ incarnation: uint, proof: proofSchema }).nullable(),
     /** Size of this node's log, for the asker to tail. */
     size: uint,
   }),

@@ -4,15 +4,14 @@
  * the bodies are leaves of an RFC 6962 tree and the signature covers its root (protocol 4.1b); a statement
  * then carries its path, and is self-contained evidence like one signed alone (a batch of one: no path).
  */
-import { assert } from '../base/assert.ts';
-import { concat, mapKey, u32be, utf8 } from '../base/bytes.ts';
-import { sha256, verifySignature } from '../crypto/primitives.ts';
+import { concat, equal, mapKey, u32be, utf8 } from '../base/bytes.ts';
+import { verifySignature } from '../crypto/primitives.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
+import { batchTree, rootOfBatchMember } from '../merkle/batch.ts';
+import { leafHash } from '../merkle/tree.ts';
 
 const PROJECT = 'holdfast/1/';
 const ZERO = new Uint8Array(1);
-const LEAF = new Uint8Array([0]);
-const NODE = new Uint8Array([1]);
 
 /** Registered purposes: no two kinds of statement share one. */
 export type Purpose =
@@ -27,6 +26,7 @@ export type Purpose =
   | 'config'
   | 'join'
   | 'snapshot'
+  | 'boot'
   | 'batch';
 
 /** The bytes a statement stands for: purpose, cluster and canonical body. */
@@ -35,7 +35,7 @@ export function statementBytes(purpose: Purpose, clusterId: Uint8Array, body: Ui
 }
 
 export function statementLeaf(purpose: Purpose, clusterId: Uint8Array, body: Uint8Array): Uint8Array {
-  return sha256(LEAF, utf8(PROJECT + purpose), ZERO, clusterId, body);
+  return leafHash(utf8(PROJECT + purpose), ZERO, clusterId, body);
 }
 
 /** A signature over the root of a batch of statements of one signer. */
@@ -57,62 +57,17 @@ export interface StatementProof extends Membership {
   readonly batch: BatchSignature;
 }
 
-export const BATCH_SIZE_MAX = 1 << 16;
-export const BATCH_PATH_MAX = 16;
+export { BATCH_LEAVES_MAX as BATCH_SIZE_MAX, BATCH_PATH_MAX } from '../merkle/batch.ts';
 
 function batchBody(clusterId: Uint8Array, size: number, root: Uint8Array): Uint8Array {
   return statementBytes('batch', clusterId, concat(u32be(size), root));
 }
 
-function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(NODE, left, right);
-}
-
-function largestPowerBelow(size: number): number {
-  return 2 ** Math.floor(Math.log2(size - 1));
-}
-
-function rootAndPaths(leaves: readonly Uint8Array[]): { root: Uint8Array; paths: Uint8Array[][] } {
-  const only = leaves[0];
-  assert(only !== undefined, 'a batch has at least one statement');
-  if (leaves.length === 1) return { root: only, paths: [[]] };
-  const split = largestPowerBelow(leaves.length);
-  const left = rootAndPaths(leaves.slice(0, split));
-  const right = rootAndPaths(leaves.slice(split));
-  for (const path of left.paths) path.push(right.root);
-  for (const path of right.paths) path.push(left.root);
-  return { root: nodeHash(left.root, right.root), paths: [...left.paths, ...right.paths] };
-}
-
 /** Signs all leaves (from `statementLeaf`) with one signature; the proofs are in the order of the leaves. */
 export function signBatch(key: SigningKey, clusterId: Uint8Array, leaves: readonly Uint8Array[]): StatementProof[] {
-  assert(leaves.length >= 1 && leaves.length <= BATCH_SIZE_MAX, 'batch size within bounds');
-  const { root, paths } = rootAndPaths(leaves);
-  const batch = { size: leaves.length, root, signature: key.sign(batchBody(clusterId, leaves.length, root)) };
-  return paths.map((path, index) => ({ index, path, batch }));
-}
-
-/** Recomputes the root that `leaf` at `index` of `size` and `path` give (RFC 9162 2.1.3.2), or null when the shape is wrong. */
-export function rootOfMember(leaf: Uint8Array, index: number, size: number, path: readonly Uint8Array[]): Uint8Array | null {
-  if (index < 0 || index >= size) return null;
-  let position = index;
-  let last = size - 1;
-  let hash = leaf;
-  for (const sibling of path) {
-    if (last === 0) return null;
-    if (position % 2 === 1 || position === last) {
-      hash = nodeHash(sibling, hash);
-      while (position % 2 === 0 && position !== 0) {
-        position = Math.floor(position / 2);
-        last = Math.floor(last / 2);
-      }
-    } else {
-      hash = nodeHash(hash, sibling);
-    }
-    position = Math.floor(position / 2);
-    last = Math.floor(last / 2);
-  }
-  return last === 0 ? hash : null;
+  const tree = batchTree(leaves);
+  const batch = { size: tree.size, root: tree.root, signature: key.sign(batchBody(clusterId, tree.size, tree.root)) };
+  return leaves.map((_, index) => ({ index, path: tree.path(index), batch }));
 }
 
 /**
@@ -132,10 +87,9 @@ export class StatementVerifier {
   /** True iff `body` for `purpose` was signed by `publicKey`. Any bytes may be given. */
   verify(publicKey: Uint8Array, purpose: Purpose, body: Uint8Array, proof: StatementProof): boolean {
     const { batch } = proof;
-    if (batch.size < 1 || batch.size > BATCH_SIZE_MAX || proof.path.length > BATCH_PATH_MAX) return false;
     const leaf = statementLeaf(purpose, this.#clusterId, body);
-    const root = rootOfMember(leaf, proof.index, batch.size, proof.path);
-    if (root === null || mapKey(root) !== mapKey(batch.root)) return false;
+    const root = rootOfBatchMember(leaf, proof.index, batch.size, proof.path);
+    if (root === null || !equal(root, batch.root)) return false;
     return this.verifyBatch(publicKey, batch);
   }
 

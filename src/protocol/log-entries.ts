@@ -1,0 +1,100 @@
+/**
+ * Bodies of the entries in a node's log (protocol 10, 13.8). A leaf is the entry type's byte and one of
+ * these bodies; PREPARED holds the receipt's body itself, so a receipt is a promise of a leaf.
+ */
+import { z } from 'zod';
+import { encode, hash32, uint, decode } from './encoding.ts';
+import type { Decoded } from './encoding.ts';
+import type { ManifestKind, SignedManifest } from './manifest.ts';
+import { stampSchema } from './stamp.ts';
+import type { Stamp } from './stamp.ts';
+
+export const LEAF_BYTES_MAX = 1024;
+
+/** COMMITTED: the node holds a certificate for this version. */
+export interface CommittedBody {
+  readonly v: 1;
+  readonly manifestHash: Uint8Array;
+  readonly bucketId: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+  readonly kind: ManifestKind;
+}
+
+const committedSchema: z.ZodType<CommittedBody> = z.strictObject({
+  v: z.literal(1),
+  manifestHash: hash32,
+  bucketId: hash32,
+  keyId: hash32,
+  stamp: stampSchema,
+  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
+});
+
+export function committedBodyOf({ manifest, hash }: SignedManifest): Uint8Array {
+  const body: CommittedBody = {
+    v: 1,
+    manifestHash: hash,
+    bucketId: manifest.bucketId,
+    keyId: manifest.keyId,
+    stamp: manifest.stamp,
+    kind: manifest.kind,
+  };
+  return encode(body);
+}
+
+export function decodeCommitted(body: Uint8Array): Decoded<CommittedBody> {
+  return decode(committedSchema, body, LEAF_BYTES_MAX);
+}
+
+/** EVICT: the content of `manifestHash` goes, on the word of the certificate of `byHash`. */
+export interface EvictBody {
+  readonly v: 1;
+  readonly manifestHash: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly byHash: Uint8Array;
+}
+
+const evictSchema: z.ZodType<EvictBody> = z.strictObject({
+  v: z.literal(1),
+  manifestHash: hash32,
+  keyId: hash32,
+  byHash: hash32,
+});
+
+export const encodeEvict = (body: EvictBody): Uint8Array => encode(body);
+export const decodeEvict = (body: Uint8Array): Decoded<EvictBody> => decode(evictSchema, body, LEAF_BYTES_MAX);
+
+/** ABORT and NEVER: what the node let go of, or promised never to accept. */
+export interface StampBody {
+  readonly v: 1;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+}
+
+const stampBodySchema: z.ZodType<StampBody> = z.strictObject({ v: z.literal(1), keyId: hash32, stamp: stampSchema });
+
+export const encodeStampBody = (body: StampBody): Uint8Array => encode(body);
+export const decodeStampBody = (body: Uint8Array): Decoded<StampBody> => decode(stampBodySchema, body, LEAF_BYTES_MAX);
+
+/** BOOT: one start of the node's process. */
+export interface BootBody {
+  readonly v: 1;
+  readonly nodeId: Uint8Array;
+  readonly epoch: number;
+  readonly incarnation: number;
+}
+
+const bootSchema: z.ZodType<BootBody> = z.strictObject({
+  v: z.literal(1),
+  nodeId: hash32,
+  epoch: uint,
+  incarnation: uint,
+});
+
+export const encodeBoot = (body: BootBody): Uint8Array => encode(body);
+export const decodeBoot = (body: Uint8Array): Decoded<BootBody> => decode(bootSchema, body, LEAF_BYTES_MAX);
+
+/** HOLE: a cell that the node should hold is missing or does not verify. ADOPT and SNAPSHOT name a hash. */
+export const encodeHole = (contentId: Uint8Array, stripe: number): Uint8Array => encode({ v: 1, contentId, stripe });
+export const encodeAdopt = (epoch: number, configHash: Uint8Array): Uint8Array => encode({ v: 1, epoch, configHash });
+export const encodeSnapshotEntry = (size: number, digest: Uint8Array): Uint8Array => encode({ v: 1, size, digest });
