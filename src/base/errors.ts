@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   TIMEOUT: 'No answer within the deadline.',
   UNREACHABLE: 'The peer cannot be connected to.',
   DISCONNECTED: 'The connection ended before the answer.',
+  PEER_FAILED: 'The peer received the request and could not carry it out.',
   FOREIGN_PEER: 'The peer showed a certificate that the configuration does not name.',
   NO_QUORUM: 'Fewer storage nodes answered than the operation needs.',
   DISK_FULL: 'The disk has no room; nothing was acknowledged.',

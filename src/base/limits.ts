@@ -12,6 +12,63 @@ export const FRAME_BODY_BYTES_MAX = MiB;
 /** One frame's raw payload: several cells or one part table. */
 export const FRAME_PAYLOAD_BYTES_MAX = MiB;
 
+/**
+ * Bounds of one end of a connection between processes. They hold against a peer that the configuration
+ * names but that is Byzantine; who is not named never gets past the handshake.
+ */
+export interface TransportLimits {
+  /** From the accepted or dialled connection to the greeting of the other end. */
+  readonly handshakeMs: number;
+  /** From the first to the last byte of one frame: a megabyte at 35 KB/s, so that a trickle is cut. */
+  readonly frameMs: number;
+  /** No progress of unsent bytes for so long: the other end does not read. */
+  readonly writeStallMs: number;
+  /** Nothing arrived for so long although requests were given up: the path is dead, dial anew. */
+  readonly silenceMs: number;
+  /** Neither end sent anything and nothing is asked: the connection is closed. */
+  readonly idleMs: number;
+  /** After a failed dial requests fail at once for this long, doubled with each failure. */
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  /** In-flight responses may finish for so long when a listener closes. */
+  readonly drainMs: number;
+  /** Requests of one connection that are being answered; above, its socket is not read. */
+  readonly requestsInFlight: number;
+  readonly requestBytesInFlight: number;
+  /** Bytes queued for the other end above which no more is read (listener) or written (channel). */
+  readonly unsentBytesHigh: number;
+  /** Bytes queued above which the connection is given up: the answers to all that was read may exceed `High`. */
+  readonly unsentBytesMax: number;
+  /** Requests that wait in a channel, before BUSY. */
+  readonly queuedRequests: number;
+  readonly queuedBytes: number;
+  /** Connections of one listener: greeted, and not yet greeted (above, the oldest of these is dropped). */
+  readonly connections: number;
+  readonly handshakes: number;
+  /** Above, the oldest connection of that peer is closed: after a crash it cannot be told from a dead one. */
+  readonly connectionsPerPeer: number;
+}
+
+export const TRANSPORT_LIMITS: TransportLimits = {
+  handshakeMs: 10_000,
+  frameMs: 60_000,
+  writeStallMs: 60_000,
+  silenceMs: 15_000,
+  idleMs: 15 * 60_000,
+  backoffMinMs: 100,
+  backoffMaxMs: 3_000,
+  drainMs: 2_000,
+  requestsInFlight: 512,
+  requestBytesInFlight: 64 * MiB,
+  unsentBytesHigh: 4 * MiB,
+  unsentBytesMax: 256 * MiB,
+  queuedRequests: 4096,
+  queuedBytes: 256 * MiB,
+  connections: 1024,
+  handshakes: 128,
+  connectionsPerPeer: 8,
+};
+
 /** Cells are multiples of this: the width that the erasure kernels work in. */
 export const CELL_ALIGN_BYTES = 64;
 /** Default cell: 0.1 % of matrix overhead at n = 6, hashed at full speed (performance.md A). */
@@ -40,3 +97,5 @@ assert(CELL_BYTES_DEFAULT % CELL_ALIGN_BYTES === 0, 'cells are aligned');
 assert(CELL_BYTES_MAX % CELL_ALIGN_BYTES === 0, 'cells are aligned');
 assert(CELL_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'a cell fits one frame');
 assert(INLINE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'an inline body fits one frame');
+assert(TRANSPORT_LIMITS.requestBytesInFlight > FRAME_BODY_BYTES_MAX + FRAME_PAYLOAD_BYTES_MAX, 'the largest request is read');
+assert(TRANSPORT_LIMITS.unsentBytesMax > TRANSPORT_LIMITS.unsentBytesHigh, 'reading stops before the connection ends');
