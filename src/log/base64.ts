@@ -1,6 +1,6 @@
 /**
- * Base 64 of RFC 4648 section 4, with padding, as C2SP's text formats use it. Decoding is strict: one text per
- * byte string, so unused bits must be zero and nothing may stand between or after the characters.
+ * Base 64 of RFC 4648 section 4, with padding, as C2SP's text formats use it. Decoding is strict: one text
+ * per byte string, so unused bits must be zero and nothing may stand between or after the characters.
  */
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const VALUES = new Map([...ALPHABET].map((character, value) => [character, value]));

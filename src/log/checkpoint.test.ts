@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex } from '../base/bytes.ts';
 import { signingKeyFromSeed, verifySignature } from '../crypto/primitives.ts';
-import { formatCheckpoint, logOrigin, openCheckpoint, parseCheckpoint, signCheckpoint } from './checkpoint.ts';
+import {
+  formatCheckpoint,
+  logOrigin,
+  openCheckpoint,
+  parseCheckpoint,
+  signCheckpoint,
+} from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { ed25519Signer, ed25519Verifier, parseNote, signNote } from './signed-note.ts';
 
@@ -22,8 +28,12 @@ describe('checkpoint', () => {
     const note = parseNote(example);
     expect(note.ok).toBe(true);
     const parsed = parseCheckpoint(note.ok ? note.note.text : '');
-    expect(parsed.ok && parsed.checkpoint).toMatchObject({ origin: 'example.com/behind-the-sofa', size: 20_852_163, nonce: null });
-    expect(parsed.ok && hex(parsed.checkpoint.root)).toBe('0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62');
+    expect(parsed.ok && parsed.checkpoint).toMatchObject(
+      { origin: 'example.com/behind-the-sofa', size: 20_852_163, nonce: null },
+    );
+    expect(parsed.ok && hex(parsed.checkpoint.root)).toBe(
+      '0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62',
+    );
   });
 
   it('what is signed opens to the same values, with and without nonce', () => {
@@ -35,7 +45,9 @@ describe('checkpoint', () => {
         (size, root, challenge) => {
           const { note } = signCheckpoint({ origin, size, root, nonce: challenge }, signer);
           const opened = openCheckpoint(note, log, challenge);
-          expect(opened).toEqual({ ok: true, signed: { checkpoint: { origin, size, root, nonce: challenge }, note } });
+          expect(opened).toEqual(
+            { ok: true, signed: { checkpoint: { origin, size, root, nonce: challenge }, note } },
+          );
         },
       ),
       { numRuns: 40 },
@@ -61,7 +73,9 @@ describe('checkpoint', () => {
   });
 
   it('a rightly signed note that is no checkpoint, or is of another log, is refused', () => {
-    expect(openCheckpoint(signNote('hello\n', [signer]), log)).toMatchObject({ ok: false, fault: 'malformed' });
+    expect(openCheckpoint(signNote('hello\n', [signer]), log)).toMatchObject(
+      { ok: false, fault: 'malformed' },
+    );
     const foreign = signNote(formatCheckpoint({ ...checkpoint, origin: 'other' }), [signer]);
     expect(openCheckpoint(foreign, log)).toMatchObject({ ok: false, fault: 'foreign' });
     const stranger = ed25519Signer(origin, signingKeyFromSeed(new Uint8Array(32).fill(6)));

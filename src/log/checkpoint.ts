@@ -1,11 +1,12 @@
 /**
- * Checkpoints (C2SP tlog-checkpoint; protocol 10): a signed note whose text is a log's origin, its size in decimal
- * and its root in base64. A fresh checkpoint answers a challenge: its text goes on with one extension line
- * `nonce <base64 of 16 bytes>`, so it cannot have been made before it was asked for (the LIST barrier rests on
- * that). No other extension exists: each checkpoint has exactly one text.
+ * Checkpoints (C2SP tlog-checkpoint; protocol 10): a signed note whose text is a log's origin, its size in
+ * decimal and its root in base64. A fresh checkpoint answers a challenge: its text goes on with one extension
+ * line `nonce <base64 of 16 bytes>`, so it cannot have been made before it was asked for (the LIST barrier
+ * rests on that). No other extension exists: each checkpoint has exactly one text.
  *
- * The note's signature covers plain text without the purpose prefix of other statements; it cannot be mistaken
- * for one, because those contain a zero byte and a note never does. The origin names cluster and node.
+ * The note's signature covers plain text without the purpose prefix of other statements; it cannot be
+ * mistaken for one, because those contain a zero byte and a note never does. The origin names cluster and
+ * node.
  */
 import { assert } from '../base/assert.ts';
 import { equal, hex } from '../base/bytes.ts';
@@ -69,14 +70,18 @@ export function parseCheckpoint(text: string): ParsedCheckpoint {
   }
   if (!isKeyName(origin)) return refuse('the origin is not a key name');
   const size = Number(decimal);
-  if (!/^(0|[1-9][0-9]{0,15})$/.test(decimal) || !Number.isSafeInteger(size)) return refuse('the size is not a count');
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(decimal) || !Number.isSafeInteger(size)) {
+    return refuse('the size is not a count');
+  }
   const root = fromBase64(root64);
   if (root?.length !== HASH_BYTES) return refuse('the root is not the base64 of 32 bytes');
   const extensions = rest.slice(0, -1);
   const [extension] = extensions;
   if (extension === undefined) return { ok: true, checkpoint: { origin, size, root, nonce: null } };
   const nonce = extension.startsWith(NONCE_LINE) ? fromBase64(extension.slice(NONCE_LINE.length)) : null;
-  if (extensions.length > 1 || nonce?.length !== CHECKPOINT_NONCE_BYTES) return refuse('unknown extension line');
+  if (extensions.length > 1 || nonce?.length !== CHECKPOINT_NONCE_BYTES) {
+    return refuse('unknown extension line');
+  }
   return { ok: true, checkpoint: { origin, size, root, nonce } };
 }
 
@@ -90,7 +95,11 @@ export function signCheckpoint(checkpoint: Checkpoint, signer: NoteSigner): Sign
  * Verifies a checkpoint of the log whose key `log` is, and with `nonce` that it was made for this challenge.
  * Any text may be given. Whether it fits what was seen before is for tail.ts to judge.
  */
-export function openCheckpoint(note: string, log: NoteVerifier, nonce: Uint8Array | null = null): OpenedCheckpoint {
+export function openCheckpoint(
+  note: string,
+  log: NoteVerifier,
+  nonce: Uint8Array | null = null,
+): OpenedCheckpoint {
   const opened = openNote(note, [log]);
   if (!opened.ok) return opened;
   const parsed = parseCheckpoint(opened.text);

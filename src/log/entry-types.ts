@@ -60,7 +60,9 @@ export function encodeEntry(type: EntryType, body: Uint8Array): Uint8Array {
   return concat(new Uint8Array([ENTRY_TYPES[type]]), body);
 }
 
-/** Reads a leaf that may come from anyone: null when empty, too large or of an unknown type. `body` is a view. */
+/**
+ * Reads a leaf that may come from anyone: null when empty, too large or of an unknown type. `body` is a view.
+ */
 export function decodeEntry(leaf: Uint8Array): Entry | null {
   if (leaf.length > LEAF_BYTES_MAX) return null;
   const type = byByte.get(leaf[0] ?? 0);

@@ -77,7 +77,8 @@ describe('MerkleLog', () => {
         const [oldRoot, root] = [log.root(old) ?? EMPTY_ROOT, log.root(size) ?? EMPTY_ROOT];
         expect(verifyConsistency(old, oldRoot, size, root, log.consistency(old, size) ?? [root])).toBe(true);
         if (old < size) {
-          expect(verifyInclusion(root, leafOf(old), old, size, log.inclusion(old, size) ?? [root])).toBe(true);
+          const path = log.inclusion(old, size) ?? [root];
+          expect(verifyInclusion(root, leafOf(old), old, size, path)).toBe(true);
         }
       }),
     );

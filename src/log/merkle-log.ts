@@ -1,11 +1,11 @@
 /**
- * The Merkle state of a node's own append-only log (protocol 10, 13.8): which entry stands at which index, and
- * the proofs of it. The journal holds the bytes; here are hashes alone, kept for ever.
+ * The Merkle state of a node's own append-only log (protocol 10, 13.8): which entry stands at which index,
+ * and the proofs of it. The journal holds the bytes; here are hashes alone, kept for ever.
  *
- * An index is given at append, before the entry is on disk, because the entry's own promise names it. Until the
- * group commit has synced, such entries are *tentative*: no root, proof or hash of them leaves this file, so
- * nothing is ever signed that a crash could take back. A node whose commit fails stops, and finds the durable
- * log again at boot; therefore nothing is rolled back here.
+ * An index is given at append, before the entry is on disk, because the entry's own promise names it. Until
+ * the group commit has synced, such entries are *tentative*: no root, proof or hash of them leaves this file,
+ * so nothing is ever signed that a crash could take back. A node whose commit fails stops, and finds the
+ * durable log again at boot; therefore nothing is rolled back here.
  */
 import { assert } from '../base/assert.ts';
 import { LeafStore } from '../merkle/leaf-store.ts';
@@ -39,7 +39,9 @@ export class MerkleLog {
     return this.#durableSize;
   }
 
-  /** Appends an entry tentatively; returns its index. Throws TOO_LARGE (see `encodeEntry`) before any change. */
+  /**
+   * Appends an entry tentatively; returns its index. Throws TOO_LARGE (see `encodeEntry`) before any change.
+   */
   append(type: EntryType, body: Uint8Array): number {
     return this.#store.append(leafHash(encodeEntry(type, body)));
   }

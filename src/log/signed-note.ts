@@ -1,8 +1,8 @@
 /**
- * Signed notes (C2SP signed-note): a text ending in a newline, an empty line, then one line per signature,
- * `— <key name> <base64 of key id and signature>`. The signature covers the text alone, so others can add
- * theirs later. Parsing is strict and total: any text may be given, and what is accepted formats back to itself.
- * A note's text means nothing before `openNote` has found a signature of a known key on it.
+ * Signed notes (C2SP signed-note): a text ending in a newline, an empty line, then one line per signature, `—
+ * <key name> <base64 of key id and signature>`. The signature covers the text alone, so others can add theirs
+ * later. Parsing is strict and total: any text may be given, and what is accepted formats back to itself. A
+ * note's text means nothing before `openNote` has found a signature of a known key on it.
  */
 import { assert } from '../base/assert.ts';
 import { concat, utf8 } from '../base/bytes.ts';
@@ -43,11 +43,17 @@ export interface NoteVerifier {
   verify(message: Uint8Array, signature: Uint8Array): boolean;
 }
 
-export type ParsedNote = { readonly ok: true; readonly note: Note } | { readonly ok: false; readonly reason: string };
+export type ParsedNote =
+  | { readonly ok: true; readonly note: Note }
+  | { readonly ok: false; readonly reason: string };
 
 export type OpenedNote =
   | { readonly ok: true; readonly text: string; readonly signers: readonly NoteVerifier[] }
-  | { readonly ok: false; readonly fault: 'malformed' | 'unsigned' | 'bad-signature'; readonly reason: string };
+  | {
+      readonly ok: false;
+      readonly fault: 'malformed' | 'unsigned' | 'bad-signature';
+      readonly reason: string;
+    };
 
 /** True iff the name may stand in a signature line: no white space, plus or control character, bounded. */
 export function isKeyName(name: string): boolean {
@@ -80,7 +86,8 @@ export function ed25519Verifier(
   return {
     name,
     keyId: noteKeyId(name, NOTE_ED25519, publicKey),
-    verify: (message, signature) => signature.length === SIGNATURE_BYTES && verify(publicKey, message, signature),
+    verify: (message, signature) =>
+      signature.length === SIGNATURE_BYTES && verify(publicKey, message, signature),
   };
 }
 
@@ -125,7 +132,9 @@ export function parseNote(note: string): ParsedNote {
   const signed = note.slice(separator + 2, -1);
   if (signed.length === 0) return refuse('no signature line');
   const lines = signed.split('\n');
-  if (lines.length > NOTE_SIGNATURES_MAX) return refuse(`a note has at most ${NOTE_SIGNATURES_MAX} signatures`);
+  if (lines.length > NOTE_SIGNATURES_MAX) {
+    return refuse(`a note has at most ${NOTE_SIGNATURES_MAX} signatures`);
+  }
   const signatures: NoteSignature[] = [];
   const seen = new Set<string>();
   for (const line of lines) {
@@ -148,9 +157,9 @@ function parseSignatureLine(line: string): NoteSignature | null {
 }
 
 /**
- * Parses a note and verifies every signature whose (name, key id) is known; others are ignored, as C2SP asks. One
- * wrong signature of a known key refuses the whole note; so does none that verifies. `signers` are the verifiers
- * that were satisfied, each at most once, so callers may count them.
+ * Parses a note and verifies every signature whose (name, key id) is known; others are ignored, as C2SP asks.
+ * One wrong signature of a known key refuses the whole note; so does none that verifies. `signers` are the
+ * verifiers that were satisfied, each at most once, so callers may count them.
  */
 export function openNote(note: string, known: readonly NoteVerifier[]): OpenedNote {
   const parsed = parseNote(note);

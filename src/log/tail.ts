@@ -5,7 +5,8 @@
  * forgets, forks or shrinks its log is caught by the first follower that it lied to.
  *
  * Invariant: the leaves taken in are a prefix of the tree of the highest checkpoint. Peers' input only ever
- * becomes a verdict, and a verdict that is not ok changes nothing. Checkpoints come in opened (checkpoint.ts).
+ * becomes a verdict, and a verdict that is not ok changes nothing. Checkpoints come in opened
+ * (checkpoint.ts).
  */
 import { assert } from '../base/assert.ts';
 import { concat, equal, fromUtf8, u32be, utf8 } from '../base/bytes.ts';
@@ -75,8 +76,9 @@ export class LogTail {
   }
 
   /**
-   * Takes in the leaf hashes that follow `size`, on the word of a checkpoint of this log. They must end exactly
-   * at the checkpoint's size, or `path` must be the consistency path from where they end to the checkpoint.
+   * Takes in the leaf hashes that follow `size`, on the word of a checkpoint of this log. They must end
+   * exactly at the checkpoint's size, or `path` must be the consistency path from where they end to the
+   * checkpoint.
    */
   accept(
     leafHashes: readonly Uint8Array[],
@@ -89,8 +91,8 @@ export class LogTail {
   }
 
   /**
-   * Begins to take in more leaves than one answer carries. Nothing counts before `finish` says so; several may
-   * be begun, but each ends only if the tail has not moved since.
+   * Begins to take in more leaves than one answer carries. Nothing counts before `finish` says so; several
+   * may be begun, but each ends only if the tail has not moved since.
    */
   catchUp(signed: SignedCheckpoint): CatchUpVerdict {
     const refusal = this.#judge(signed);
@@ -129,13 +131,15 @@ export class LogTail {
   serialise(): Uint8Array {
     const frontier = this.#frontier.serialise();
     const note = utf8(this.#highest?.note ?? '');
-    const content = concat(new Uint8Array([FORMAT]), u32be(frontier.length), frontier, u32be(note.length), note);
+    const parts = [u32be(frontier.length), frontier, u32be(note.length), note];
+    const content = concat(new Uint8Array([FORMAT]), ...parts);
     return concat(content, sha256(content));
   }
 
   /**
-   * Reads what `serialise` wrote for this log; the checkpoint's signature is verified again. Null for any other
-   * bytes: a follower whose memory is damaged starts from the first entry, it does not trust half of it.
+   * Reads what `serialise` wrote for this log; the checkpoint's signature is verified again. Null for any
+   * other bytes: a follower whose memory is damaged starts from the first entry, it does not trust half of
+   * it.
    */
   static parse(bytes: Uint8Array, log: NoteVerifier): LogTail | null {
     if (bytes.length < HASH_BYTES) return null;
@@ -185,11 +189,15 @@ export class LogTail {
     const seen = this.#highest?.checkpoint;
     // A second note of the same tree is kept out: the first may already be persisted or quoted.
     if (seen === undefined || signed.checkpoint.size > seen.size) this.#highest = signed;
-    assert(this.#frontier.size <= (this.#highest?.checkpoint.size ?? 0), 'leaves are a prefix of the highest checkpoint');
+    const highestSize = this.#highest?.checkpoint.size ?? 0;
+    assert(this.#frontier.size <= highestSize, 'leaves are a prefix of the highest checkpoint');
   }
 }
 
-/** A run of leaves toward one checkpoint, kept apart from the tail until it is proven. Made by `LogTail.catchUp`. */
+/**
+ * A run of leaves toward one checkpoint, kept apart from the tail until it is proven. Made by
+ * `LogTail.catchUp`.
+ */
 export class CatchUp {
   readonly #start: number;
   readonly #frontier: Frontier;
@@ -236,13 +244,16 @@ export class CatchUp {
     return null;
   }
 
-  /** Ends the run; `path` is the consistency path from where the leaves end, empty when they reach the target. */
+  /**
+   * Ends the run; `path` is the consistency path from where the leaves end, empty when they reach the target.
+   */
   finish(path: readonly Uint8Array[] = []): TailVerdict {
     assert(!this.#ended, 'a run ends once');
     const verdict = this.#verdict(path);
     if (!verdict.ok) return this.#end(verdict);
     this.#ended = true;
-    return this.#advance(this.#frontier) ? verdict : refuse('behind', 'the tail has moved since this run began');
+    if (!this.#advance(this.#frontier)) return refuse('behind', 'the tail has moved since this run began');
+    return verdict;
   }
 
   #verdict(path: readonly Uint8Array[]): TailVerdict {
@@ -255,10 +266,11 @@ export class CatchUp {
     const seen = this.#seen;
     if (this.#departed && seen !== null) {
       // Leaves and target agree with each other, so it is the signer whose two checkpoints contradict.
-      return refuse('forked', `size ${size} does not extend size ${seen.checkpoint.size}`, [seen.note, this.#target.note]);
+      const notes = [seen.note, this.#target.note];
+      return refuse('forked', `size ${size} does not extend size ${seen.checkpoint.size}`, notes);
     }
     if (seen !== null && reached < seen.checkpoint.size && seen.checkpoint.size < size) {
-      return refuse('behind', `leaves end at ${reached}, before the checkpoint of size ${seen.checkpoint.size}`);
+      return refuse('behind', `leaves end at ${reached}, before checkpoint ${seen.checkpoint.size}`);
     }
     return { ok: true, from: this.#start, to: reached };
   }
@@ -273,5 +285,6 @@ function readPart(bytes: Uint8Array, at: number): { readonly part: Uint8Array; r
   if (at + LENGTH_BYTES > bytes.length) return null;
   const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at);
   const start = at + LENGTH_BYTES;
-  return length > bytes.length - start ? null : { part: bytes.subarray(start, start + length), end: start + length };
+  if (length > bytes.length - start) return null;
+  return { part: bytes.subarray(start, start + length), end: start + length };
 }

@@ -56,7 +56,10 @@ function parents(level: readonly Uint8Array[]): Uint8Array[] {
   return out;
 }
 
-/** The batch root that a leaf and its path give, or null when anything is out of bounds. Any values may be given. */
+/**
+ * The batch root that a leaf and its path give, or null when anything is out of bounds. Any values may be
+ * given.
+ */
 export function rootOfBatchMember(
   leaf: Uint8Array,
   index: number,

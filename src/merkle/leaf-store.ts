@@ -1,7 +1,7 @@
 /**
  * All leaf hashes of a big log in memory, with the roots of its complete subtrees: the root at any size and
- * inclusion and consistency paths take O(log n) hashes. Subtrees below 16 leaves are recomputed when asked for
- * (at most 15 hashes), so a leaf costs 36 bytes instead of 64, and 10^7 leaves fit 360 MB. Hashes live in
+ * inclusion and consistency paths take O(log n) hashes. Subtrees below 16 leaves are recomputed when asked
+ * for (at most 15 hashes), so a leaf costs 36 bytes instead of 64, and 10^7 leaves fit 360 MB. Hashes live in
  * fixed chunks outside of the garbage collector's object graph; a chunk never moves when the log grows.
  */
 import { assert } from '../base/assert.ts';

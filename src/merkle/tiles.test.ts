@@ -2,17 +2,29 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex, utf8 } from '../base/bytes.ts';
-import { BLOCK_ROWS, MatrixFolder, blockCount, blockRootsOf, blockRows, rowLeaf, rowPath, verifyBlock } from './tiles.ts';
+import {
+  BLOCK_ROWS,
+  MatrixFolder,
+  blockCount,
+  blockRootsOf,
+  blockRows,
+  rowLeaf,
+  rowPath,
+  verifyBlock,
+} from './tiles.ts';
 import type { MatrixBlock } from './tiles.ts';
 import { EMPTY_ROOT, inclusionPath, leafHash, rootOf } from './tree.ts';
 
 const hexAll = (hashes: readonly Uint8Array[]): string[] => hashes.map(hex);
 const leaves = Array.from({ length: 2000 }, (_, i) => leafHash(utf8(String(i))));
-const vectors = JSON.parse(readFileSync(new URL('../../spec/vectors/merkle.json', import.meta.url), 'utf8')) as {
-  readonly counting: {
-    readonly blocks: readonly { readonly size: number; readonly blockRoots: readonly string[]; readonly root: string }[];
-  };
-};
+interface BlockVector {
+  readonly size: number;
+  readonly blockRoots: readonly string[];
+  readonly root: string;
+}
+const vectors = JSON.parse(
+  readFileSync(new URL('../../spec/vectors/merkle.json', import.meta.url), 'utf8'),
+) as { readonly counting: { readonly blocks: readonly BlockVector[] } };
 
 function fold(size: number) {
   const folder = new MatrixFolder();
@@ -44,7 +56,9 @@ describe('two-level matrix', () => {
         const tree = leaves.slice(0, size);
         const block = Math.floor(index / BLOCK_ROWS);
         const inBlock = tree.slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS);
-        expect(hexAll(rowPath(inBlock, blockRootsOf(tree), index))).toEqual(hexAll(inclusionPath(tree, index)));
+        expect(hexAll(rowPath(inBlock, blockRootsOf(tree), index))).toEqual(
+          hexAll(inclusionPath(tree, index)),
+        );
       }),
     );
   });
@@ -80,7 +94,9 @@ describe('two-level matrix', () => {
     expect(verifyBlock(folded.root, 600, roots, 2, last.with(5, wrong))).toBe(false);
     expect(verifyBlock(folded.root, 600, roots, 2, last.with(5, wrong.subarray(1)))).toBe(false);
     expect(verifyBlock(folded.root, 600, roots, 2, last.slice(1))).toBe(false);
-    for (const index of [-1, 0, 1, 3, 0.5, Number.NaN]) expect(verifyBlock(folded.root, 600, roots, index, last)).toBe(false);
+    for (const index of [-1, 0, 1, 3, 0.5, Number.NaN]) {
+      expect(verifyBlock(folded.root, 600, roots, index, last)).toBe(false);
+    }
     for (const rows of [599, 601, 512, 0, -1, Number.NaN, Infinity]) {
       expect(verifyBlock(folded.root, rows, roots, 2, last)).toBe(false);
     }

@@ -1,9 +1,10 @@
 /**
- * The hash matrix of a content (protocol 4.1, 13.4) in two levels. Leaf s of the matrix tree is the hash of row
- * V[s]; 256 consecutive leaves form a block, whose root is a tile. Because 256 is a power of two, the tree over
- * the block roots *is* the upper part of the RFC 6962 tree: a path is the path inside the block, then the path
- * of the block's root. A node thus proves any row from one block and the block roots (32 bytes per 192 MiB at
- * the default cell) instead of from all leaves, and folds a stream of rows with O(log n + blocks) memory.
+ * The hash matrix of a content (protocol 4.1, 13.4) in two levels. Leaf s of the matrix tree is the hash of
+ * row V[s]; 256 consecutive leaves form a block, whose root is a tile. Because 256 is a power of two, the
+ * tree over the block roots *is* the upper part of the RFC 6962 tree: a path is the path inside the block,
+ * then the path of the block's root. A node thus proves any row from one block and the block roots (32 bytes
+ * per 192 MiB at the default cell) instead of from all leaves, and folds a stream of rows with O(log n +
+ * blocks) memory.
  */
 import { assert } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
@@ -47,8 +48,9 @@ export function rowPath(
 }
 
 /**
- * True iff these leaves are block `index` of the content with this root and `rowCount` rows. Any values may be
- * given: a block that was read back from disk, or that a peer sent, is checked before a path is made from it.
+ * True iff these leaves are block `index` of the content with this root and `rowCount` rows. Any values may
+ * be given: a block that was read back from disk, or that a peer sent, is checked before a path is made from
+ * it.
  */
 export function verifyBlock(
   root: Uint8Array,
@@ -92,7 +94,9 @@ export class MatrixFolder {
     return this.#blockRoots.length * BLOCK_ROWS + this.#open.length;
   }
 
-  /** Takes the next leaf (from `rowLeaf`); returns the block that it completes, which the folder then forgets. */
+  /**
+   * Takes the next leaf (from `rowLeaf`); returns the block that it completes, which the folder then forgets.
+   */
   add(leaf: Uint8Array): MatrixBlock | null {
     assert(!this.#finished, 'rows come before the end');
     assert(leaf.length === HASH_BYTES, 'a leaf hash has 32 bytes');

@@ -82,7 +82,7 @@ describe('published vectors', () => {
   it.each([
     ['reference', leaves, vectors.reference],
     ['counting', counting, vectors.counting],
-  ] as const)('every inclusion and consistency path of the %s trees is the expected one', (_, all, expected) => {
+  ] as const)('every path of the %s trees is the expected one', (_, all, expected) => {
     for (const { index, size, path } of expected.inclusion) {
       const tree = all.slice(0, size);
       expect(hexAll(inclusionPath(tree, index))).toEqual(path);
@@ -97,7 +97,9 @@ describe('published vectors', () => {
   });
 
   it('the counting trees have the expected roots and serialised frontiers', () => {
-    for (const { size, root } of vectors.counting.roots) expect(hex(rootOf(counting.slice(0, size)))).toBe(root);
+    for (const { size, root } of vectors.counting.roots) {
+      expect(hex(rootOf(counting.slice(0, size)))).toBe(root);
+    }
     for (const { size, bytes } of vectors.counting.frontiers) {
       const frontier = new Frontier();
       for (const leaf of counting.slice(0, size)) frontier.append(leaf);
@@ -119,7 +121,8 @@ describe('hashing', () => {
   });
 
   it('the split is the largest power of two strictly below the size, up to 2^53', () => {
-    const expected = [[2, 1], [3, 2], [4, 2], [5, 4], [8, 4], [9, 8], [2 ** 53 - 1, 2 ** 52], [2 ** 49 + 1, 2 ** 49]];
+    const small = [[2, 1], [3, 2], [4, 2], [5, 4], [8, 4], [9, 8]];
+    const expected = [...small, [2 ** 53 - 1, 2 ** 52], [2 ** 49 + 1, 2 ** 49]];
     for (const [size, split] of expected) expect(largestPowerBelow(size as number)).toBe(split);
     expect(peakCount(2 ** 53 - 1)).toBe(53);
     expect(peakCount(2 ** 40)).toBe(1);
@@ -154,7 +157,8 @@ describe('inclusion', () => {
         expect(verifyInclusion(changed(root, at, by), leaf, index, size, path)).toBe(false);
         expect(verifyInclusion(root, changed(leaf, at, by), index, size, path)).toBe(false);
         if (path.length > 0) {
-          const bad = path.with(which % path.length, changed(path[which % path.length] as Uint8Array, at, by));
+          const place = which % path.length;
+        const bad = path.with(place, changed(path[place] as Uint8Array, at, by));
           expect(verifyInclusion(root, leaf, index, size, bad)).toBe(false);
         }
       }),
@@ -200,7 +204,8 @@ describe('inclusion', () => {
 
   it('positions that are not counts give no root', () => {
     const leaf = counting[0] as Uint8Array;
-    for (const [index, size] of [[0, 0], [1, 1], [-1, 1], [0.5, 1], [0, Number.NaN], [Number.NaN, 1], [0, 2 ** 53], [0, Infinity]]) {
+    const counts = [[0, 0], [1, 1], [-1, 1], [0.5, 1], [0, 2 ** 53]];
+    for (const [index, size] of [...counts, [0, Number.NaN], [Number.NaN, 1], [0, Infinity]]) {
       expect(rootFromInclusion(leaf, index as number, size as number, [])).toBeNull();
     }
   });
@@ -220,9 +225,9 @@ describe('consistency', () => {
     for (let newSize = 0; newSize <= 40; newSize += 1) {
       for (let oldSize = 0; oldSize <= newSize; oldSize += 1) {
         const path = consistencyPath(counting.slice(0, newSize), oldSize);
-        expect(verifyConsistency(oldSize, root(oldSize), newSize, root(newSize), path)).toBe(true);
         for (let other = 0; other <= newSize; other += 1) {
-          if (other !== oldSize) expect(verifyConsistency(oldSize, root(other), newSize, root(newSize), path)).toBe(false);
+          const verifies = verifyConsistency(oldSize, root(other), newSize, root(newSize), path);
+          expect(verifies).toBe(other === oldSize);
         }
       }
     }
@@ -255,7 +260,8 @@ describe('consistency', () => {
         expect(verifyConsistency(oldSize, oldRoot, newSize, changed(newRoot, at, by), path)).toBe(false);
         expect(verifyConsistency(oldSize, oldRoot, newSize, newRoot, [...path, newRoot])).toBe(false);
         if (path.length === 0) return;
-        const bad = path.with(which % path.length, changed(path[which % path.length] as Uint8Array, at, by));
+        const place = which % path.length;
+        const bad = path.with(place, changed(path[place] as Uint8Array, at, by));
         expect(verifyConsistency(oldSize, oldRoot, newSize, newRoot, bad)).toBe(false);
         expect(verifyConsistency(oldSize, oldRoot, newSize, newRoot, path.slice(1))).toBe(false);
         expect(verifyConsistency(oldSize, oldRoot, newSize, newRoot, path.slice(0, -1))).toBe(false);
@@ -304,7 +310,9 @@ describe('Frontier', () => {
     const frontier = new Frontier();
     for (const leaf of counting.slice(0, 7)) frontier.append(leaf);
     const bytes = frontier.serialise();
-    for (let length = 0; length < bytes.length; length += 1) expect(Frontier.parse(bytes.subarray(0, length))).toBeNull();
+    for (let length = 0; length < bytes.length; length += 1) {
+      expect(Frontier.parse(bytes.subarray(0, length))).toBeNull();
+    }
     expect(Frontier.parse(concat(bytes, new Uint8Array(1)))).toBeNull();
     expect(Frontier.parse(concat(bytes, new Uint8Array(32)))).toBeNull();
     expect(Frontier.parse(concat(new Uint8Array(8).with(7, 6), bytes.subarray(8)))).toBeNull();

@@ -1,13 +1,15 @@
 /**
- * Merkle trees as in RFC 6962 and RFC 9162 section 2.1, over SHA-256. A tree of n leaves splits at the largest
- * power of two below n; leaves and inner nodes are hashed under different prefixes, so neither can pose as the
- * other. One shape serves the node log, the hash matrix (protocol 4.1) and batch signatures (4.1b).
+ * Merkle trees as in RFC 6962 and RFC 9162 section 2.1, over SHA-256. A tree of n leaves splits at the
+ * largest power of two below n; leaves and inner nodes are hashed under different prefixes, so neither can
+ * pose as the other. One shape serves the node log, the hash matrix (protocol 4.1) and batch signatures
+ * (4.1b).
  *
  * Functions that build take trusted input and assert. Functions that verify take anything a peer may send and
- * answer null or false: every hash is checked for 32 bytes (else one preimage could be cut in two ways), a path
- * must have exactly the length that (index, size) dictates, and positions count up to 2^53 - 1. A path proves the
- * leaf and its index *for a given size*; several sizes may share a shape, so callers take the size from where it
- * is signed together with the root (checkpoint, batch signature, manifest), never from the path's sender.
+ * answer null or false: every hash is checked for 32 bytes (else one preimage could be cut in two ways), a
+ * path must have exactly the length that (index, size) dictates, and positions count up to 2^53 - 1. A path
+ * proves the leaf and its index *for a given size*; several sizes may share a shape, so callers take the size
+ * from where it is signed together with the root (checkpoint, batch signature, manifest), never from the
+ * path's sender.
  */
 import { assert } from '../base/assert.ts';
 import { concat, equal } from '../base/bytes.ts';
@@ -77,14 +79,19 @@ export function inclusionPathFrom(subtreeRoot: SubtreeRoot, index: number, size:
 
 /** As `inclusionPathFrom`, over all leaf hashes of a tree. */
 export function inclusionPath(leafHashes: readonly Uint8Array[], index: number): Uint8Array[] {
-  return inclusionPathFrom((start, end) => rootOf(leafHashes.slice(start, end)), index, leafHashes.length);
+  const subtreeRoot: SubtreeRoot = (start, end) => rootOf(leafHashes.slice(start, end));
+  return inclusionPathFrom(subtreeRoot, index, leafHashes.length);
 }
 
 /**
  * Consistency path from the first `oldSize` leaves to all `newSize` (RFC 9162 2.1.4.1). Empty when the sizes
  * are equal, and from size 0, which every tree extends.
  */
-export function consistencyPathFrom(subtreeRoot: SubtreeRoot, oldSize: number, newSize: number): Uint8Array[] {
+export function consistencyPathFrom(
+  subtreeRoot: SubtreeRoot,
+  oldSize: number,
+  newSize: number,
+): Uint8Array[] {
   assert(oldSize >= 0 && oldSize <= newSize, 'a tree only grows');
   if (oldSize === 0) return [];
   const path: Uint8Array[] = [];
@@ -109,7 +116,8 @@ export function consistencyPathFrom(subtreeRoot: SubtreeRoot, oldSize: number, n
 
 /** As `consistencyPathFrom`, over all leaf hashes of the newer tree. */
 export function consistencyPath(leafHashes: readonly Uint8Array[], oldSize: number): Uint8Array[] {
-  return consistencyPathFrom((start, end) => rootOf(leafHashes.slice(start, end)), oldSize, leafHashes.length);
+  const subtreeRoot: SubtreeRoot = (start, end) => rootOf(leafHashes.slice(start, end));
+  return consistencyPathFrom(subtreeRoot, oldSize, leafHashes.length);
 }
 
 const half = (value: number): number => Math.floor(value / 2);
@@ -119,8 +127,8 @@ const isHash = (bytes: Uint8Array): boolean => bytes.length === HASH_BYTES;
 export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
 
 /**
- * The root that `leaf` at `index` of `size` leaves and `path` give (RFC 9162 2.1.3.2), or null when index, size,
- * the path's length or a hash's length is impossible. Any values may be given.
+ * The root that `leaf` at `index` of `size` leaves and `path` give (RFC 9162 2.1.3.2), or null when index,
+ * size, the path's length or a hash's length is impossible. Any values may be given.
  */
 export function rootFromInclusion(
   leaf: Uint8Array,
@@ -164,8 +172,9 @@ export function verifyInclusion(
 }
 
 /**
- * True iff the tree (newSize, newRoot) begins with the leaves of the tree (oldSize, oldRoot) (RFC 9162 2.1.4.2).
- * Sizes 0 and equal sizes take an empty path, and the roots are still compared. Any values may be given.
+ * True iff the tree (newSize, newRoot) begins with the leaves of the tree (oldSize, oldRoot) (RFC 9162
+ * 2.1.4.2). Sizes 0 and equal sizes take an empty path, and the roots are still compared. Any values may be
+ * given.
  */
 export function verifyConsistency(
   oldSize: number,
