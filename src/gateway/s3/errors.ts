@@ -1,0 +1,133 @@
+/**
+ * What goes wrong, in S3's words. Two exhaustive tables: every S3 error code this gateway can answer with its
+ * status and sentence, and the S3 code of every operating failure (base/errors.ts). A failure that says
+ * "nothing was done" becomes 503, one whose outcome is unknown 500, never a 4xx and never success (13.11).
+ */
+import { ERROR_CODES, OperationError } from '../../base/errors.ts';
+import type { ErrorCode } from '../../base/errors.ts';
+import { EMPTY } from '../../base/bytes.ts';
+import type { HeaderField, HttpResponse } from './http.ts';
+import { element, xmlResponse } from './xml.ts';
+
+interface ErrorRow {
+  readonly status: number;
+  readonly message: string;
+}
+
+export const S3_ERRORS = {
+  AccessDenied: { status: 403, message: 'Access denied.' },
+  AuthorizationHeaderMalformed: { status: 400, message: 'The authorization header is malformed.' },
+  AuthorizationQueryParametersError: { status: 400, message: 'The presigned query parameters are malformed.' },
+  BadDigest: { status: 400, message: 'The checksum or Content-MD5 you sent does not match what we received.' },
+  BucketAlreadyExists: { status: 409, message: 'The bucket name is taken.' },
+  BucketAlreadyOwnedByYou: { status: 409, message: 'You made this bucket before and you own it.' },
+  BucketNotEmpty: { status: 409, message: 'The bucket you tried to delete is not empty.' },
+  EntityTooLarge: { status: 400, message: 'The upload is above the largest permitted size.' },
+  EntityTooSmall: { status: 400, message: 'A part other than the last is below the smallest permitted size.' },
+  IllegalLocationConstraintException: { status: 400, message: 'The location is not the one this endpoint serves.' },
+  IncompleteBody: { status: 400, message: 'The body ended before the announced number of bytes.' },
+  InternalError: { status: 500, message: 'We hit an internal error; the outcome may be unknown. Ask again.' },
+  InvalidAccessKeyId: { status: 403, message: 'The access key id does not exist.' },
+  InvalidArgument: { status: 400, message: 'An argument is not valid.' },
+  InvalidBucketName: { status: 400, message: 'The bucket name is not valid.' },
+  InvalidChunkSizeError: { status: 400, message: 'A chunk of the body is malformed.' },
+  InvalidDigest: { status: 400, message: 'The Content-MD5 or checksum you sent is not valid.' },
+  InvalidPart: { status: 400, message: 'A part was not found, or its ETag or checksum does not match.' },
+  InvalidPartOrder: { status: 400, message: 'The list of parts is not in ascending order.' },
+  InvalidRange: { status: 416, message: 'The range is not satisfiable.' },
+  InvalidRequest: { status: 400, message: 'The request is not valid.' },
+  InvalidToken: { status: 400, message: 'Session tokens are not known here.' },
+  InvalidURI: { status: 400, message: 'The URI could not be parsed.' },
+  KeyTooLongError: { status: 400, message: 'The key is too long.' },
+  MalformedTrailerError: { status: 400, message: 'The trailer of the body is malformed.' },
+  MalformedXML: { status: 400, message: 'The XML is not well formed or does not fit what is expected.' },
+  MetadataTooLarge: { status: 400, message: 'The metadata headers are above the largest permitted size.' },
+  MethodNotAllowed: { status: 405, message: 'The method is not allowed against this resource.' },
+  MissingContentLength: { status: 411, message: 'You must say how long the content is.' },
+  NoSuchBucket: { status: 404, message: 'The bucket does not exist.' },
+  NoSuchKey: { status: 404, message: 'The key does not exist.' },
+  NoSuchUpload: { status: 404, message: 'The multipart upload does not exist; it may have been completed or aborted.' },
+  NotImplemented: { status: 501, message: 'This version of Holdfast does not do that.' },
+  PreconditionFailed: { status: 412, message: 'A precondition you set does not hold.' },
+  RequestTimeTooSkewed: { status: 403, message: 'The time of the request and the time here differ too much.' },
+  RequestTimeout: { status: 400, message: 'The body did not arrive in time.' },
+  ServiceUnavailable: { status: 503, message: 'Too few storage nodes answer; nothing was done. Ask again.' },
+  SignatureDoesNotMatch: { status: 403, message: 'The signature we computed does not match the one you sent.' },
+  SlowDown: { status: 503, message: 'Too many requests at once; nothing was done. Ask again.' },
+  TooManyBuckets: { status: 400, message: 'There are as many buckets as are allowed.' },
+  XAmzContentSHA256Mismatch: { status: 400, message: 'x-amz-content-sha256 does not match what we received.' },
+} as const satisfies Record<string, ErrorRow>;
+
+export type S3ErrorCode = keyof typeof S3_ERRORS;
+
+/** A refusal on its way to the client; thrown inside the front and caught at its edge. */
+export class S3Error extends Error {
+  override readonly name = 'S3Error';
+  readonly code: S3ErrorCode;
+  /** Further elements of the error document, such as the region expected. */
+  readonly details: readonly HeaderField[];
+
+  constructor(code: S3ErrorCode, message?: string, details: readonly HeaderField[] = []) {
+    super(message ?? S3_ERRORS[code].message);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/**
+ * The S3 code of each operating failure that an ObjectStore may throw. By its contract it throws before
+ * anything was prepared, so that "nothing was done" is true; failures that mean a fault of ours are 500.
+ */
+const OPERATING_FAILURES = {
+  BAD_ARGUMENT: 'InvalidArgument',
+  BAD_CONFIG: 'InternalError',
+  BAD_GEOMETRY: 'InternalError',
+  BAD_FRAME: 'InternalError',
+  BAD_MESSAGE: 'InternalError',
+  TOO_LARGE: 'EntityTooLarge',
+  BUSY: 'SlowDown',
+  TIMEOUT: 'ServiceUnavailable',
+  UNREACHABLE: 'ServiceUnavailable',
+  DISCONNECTED: 'ServiceUnavailable',
+  FOREIGN_PEER: 'InternalError',
+  PEER_FAILED: 'ServiceUnavailable',
+  NO_QUORUM: 'ServiceUnavailable',
+  DISK_FULL: 'ServiceUnavailable',
+  DISK_READ_ONLY: 'ServiceUnavailable',
+  DISK_ERROR: 'ServiceUnavailable',
+  CORRUPT: 'InternalError',
+  LOST_STATE: 'ServiceUnavailable',
+  IN_USE: 'InternalError',
+  NOT_FOUND: 'InternalError',
+  ALREADY_EXISTS: 'InternalError',
+  STOPPED: 'ServiceUnavailable',
+  CANCELLED: 'ServiceUnavailable',
+  UNAUTHENTIC: 'InternalError',
+  DAMAGED: 'InternalError',
+  UNSUPPORTED: 'NotImplemented',
+} as const satisfies Record<ErrorCode, S3ErrorCode>;
+
+/** Codes whose own sentence helps the client and says nothing about the inside. */
+const TELLING: ReadonlySet<ErrorCode> = new Set(['BAD_ARGUMENT', 'TOO_LARGE', 'UNSUPPORTED', 'DISK_FULL', 'DAMAGED']);
+
+export function toS3Error(error: unknown): S3Error {
+  if (error instanceof S3Error) return error;
+  if (!(error instanceof OperationError)) return new S3Error('InternalError');
+  const sentence = TELLING.has(error.code) ? ERROR_CODES[error.code] : undefined;
+  return new S3Error(OPERATING_FAILURES[error.code], sentence);
+}
+
+/** The error as a response. A HEAD answer has no document; `resource` is the path as sent. */
+export function errorResponse(error: S3Error, method: string, resource: string, requestId: string): HttpResponse {
+  const { status } = S3_ERRORS[error.code];
+  const headers: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
+  if (method === 'HEAD') return { status, headers, body: EMPTY };
+  const document = element('Error', [
+    element('Code', error.code),
+    element('Message', error.message),
+    ...error.details.map(([name, value]) => element(name, value)),
+    element('Resource', resource),
+    element('RequestId', requestId),
+  ]);
+  return xmlResponse(status, document, headers);
+}
