@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex } from '../base/bytes.ts';
@@ -34,6 +35,14 @@ describe('checkpoint', () => {
     expect(parsed.ok && hex(parsed.checkpoint.root)).toBe(
       '0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62',
     );
+  });
+
+  it("the example of Holdfast's specification is what this key signs", () => {
+    const spec = readFileSync(new URL('../../spec/formats/log.md', import.meta.url), 'utf8');
+    const example = /^```\n(.*?)```$/ms.exec(spec)?.[1] ?? '';
+    const opened = openCheckpoint(example, log, nonce);
+    expect(opened).toMatchObject({ ok: true, signed: { checkpoint: { origin, size: 20_852_163 } } });
+    expect(opened.ok && signCheckpoint(opened.signed.checkpoint, signer).note).toBe(example);
   });
 
   it('what is signed opens to the same values, with and without nonce', () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat, hex, utf8 } from '../base/bytes.ts';
@@ -116,6 +117,13 @@ describe('entry types', () => {
       PREPARED: 1, COMMITTED: 2, EVICT: 3, ABORT: 4, ADOPT: 5, BOOT: 6, AUDIT: 7, STAGED: 8,
       NEVER: 9, HOLE: 10, REPAIRED: 11, RECORD: 12, RENEW: 13, REFUSED: 14, SNAPSHOT: 15,
     });
+  });
+
+  it('the table in spec/formats/log.md lists exactly these numbers', () => {
+    const spec = readFileSync(new URL('../../spec/formats/log.md', import.meta.url), 'utf8');
+    const rows = [...spec.matchAll(/^\| 0x([0-9a-f]{2}) \| ([A-Z]+) \|/gm)];
+    const listed = rows.map(([, byte, type]) => [type, Number.parseInt(byte ?? '', 16)] as const);
+    expect(Object.fromEntries(listed)).toEqual(ENTRY_TYPES);
   });
 
   it('a leaf reads back as its type and body', () => {

@@ -62,12 +62,14 @@ describe('LeafStore', () => {
   it('answers stay as they were when the log grows or a caller writes into them', () => {
     const small = storeOf(20);
     const before = hex(small.root(17));
-    small.leaf(3).fill(0);
+    // Leaf 16 is the last peak at size 17; leaf 3 lies inside of a stored subtree.
+    for (const leaf of [small.leaf(3), small.leaf(16), ...small.leaves(14, 18)]) leaf.fill(0);
     for (const hash of small.inclusion(3)) hash.fill(0);
     for (const hash of small.consistency(16)) hash.fill(0);
     small.frontier(16).root().fill(0);
     for (const leaf of leaves.slice(20, 100)) small.append(leaf);
     expect(hex(small.root(17))).toBe(before);
+    expect(hexAll(small.leaves(0, 20))).toEqual(hexAll(leaves.slice(0, 20)));
     expect(hex(small.root(100))).toBe(hex(rootOf(leaves.slice(0, 100))));
   });
 

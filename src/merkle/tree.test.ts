@@ -158,7 +158,7 @@ describe('inclusion', () => {
         expect(verifyInclusion(root, changed(leaf, at, by), index, size, path)).toBe(false);
         if (path.length > 0) {
           const place = which % path.length;
-        const bad = path.with(place, changed(path[place] as Uint8Array, at, by));
+          const bad = path.with(place, changed(path[place] as Uint8Array, at, by));
           expect(verifyInclusion(root, leaf, index, size, bad)).toBe(false);
         }
       }),
@@ -269,6 +269,13 @@ describe('consistency', () => {
         expect(verifyConsistency(oldSize, oldRoot, newSize, newRoot, cut)).toBe(false);
       }),
     );
+  });
+
+  it('path and root of a smaller tree do not pass for a size of another height', () => {
+    const [four, eight] = [rootOf(counting.slice(0, 4)), rootOf(counting.slice(0, 8))];
+    const path = consistencyPath(counting.slice(0, 8), 4);
+    expect(verifyConsistency(4, four, 8, eight, path)).toBe(true);
+    for (const size of [9, 16, 17, 2 ** 53 - 1]) expect(verifyConsistency(4, four, size, eight, path)).toBe(false);
   });
 
   it('a tree never shrinks, and sizes must be counts', () => {
