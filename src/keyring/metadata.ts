@@ -1,0 +1,170 @@
+/**
+ * What `encMeta` holds once opened: the name of a version and all that S3 remembers about it. Canonical
+ * DAG-CBOR of one of four shapes. Uploads and parts live in a hidden namespace of their bucket (13.3); their
+ * shape says so, so they never appear among objects. Whoever can write a bucket could have sealed these
+ * bytes, so they are parsed strictly and bounded like anything from outside.
+ */
+import { z } from 'zod';
+import { ENC_META_BYTES_MAX, PART_COUNT_MAX } from '../base/limits.ts';
+import { bytesOf, decode, encode, hash32, id16, uint } from '../protocol/encoding.ts';
+import type { Decoded } from '../protocol/encoding.ts';
+
+export const NAME_BYTES_MAX = 1024;
+const HEADER_CHARS_MAX = 4096;
+const USER_FIELDS_MAX = 1024;
+
+/** Headers that come back with an object: byte strings, one character a byte. */
+export interface StoredHeaders {
+  readonly contentType: string | null;
+  readonly cacheControl: string | null;
+  readonly contentDisposition: string | null;
+  readonly contentEncoding: string | null;
+  readonly contentLanguage: string | null;
+  readonly expires: string | null;
+  /** Name and value, in order of arrival. */
+  readonly user: readonly (readonly [string, string])[];
+}
+
+/** A checksum as S3 names it: its algorithm, whether of the whole object or of its parts, and its text. */
+export interface StoredChecksum {
+  readonly algorithm: string;
+  readonly type: string;
+  readonly value: string;
+}
+
+/** What a repeated request must equal to be given the first one's result; null: the request cannot be repeated (13.11). */
+export type Fingerprint = Uint8Array | null;
+
+export interface ObjectMeta {
+  readonly v: 1;
+  readonly t: 'object';
+  readonly name: string;
+  /** Without quotes. */
+  readonly etag: string;
+  /** Unix milliseconds of the gateway that wrote it. */
+  readonly mtimeMs: number;
+  readonly headers: StoredHeaders;
+  readonly checksum: StoredChecksum | null;
+  /** Parts of a multipart object; 0 for any other. */
+  readonly parts: number;
+  readonly operation: Fingerprint;
+}
+
+export interface UploadMeta {
+  readonly v: 1;
+  readonly t: 'upload';
+  readonly uploadId: Uint8Array;
+  readonly name: string;
+  readonly mtimeMs: number;
+  readonly headers: StoredHeaders;
+  readonly checksum: Pick<StoredChecksum, 'algorithm' | 'type'> | null;
+  /** Data keys of the parts derive from it; becomes the data key of the completed object. */
+  readonly uploadKey: Uint8Array;
+  readonly operation: Fingerprint;
+}
+
+export interface PartMeta {
+  readonly v: 1;
+  readonly t: 'part';
+  readonly uploadId: Uint8Array;
+  readonly number: number;
+  readonly etag: string;
+  readonly mtimeMs: number;
+  readonly checksum: StoredChecksum | null;
+  /** With the upload key gives the part's data key. */
+  readonly salt: Uint8Array;
+  readonly operation: Fingerprint;
+}
+
+/** What a tombstone buries. */
+export type Buried =
+  | { readonly t: 'object'; readonly name: string }
+  | { readonly t: 'upload'; readonly uploadId: Uint8Array }
+  | { readonly t: 'part'; readonly uploadId: Uint8Array; readonly number: number };
+
+export interface TombstoneMeta {
+  readonly v: 1;
+  readonly t: 'tombstone';
+  readonly of: Buried;
+  readonly mtimeMs: number;
+  readonly operation: Fingerprint;
+}
+
+export type VersionMeta = ObjectMeta | UploadMeta | PartMeta | TombstoneMeta;
+
+const encoder = new TextEncoder();
+const objectName = z
+  .string()
+  .min(1)
+  .refine((name) => encoder.encode(name).length <= NAME_BYTES_MAX, { error: 'name too long' });
+const header = z.string().max(HEADER_CHARS_MAX).nullable();
+const shortText = z.string().max(128);
+const operation = hash32.nullable();
+const partNumber = z.int().min(1).max(PART_COUNT_MAX);
+
+const headers = z.strictObject({
+  contentType: header,
+  cacheControl: header,
+  contentDisposition: header,
+  contentEncoding: header,
+  contentLanguage: header,
+  expires: header,
+  user: z.array(z.tuple([z.string().max(HEADER_CHARS_MAX), z.string().max(HEADER_CHARS_MAX)])).max(USER_FIELDS_MAX),
+});
+const checksum = z.strictObject({ algorithm: shortText, type: shortText, value: shortText });
+
+const objectMeta = z.strictObject({
+  v: z.literal(1),
+  t: z.literal('object'),
+  name: objectName,
+  etag: shortText,
+  mtimeMs: uint,
+  headers,
+  checksum: checksum.nullable(),
+  parts: z.int().min(0).max(PART_COUNT_MAX),
+  operation,
+});
+const uploadMeta = z.strictObject({
+  v: z.literal(1),
+  t: z.literal('upload'),
+  uploadId: id16,
+  name: objectName,
+  mtimeMs: uint,
+  headers,
+  checksum: z.strictObject({ algorithm: shortText, type: shortText }).nullable(),
+  uploadKey: bytesOf(32),
+  operation,
+});
+const partMeta = z.strictObject({
+  v: z.literal(1),
+  t: z.literal('part'),
+  uploadId: id16,
+  number: partNumber,
+  etag: shortText,
+  mtimeMs: uint,
+  checksum: checksum.nullable(),
+  salt: id16,
+  operation,
+});
+const tombstoneMeta = z.strictObject({
+  v: z.literal(1),
+  t: z.literal('tombstone'),
+  of: z.discriminatedUnion('t', [
+    z.strictObject({ t: z.literal('object'), name: objectName }),
+    z.strictObject({ t: z.literal('upload'), uploadId: id16 }),
+    z.strictObject({ t: z.literal('part'), uploadId: id16, number: partNumber }),
+  ]),
+  mtimeMs: uint,
+  operation,
+});
+
+const versionMeta: z.ZodType<VersionMeta> = z.discriminatedUnion('t', [objectMeta, uploadMeta, partMeta, tombstoneMeta]);
+
+export function encodeMeta(meta: VersionMeta): Uint8Array {
+  return encode(meta);
+}
+
+/** Parses opened metadata. Never throws. */
+export function decodeMeta(bytes: Uint8Array): Decoded<VersionMeta> {
+  return decode(versionMeta, bytes, ENC_META_BYTES_MAX);
+}
