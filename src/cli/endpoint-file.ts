@@ -1,0 +1,51 @@
+/**
+ * DIR/endpoint.json (mode 0600): how to reach a running `holdfast up`, with which credentials, and which
+ * processes it consists of. Written when everything serves and rewritten when a process changes; the other
+ * commands read it through `--dir`.
+ */
+import { z } from 'zod';
+import { utf8 } from '../base/bytes.ts';
+import { OperationError, isOperationError } from '../base/errors.ts';
+import type { Disk } from '../base/ports.ts';
+import { SECRET_MODE, readJson } from './identity-folder.ts';
+
+export const ENDPOINT_FILE = 'endpoint.json';
+
+const endpointSchema = z.strictObject({
+  v: z.literal(1),
+  endpoint: z.string().max(300),
+  region: z.string().max(100),
+  accessKeyId: z.string().max(128),
+  secretAccessKey: z.string().max(128),
+  /** Of `holdfast up` itself and of the gateway; null while it is not running. */
+  pid: z.int(),
+  gateway: z.strictObject({ pid: z.int().nullable(), folder: z.string() }),
+  nodes: z.array(
+    z.strictObject({
+      id: z.string(),
+      slot: z.int(),
+      pid: z.int().nullable(),
+      folder: z.string(),
+      address: z.string(),
+      state: z.enum(['starting', 'serving', 'waiting', 'lost', 'stopped']),
+    }),
+  ),
+});
+export type EndpointFile = z.infer<typeof endpointSchema>;
+
+export async function writeEndpoint(disk: Disk, endpoint: EndpointFile): Promise<void> {
+  await disk.writeFile(ENDPOINT_FILE, utf8(`${JSON.stringify(endpoint, null, 2)}\n`), { mode: SECRET_MODE });
+}
+
+/** NOT_FOUND, with what to do, when no cluster ever ran in the folder. */
+export async function readEndpoint(disk: Disk, dir: string): Promise<EndpointFile> {
+  try {
+    return await readJson(disk, ENDPOINT_FILE, endpointSchema, 'NOT_FOUND');
+  } catch (error) {
+    if (!isOperationError(error, 'NOT_FOUND')) throw error;
+    throw new OperationError('NOT_FOUND', `No cluster has run in ${dir}: it holds no ${ENDPOINT_FILE}.`, {
+      cause: error,
+      remedy: 'Start one with `holdfast up`, or name its folder with --dir.',
+    });
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * The identity of a storage node, gateway or administrator: the secret seeds that a folder holds, mode 0600,
+ * one seed a purpose (protocol 13.13). A member's id is SHA-256 of its public signing key. An identity is
+ * made once, by `init`; nothing makes one silently, because a folder that lost its identity has lost what it
+ * promised, and must say so instead of starting afresh.
+ */
+import { z } from 'zod';
+import { fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts';
+import { OperationError, isOperationError } from '../base/errors.ts';
+import type { Disk, Random } from '../base/ports.ts';
+import { SEED_BYTES, sha256, signingKeyFromSeed } from '../crypto/primitives.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
+
+export const IDENTITY_FILE = 'identity.json';
+/** Exists from `node init` until the first journal is made: says that nothing was ever promised from here. */
+export const FRESH_FILE = 'fresh';
+/** The signed configuration that a node or gateway is bound to, from its first run on. */
+export const CONFIG_FILE = 'cluster.cfg';
+export const ADMIN_FILE = 'admin.json';
+
+export const SECRET_MODE = 0o600;
+const IDENTITY_BYTES_MAX = 16 * 1024;
+
+const seedHex = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
+const addressText = z.string().max(255).regex(/^[a-zA-Z0-9.:[\]-]+:\d{1,5}$/, 'expected host:port');
+const domainText = z.string().min(1).max(100);
+
+const identitySchema = z.discriminatedUnion('role', [
+  z.strictObject({
+    v: z.literal(1),
+    role: z.literal('node'),
+    signingSeed: seedHex,
+    tlsSeed: seedHex,
+    address: addressText,
+    domain: domainText,
+  }),
+  z.strictObject({ v: z.literal(1), role: z.literal('gateway'), signingSeed: seedHex, tlsSeed: seedHex }),
+]);
+type IdentityFile = z.infer<typeof identitySchema>;
+
+const adminSchema = z.strictObject({ v: z.literal(1), adminSeed: seedHex, freshnessSeed: seedHex });
+
+interface MemberIdentity {
+  /** SHA-256 of the public signing key: nodeId or gatewayId. */
+  readonly id: Uint8Array;
+  readonly signingKey: SigningKey;
+  /** Secret; used for TLS alone. */
+  readonly tlsSeed: Uint8Array;
+  readonly tlsKey: Uint8Array;
+}
+
+export interface NodeIdentity extends MemberIdentity {
+  readonly role: 'node';
+  readonly address: string;
+  readonly domain: string;
+}
+
+export interface GatewayIdentity extends MemberIdentity {
+  readonly role: 'gateway';
+}
+
+export interface AdminKeys {
+  readonly admin: SigningKey;
+  readonly freshness: SigningKey;
+}
+
+/** Makes the identity of a storage node and marks the folder as fresh. ALREADY_EXISTS when it has one. */
+export async function initNode(disk: Disk, random: Random, address: string, domain: string): Promise<NodeIdentity> {
+  requireText(addressText, address, '--address');
+  requireText(domainText, domain, '--domain');
+  await refuseExisting(disk, IDENTITY_FILE);
+  // The marker first: a crash between the two leaves a folder without identity, where `init` runs again.
+  await disk.writeFile(FRESH_FILE, utf8('This node has not run yet: it has promised nothing.\n'), { mode: SECRET_MODE });
+  const seeds = { signingSeed: newSeed(random), tlsSeed: newSeed(random) };
+  await writeIdentity(disk, { v: 1, role: 'node', ...seeds, address, domain });
+  return readNodeIdentity(disk);
+}
+
+export async function initGateway(disk: Disk, random: Random): Promise<GatewayIdentity> {
+  await refuseExisting(disk, IDENTITY_FILE);
+  await writeIdentity(disk, { v: 1, role: 'gateway', signingSeed: newSeed(random), tlsSeed: newSeed(random) });
+  return readGatewayIdentity(disk);
+}
+
+/** Makes the keys that sign the configuration and its freshness. ALREADY_EXISTS when the folder holds some. */
+export async function initAdmin(disk: Disk, random: Random): Promise<AdminKeys> {
+  await refuseExisting(disk, ADMIN_FILE);
+  const keys = { v: 1, adminSeed: newSeed(random), freshnessSeed: newSeed(random) };
+  await disk.writeFile(ADMIN_FILE, utf8(`${JSON.stringify(keys, null, 2)}\n`), { mode: SECRET_MODE });
+  return readAdmin(disk);
+}
+
+/** LOST_STATE when the folder has no identity: it is not the folder of a node, or was emptied. */
+export async function readNodeIdentity(disk: Disk): Promise<NodeIdentity> {
+  const file = await readIdentity(disk, 'storage node');
+  if (file.role !== 'node') throw new OperationError('BAD_ARGUMENT', 'The folder is that of a gateway, not of a storage node.');
+  return { role: 'node', ...memberOf(file), address: file.address, domain: file.domain };
+}
+
+export async function readGatewayIdentity(disk: Disk): Promise<GatewayIdentity> {
+  const file = await readIdentity(disk, 'gateway');
+  if (file.role !== 'gateway') throw new OperationError('BAD_ARGUMENT', 'The folder is that of a storage node, not of a gateway.');
+  return { role: 'gateway', ...memberOf(file) };
+}
+
+export async function readAdmin(disk: Disk): Promise<AdminKeys> {
+  const file = await readJson(disk, ADMIN_FILE, adminSchema, 'NOT_FOUND');
+  return {
+    admin: signingKeyFromSeed(fromHex(file.adminSeed)),
+    freshness: signingKeyFromSeed(fromHex(file.freshnessSeed)),
+  };
+}
+
+async function readIdentity(disk: Disk, what: string): Promise<IdentityFile> {
+  try {
+    return await readJson(disk, IDENTITY_FILE, identitySchema, 'LOST_STATE');
+  } catch (error) {
+    if (!isOperationError(error, 'LOST_STATE')) throw error;
+    throw new OperationError('LOST_STATE', `The folder holds no identity of a ${what}: it was emptied, or never made.`, {
+      cause: error,
+      remedy: `If it was never made, run \`holdfast ${what === 'gateway' ? 'gateway' : 'node'} init\`; else it must join as a new member.`,
+    });
+  }
+}
+
+function memberOf(file: IdentityFile): MemberIdentity {
+  const signingKey = signingKeyFromSeed(fromHex(file.signingSeed));
+  const tlsSeed = fromHex(file.tlsSeed);
+  return { id: sha256(signingKey.publicKey), signingKey, tlsSeed, tlsKey: signingKeyFromSeed(tlsSeed).publicKey };
+}
+
+async function writeIdentity(disk: Disk, file: IdentityFile): Promise<void> {
+  await disk.writeFile(IDENTITY_FILE, utf8(`${JSON.stringify(file, null, 2)}\n`), { mode: SECRET_MODE });
+}
+
+async function refuseExisting(disk: Disk, file: string): Promise<void> {
+  if (await disk.exists(file)) {
+    throw new OperationError('ALREADY_EXISTS', `The folder already holds ${file}.`, {
+      remedy: 'Choose another folder; an identity is never replaced in place.',
+    });
+  }
+}
+
+/** Reads and checks a small JSON file of a folder. Absent: `absentCode`; unreadable or wrong: CORRUPT. */
+export async function readJson<T>(
+  disk: Disk,
+  file: string,
+  schema: z.ZodType<T>,
+  absentCode: 'NOT_FOUND' | 'LOST_STATE',
+): Promise<T> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await disk.readFile(file, IDENTITY_BYTES_MAX);
+  } catch (error) {
+    if (isOperationError(error, 'NOT_FOUND')) throw new OperationError(absentCode, `${file} is missing.`, { cause: error });
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(bytes));
+  } catch (error) {
+    throw new OperationError('CORRUPT', `${file} is not JSON.`, { cause: error });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new OperationError('CORRUPT', `${file}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is wrong'}.`);
+}
+
+function requireText(schema: z.ZodType<string>, text: string, flag: string): void {
+  const parsed = schema.safeParse(text);
+  if (parsed.success) return;
+  throw new OperationError('BAD_ARGUMENT', `${flag} ${JSON.stringify(text)}: ${parsed.error.issues[0]?.message ?? 'is wrong'}.`);
+}
+
+function newSeed(random: Random): string {
+  return hex(random.bytes(SEED_BYTES));
+}
