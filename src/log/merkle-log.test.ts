@@ -97,6 +97,18 @@ describe('MerkleLog', () => {
     expect(hex(restored.checkpoint('o').root)).toBe(hex(log.checkpoint('o').root));
   });
 
+  it('a leaf found on disk is durable at once, and is not taken among tentative entries', () => {
+    const log = new MerkleLog();
+    for (const size of [1, 2, 3]) {
+      log.restoreLeaf(leafOf(size - 1));
+      const expected = Array.from({ length: size }, (_, i) => leafOf(i));
+      expect(log.checkpoint('o').size).toBe(size);
+      expect(hex(log.checkpoint('o').root)).toBe(hex(rootOf(expected)));
+    }
+    log.append('EVICT', body(3));
+    expect(() => log.restoreLeaf(leafOf(4))).toThrow('recovery ends');
+  });
+
   it('an entry larger than readers accept is refused without taking an index', () => {
     const log = logOf(1);
     const tooLarge = new Uint8Array(LEAF_BYTES_MAX);

@@ -24,9 +24,23 @@ export class MerkleLog {
   /** The log as it was found on disk: all of these leaf hashes are durable. */
   static restore(leafHashes: Iterable<Uint8Array>): MerkleLog {
     const log = new MerkleLog();
-    for (const leaf of leafHashes) log.#store.append(leaf);
-    log.#durableSize = log.#store.size;
+    for (const leaf of leafHashes) log.restoreLeaf(leaf);
     return log;
+  }
+
+  /** Takes one more leaf hash that was found on disk; only before the first append, while recovering. */
+  restoreLeaf(leaf: Uint8Array): void {
+    assert(this.#durableSize === this.#store.size, 'recovery ends before entries are appended');
+    this.#durableSize = this.#store.append(leaf) + 1;
+    this.#durableRoot = null;
+  }
+
+  /** Adds the next leaf hash of a snapshot, which is durable. Only before the first `append`. */
+  restoreLeaf(leaf: Uint8Array): void {
+    assert(this.#store.size === this.#durableSize, 'a log is restored before it is appended to');
+    this.#store.append(leaf);
+    this.#durableSize = this.#store.size;
+    this.#durableRoot = null;
   }
 
   /** Entries appended, tentative ones included: the index of the next entry. */
