@@ -106,7 +106,7 @@ describe('MerkleLog', () => {
       expect(hex(log.checkpoint('o').root)).toBe(hex(rootOf(expected)));
     }
     log.append('EVICT', body(3));
-    expect(() => log.restoreLeaf(leafOf(4))).toThrow('recovery ends');
+    expect(() => log.restoreLeaf(leafOf(4))).toThrow('restored before');
   });
 
   it('an entry larger than readers accept is refused without taking an index', () => {

@@ -28,14 +28,7 @@ export class MerkleLog {
     return log;
   }
 
-  /** Takes one more leaf hash that was found on disk; only before the first append, while recovering. */
-  restoreLeaf(leaf: Uint8Array): void {
-    assert(this.#durableSize === this.#store.size, 'recovery ends before entries are appended');
-    this.#durableSize = this.#store.append(leaf) + 1;
-    this.#durableRoot = null;
-  }
-
-  /** Adds the next leaf hash of a snapshot, which is durable. Only before the first `append`. */
+  /** Adds the next leaf hash found on disk, which is durable. Never while tentative entries wait. */
   restoreLeaf(leaf: Uint8Array): void {
     assert(this.#store.size === this.#durableSize, 'a log is restored before it is appended to');
     this.#store.append(leaf);
