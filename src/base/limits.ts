@@ -37,7 +37,7 @@ export interface TransportLimits {
   readonly requestBytesInFlight: number;
   /** Bytes queued for the other end above which no more is read (listener) or written (channel). */
   readonly unsentBytesHigh: number;
-  /** Bytes queued above which the connection is given up: the answers to all that was read may exceed `High`. */
+  /** Bytes queued above which the connection is given up; answers to what was read may pass `High`. */
   readonly unsentBytesMax: number;
   /** Requests that wait in a channel, before BUSY. */
   readonly queuedRequests: number;
@@ -97,5 +97,8 @@ assert(CELL_BYTES_DEFAULT % CELL_ALIGN_BYTES === 0, 'cells are aligned');
 assert(CELL_BYTES_MAX % CELL_ALIGN_BYTES === 0, 'cells are aligned');
 assert(CELL_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'a cell fits one frame');
 assert(INLINE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX, 'an inline body fits one frame');
-assert(TRANSPORT_LIMITS.requestBytesInFlight > FRAME_BODY_BYTES_MAX + FRAME_PAYLOAD_BYTES_MAX, 'the largest request is read');
-assert(TRANSPORT_LIMITS.unsentBytesMax > TRANSPORT_LIMITS.unsentBytesHigh, 'reading stops before the connection ends');
+assert(
+  TRANSPORT_LIMITS.requestBytesInFlight > FRAME_BODY_BYTES_MAX + FRAME_PAYLOAD_BYTES_MAX,
+  'the largest request fits',
+);
+assert(TRANSPORT_LIMITS.unsentBytesMax > TRANSPORT_LIMITS.unsentBytesHigh, 'reading stops before the end');

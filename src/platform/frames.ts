@@ -17,7 +17,7 @@ export const REQUEST_ID_MAX = 0xffff_ffff;
 
 export type FrameKind = 'request' | 'response' | 'notice' | 'error';
 
-const KIND_CODES = { request: 1, response: 2, notice: 3, error: 4 } as const satisfies Record<FrameKind, number>;
+const KIND_CODES: Readonly<Record<FrameKind, number>> = { request: 1, response: 2, notice: 3, error: 4 };
 const KINDS = new Map<number, FrameKind>([
   [1, 'request'],
   [2, 'response'],
