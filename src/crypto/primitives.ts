@@ -35,17 +35,22 @@ const CIPHER_PIECE_BYTES = 64 * 1024;
 /** SHA-256 (FIPS 180-4) of the concatenation of the parts. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const only = parts[0];
-  if (parts.length === 1 && only !== undefined) return hash('sha256', only, 'buffer');
+  if (parts.length === 1 && only !== undefined) return plain(hash('sha256', only, 'buffer'));
   const state = createHash('sha256');
   for (const part of parts) state.update(part);
-  return state.digest();
+  return plain(state.digest());
+}
+
+/** The same bytes without Node's Buffer methods, whose `slice` does not copy. */
+function plain(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** HMAC-SHA-256 (RFC 2104) of the concatenation of the parts. */
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const state = createHmac('sha256', key);
   for (const part of parts) state.update(part);
-  return state.digest();
+  return plain(state.digest());
 }
 
 /** HKDF-SHA-256 (RFC 5869) with an empty salt. `info` names the purpose; two purposes give unrelated keys. */
@@ -66,7 +71,7 @@ export function incremental(algorithm: 'md5' | 'sha1' | 'sha256'): IncrementalHa
     update(bytes) {
       state.update(bytes);
     },
-    digest: () => state.digest(),
+    digest: () => plain(state.digest()),
   };
 }
 
@@ -130,13 +135,13 @@ export function aeadOpen(
   const decipher = createDecipheriv('aes-256-gcm', key, nonce);
   decipher.setAAD(associated);
   const tag = new Uint8Array(AEAD_TAG_BYTES);
-  const plain: Uint8Array[] = [];
+  const opened: Uint8Array[] = [];
   let left = size - AEAD_TAG_BYTES;
   let tagAt = 0;
   for (const part of sealed) {
     const text = part.subarray(0, Math.min(left, part.length));
     for (let from = 0; from < text.length; from += CIPHER_PIECE_BYTES) {
-      plain.push(decipher.update(text.subarray(from, Math.min(text.length, from + CIPHER_PIECE_BYTES))));
+      opened.push(decipher.update(text.subarray(from, Math.min(text.length, from + CIPHER_PIECE_BYTES))));
     }
     left -= text.length;
     const rest = part.subarray(text.length);
@@ -149,7 +154,7 @@ export function aeadOpen(
   } catch {
     return null;
   }
-  return plain;
+  return opened;
 }
 
 const PKCS8_ED25519 = new Uint8Array([
@@ -226,6 +231,6 @@ export function prf(key: Uint8Array, purpose: string, ...parts: readonly Uint8Ar
     state.update(length);
     state.update(part);
   }
-  return state.digest();
+  return plain(state.digest());
 }
 

@@ -1,7 +1,8 @@
 /**
  * The predicates P1 to P10 by which a node judges PREPARE (protocol 5), one function each, pure: the
  * storage node, the models and the mutants all use these. Each returns the refusal, or null to go on. They
- * are run in order, because a refusal must show the newest thing the node knows.
+ * are run in order, because a refusal must show the newest thing the node knows. P5 (the content is here and
+ * is what the manifest commits to) needs the bytes: it stands in storage-node/prepare-content.ts.
  */
 import { equal } from '../base/bytes.ts';
 import type { BucketRecord } from './bucket-record.ts';
@@ -49,8 +50,6 @@ export interface PrepareView {
   readonly record: { readonly record: BucketRecord; readonly stamp: Stamp } | undefined;
   /** Bytes this writer holds uncertified on this node, this manifest's included. */
   readonly uncertifiedBytes: number;
-  /** Do the cells, the inline body or the table at hand match what the manifest commits to, completely? */
-  readonly contentMatches: boolean;
 }
 
 type Predicate = (signed: SignedManifest, view: PrepareView) => Refusal | null;
@@ -121,10 +120,6 @@ export const p4Geometry: Predicate = ({ manifest }, { cluster, record }) => {
   return null;
 };
 
-/** P5: the content at hand is what the manifest commits to. Durability is the caller's order of steps. */
-export const p5Content: Predicate = (_signed, { contentMatches }) =>
-  contentMatches ? null : refuse('BAD', 'P5: the content does not match the manifest');
-
 /** P6: above every certificate held. The floor rule: what was once superseded is never signed again (trap H5). */
 export const p6AboveMax: Predicate = ({ manifest }, { maxStamp }) =>
   compareStamps(manifest.stamp, maxStamp) > 0 ? null : refuse('SUPERSEDED', 'P6: not above the highest certificate');
@@ -169,7 +164,6 @@ export const PREPARE_PREDICATES: readonly Predicate[] = [
   p8OneManifest,
   p9Quota,
   p10Retention,
-  p5Content,
 ];
 
 /** Null iff the node may sign a receipt, else the first refusal. */

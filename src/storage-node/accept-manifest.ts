@@ -1,0 +1,167 @@
+/**
+ * PREPARE (protocol 5): the four visible steps behind every receipt. The content is durable first; then, in
+ * one uninterrupted turn, the predicates judge and the record takes its log index; then the record is
+ * durable; only then is the receipt signed. The same request gets the same promise again.
+ */
+import { equal, mapKey } from '../base/bytes.ts';
+import type { Frame, PeerConnection } from '../base/ports.ts';
+import { encodeEntry } from '../log/entry-types.ts';
+import { verifyWriter } from '../protocol/certificate.ts';
+import type { WriterConfig } from '../protocol/configuration.ts';
+import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import type { RequestOf } from '../protocol/messages.ts';
+import { judgePrepare } from '../protocol/predicates.ts';
+import type { PrepareView, Refusal } from '../protocol/predicates.ts';
+import { encodeReceipt } from '../protocol/receipt.ts';
+import { openCertificate, takeIn } from './accept-certificate.ts';
+import type { NodeContext } from './context.ts';
+import { EMPTY } from '../base/bytes.ts';
+import { fragmentBytes } from '../protocol/stripes.ts';
+import { pointersOf } from './records.ts';
+import { prepareContent } from './prepare-content.ts';
+import type { PreparedContent } from './prepare-content.ts';
+import { Refused, reply } from './reply.ts';
+import type { Version } from './register.ts';
+
+export async function handlePrepare(
+  ctx: NodeContext,
+  from: PeerConnection,
+  sender: WriterConfig | undefined,
+  request: RequestOf<'PREPARE'>,
+  payload: Uint8Array,
+): Promise<Frame> {
+  const opened = openSignedManifest(request.manifest);
+  if (!opened.ok) throw new Refused('BAD', `manifest: ${opened.reason}`);
+  const signed = opened.value;
+  const signatureValid = verifyWriter(ctx.cluster, ctx.verifier, signed);
+  for (const bytes of [request.record, request.prevCert]) {
+    if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
+  }
+  // Judged before any byte of content is kept, and again when it is durable: the state may have moved on.
+  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid));
+  const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
+  if (known !== undefined && equal(known.hash, signed.hash)) return receipt(ctx, signed, known);
+
+  const content = await prepareContent(ctx, from, signed.manifest, request, payload);
+  const refusal = judge(ctx, sender, signed, signatureValid);
+  if (refusal !== null) {
+    if (request.upload === null) giveBack(ctx, content);
+    await refuse(ctx, signed, refusal);
+  }
+  const again = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
+  if (again !== undefined && equal(again.hash, signed.hash)) {
+    if (request.upload === null) giveBack(ctx, content);
+    return receipt(ctx, signed, again);
+  }
+  const version = bind(ctx, signed, content);
+  if (request.upload !== null) ctx.uploads.bound(request.upload);
+  return receipt(ctx, signed, version);
+}
+
+function judge(
+  ctx: NodeContext,
+  sender: WriterConfig | undefined,
+  signed: SignedManifest,
+  signatureValid: boolean,
+): Refusal | null {
+  const { manifest } = signed;
+  const { register, bucketRecords } = ctx.state;
+  const own = register.acceptedAt(manifest.keyId, manifest.stamp);
+  const bucket = bucketRecords.get(mapKey(manifest.clear.length > 0 ? manifest.keyId : manifest.bucketId));
+  const view: PrepareView = {
+    cluster: ctx.cluster,
+    sender,
+    signatureValid,
+    // The version that this very manifest became does not stand in its own way.
+    maxStamp: own !== undefined && equal(own.hash, signed.hash) ? floorBelow(register.max(manifest.keyId), own) : register.maxStamp(manifest.keyId),
+    acceptedHash: own?.hash,
+    promisedNever: register.promisedNever(manifest.keyId, manifest.stamp),
+    record: bucket === undefined ? undefined : { record: bucket.record, stamp: bucket.stamp },
+    uncertifiedBytes:
+      register.uncertifiedBytes(manifest.gatewayId) +
+      ctx.uploads.reservedBytes(manifest.gatewayId) +
+      (own === undefined ? claimOf(signed) : 0),
+  };
+  return judgePrepare(signed, view);
+}
+
+/** The stamp to compare with when the same promise is asked for again: the highest certificate unless it is this version. */
+function floorBelow(max: Version | null, own: Version): PrepareView['maxStamp'] {
+  const zero = { gen: own.stamp.gen, counter: Math.max(0, own.stamp.counter - 1), writerId: new Uint8Array(16) };
+  return max === null || max === own ? zero : max.stamp;
+}
+
+function claimOf({ manifest }: SignedManifest): number {
+  return manifest.kind === 'DATA' ? fragmentBytes(manifest) : manifest.size;
+}
+
+/** Step 2: one record takes the log index and binds the content. Nothing awaits between judging and this. */
+function bind(ctx: NodeContext, signed: SignedManifest, { content, binds }: PreparedContent): Version {
+  const { manifest } = signed;
+  const body = receiptBody(ctx, signed, ctx.state.log.size);
+  ctx.state.write({
+    r: 'PREPARED',
+    leaf: encodeEntry('PREPARED', encodeReceipt(body)),
+    manifest: signedManifestToWire(signed),
+    content,
+    binds,
+  });
+  const version = ctx.state.register.prepared(manifest.keyId, signed.hash);
+  if (version === undefined) throw new Error('a prepared version is in the register');
+  return version;
+}
+
+/** Steps 3 and 4: durable, then signed. */
+async function receipt(ctx: NodeContext, signed: SignedManifest, version: Version): Promise<Frame> {
+  await version.durable;
+  const logIndex = version.preparedIndex;
+  if (logIndex < 0) throw new Refused('CONFLICT', 'this node holds the certificate, but gave no receipt for it');
+  const incarnation = version.preparedIncarnation;
+  const body = { ...receiptBody(ctx, signed, logIndex), incarnation };
+  const proof = await ctx.signer.sign('receipt', encodeReceipt(body));
+  return reply('PREPARE', { incarnation, logIndex, proof });
+}
+
+function receiptBody(ctx: NodeContext, { manifest, hash }: SignedManifest, logIndex: number) {
+  return {
+    v: 1 as const,
+    manifestHash: hash,
+    keyId: manifest.keyId,
+    stamp: manifest.stamp,
+    slot: ctx.self.slot,
+    nodeId: ctx.self.nodeId,
+    epoch: ctx.cluster.epoch,
+    incarnation: ctx.state.incarnation,
+    logIndex,
+  };
+}
+
+function giveBack(ctx: NodeContext, { content }: PreparedContent): void {
+  if (content === null) return;
+  for (const pointer of [...pointersOf(content.cells), ...pointersOf(content.blocks)]) ctx.state.cells.release(pointer);
+}
+
+/** Refuses with what the sender needs to go on: the certificate or manifest in the way, the record, the documents. */
+async function refuse(ctx: NodeContext, signed: SignedManifest, refusal: Refusal | null): Promise<void> {
+  if (refusal === null) return;
+  const { manifest } = signed;
+  const { register, bucketRecords } = ctx.state;
+  ctx.telemetry.count('refusals', { code: refusal.code });
+  const { code, reason } = refusal;
+  if (code === 'CONFIG_STALE') throw new Refused(code, reason, { document: ctx.cluster.document });
+  if (code === 'SUPERSEDED' || code === 'COUNTER') {
+    const max = register.max(manifest.keyId);
+    throw new Refused(code, reason, { cert: max === null ? null : await ctx.state.readCertificate(max) });
+  }
+  if (code === 'EQUIVOCATION') {
+    const first = register.acceptedAt(manifest.keyId, manifest.stamp);
+    const shown = first === undefined ? null : signedManifestToWire(await ctx.state.readManifest(first));
+    throw new Refused(code, reason, { manifest: shown });
+  }
+  if (code === 'BUCKET_STALE') {
+    const bucket = bucketRecords.get(mapKey(manifest.bucketId));
+    throw new Refused(code, reason, { cert: bucket === undefined ? null : await ctx.state.readCertificate(bucket.version) });
+  }
+  throw new Refused(code, reason);
+}

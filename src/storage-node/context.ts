@@ -1,0 +1,59 @@
+/** What the handlers of a storage node share: who it is, its ports, its state, and how it signs. */
+import type { Channel, Clock, Disk, Random, Telemetry } from '../base/ports.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
+import type { BatchSigner } from '../protocol/batch-signer.ts';
+import type { Cluster, SlotConfig, WriterConfig } from '../protocol/configuration.ts';
+import type { StatementVerifier } from '../protocol/statement.ts';
+import type { NodeState } from './state.ts';
+import type { Uploads } from './uploads.ts';
+
+/** Times and sizes that an operator may want different in a test cluster and in production; none weakens a promise. */
+export interface NodeTuning {
+  /** Pause between rounds of garbage collection and compaction. */
+  readonly upkeepMs: number;
+  /** How long an unreferenced content stays before its space is given back (13.3). */
+  readonly quarantineMs: number;
+  /** Journal records between snapshots. */
+  readonly snapshotRecords: number;
+  readonly peerTimeoutMs: number;
+}
+
+export const TUNING_DEFAULT: NodeTuning = {
+  upkeepMs: 2_000,
+  quarantineMs: 10_000,
+  snapshotRecords: 50_000,
+  peerTimeoutMs: 5_000,
+};
+
+export interface NodeContext {
+  readonly cluster: Cluster;
+  readonly self: SlotConfig;
+  readonly signingKey: SigningKey;
+  readonly signer: BatchSigner;
+  readonly verifier: StatementVerifier;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly telemetry: Telemetry;
+  readonly tuning: NodeTuning;
+  readonly state: NodeState;
+  readonly uploads: Uploads;
+  /** Channels to the other slots. */
+  readonly peers: ReadonlyMap<number, Channel>;
+  /** Read leases: version hash → monotonic ms until which its content stays. */
+  readonly leases: Map<string, number>;
+  /** Stops the node for good: it has proof, or must assume, that its state is not what it promised. */
+  readonly stop: (reason: string) => void;
+}
+
+/** The member at the other end of a connection. */
+export type Member =
+  | { readonly kind: 'node'; readonly slot: SlotConfig }
+  | { readonly kind: 'writer'; readonly writer: WriterConfig };
+
+export function memberOf(cluster: Cluster, peerKey: string): Member | undefined {
+  const slot = cluster.slotOfPeer(peerKey);
+  if (slot !== undefined) return { kind: 'node', slot };
+  const writer = cluster.writerOfPeer(peerKey);
+  return writer === undefined ? undefined : { kind: 'writer', writer };
+}

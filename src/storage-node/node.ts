@@ -1,0 +1,337 @@
+/**
+ * The storage node (protocol 5): a function from a member's frame to an answer, over its ports. It recovers
+ * its state from its journal, proves to itself that nobody has seen it promise more (boot check), serves,
+ * and keeps its disk tidy. Listening is the platform's; the same code runs in production and in simulation.
+ */
+import { hex } from '../base/bytes.ts';
+import { describeError, isOperationError, OperationError } from '../base/errors.ts';
+import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
+import type { Channel, Clock, Disk, DiskSpace, Frame, PeerConnection, Random, Telemetry, Transport } from '../base/ports.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
+import { BatchSigner } from '../protocol/batch-signer.ts';
+import type { Cluster } from '../protocol/configuration.ts';
+import { decodeRequest } from '../protocol/messages.ts';
+import type { Request } from '../protocol/messages.ts';
+import { PROTOCOL_VERSION } from '../protocol/configuration.ts';
+import { StatementVerifier } from '../protocol/statement.ts';
+import { handleCommit } from './accept-certificate.ts';
+import { handlePrepare } from './accept-manifest.ts';
+import { bootCheck, catchUp, handleBoot, handleRemember, noteMarks, ask } from './boot.ts';
+import { collectGarbage, dropLeases, freeUnbound } from './collect-garbage.ts';
+import { compactCells } from './compact-cells.ts';
+import { memberOf, TUNING_DEFAULT } from './context.ts';
+import type { Member, NodeContext, NodeTuning } from './context.ts';
+import { recover } from './recover.ts';
+import type { Recovered } from './recover.ts';
+import { Refused, reply } from './reply.ts';
+import { handleAbort, handleResolve } from './resolve-orphan.ts';
+import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
+import { Uploads } from './uploads.ts';
+
+/** New content is refused below this much free space, so that records of what was promised always fit. */
+const FREE_BYTES_MIN = 64 * 1024 * 1024;
+const SPACE_CHECK_MS = 1_000;
+const MARKS_MS = 60_000;
+
+export const SOFTWARE_VERSION = '0.1.0';
+
+export interface NodeDeps {
+  readonly cluster: Cluster;
+  readonly slot: number;
+  readonly signingKey: SigningKey;
+  /** The node's folder. */
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  /** Opens channels to the other nodes. */
+  readonly transport: Transport;
+  /** May the journal be created? Only on the very first start of a node: a journal that is gone is lost state. */
+  readonly fresh: boolean;
+  /** Called once when the node must stop serving for good; the process ends with the reason. */
+  readonly onLost: (error: OperationError) => void;
+  readonly tuning?: Partial<NodeTuning>;
+}
+
+export interface NodeStatus {
+  readonly slot: number;
+  readonly state: 'CHECKING' | 'SERVING' | 'STOPPED';
+  readonly incarnation: number;
+  readonly logSize: number;
+  readonly keys: number;
+  readonly contents: number;
+  readonly superseded: number;
+  readonly holes: number;
+  readonly liveBytes: number;
+  readonly space: DiskSpace;
+  readonly recovery: { readonly records: number; readonly fromSnapshot: boolean; readonly ms: number };
+}
+
+export class StorageNode {
+  readonly #ctx: NodeContext;
+  readonly #recovered: Recovered;
+  readonly #stopping = new AbortController();
+  readonly #deps: NodeDeps;
+  #state: NodeStatus['state'] = 'CHECKING';
+  #lost: OperationError | null = null;
+  #space: DiskSpace = { totalBytes: 0, freeBytes: 0 };
+  #upkeep: Promise<void> = Promise.resolve();
+
+  private constructor(deps: NodeDeps, ctx: NodeContext, recovered: Recovered) {
+    this.#deps = deps;
+    this.#ctx = ctx;
+    this.#recovered = recovered;
+  }
+
+  /**
+   * Recovers the state from the folder. Throws LOST_STATE when it is missing or damaged. The node then answers
+   * boot questions of others; call `boot` to make it serve.
+   */
+  static async open(deps: NodeDeps): Promise<StorageNode> {
+    const { cluster, slot, clock } = deps;
+    const self = cluster.slotAt(slot);
+    if (self === undefined || hex(self.signingKey) !== hex(deps.signingKey.publicKey)) {
+      throw new OperationError('BAD_CONFIG', `The configuration does not name this node's key for slot ${slot}.`);
+    }
+    const tuning = { ...TUNING_DEFAULT, ...deps.tuning };
+    const recovered = await recover(deps, self, tuning);
+    const { state } = recovered;
+    const peers = new Map<number, Channel>();
+    for (const other of cluster.slots) {
+      const address = other.addresses[0];
+      if (other.slot !== slot && address !== undefined) peers.set(other.slot, deps.transport.open(address, hex(other.tlsKey)));
+    }
+    let node: StorageNode | undefined;
+    const ctx: NodeContext = {
+      cluster,
+      self,
+      signingKey: deps.signingKey,
+      signer: new BatchSigner(deps.signingKey, cluster.id),
+      verifier: new StatementVerifier(cluster.id),
+      clock,
+      random: deps.random,
+      disk: deps.disk,
+      telemetry: deps.telemetry,
+      tuning,
+      state,
+      uploads: new Uploads(state.cells, clock, slot, cluster.slots.length),
+      peers,
+      leases: new Map(),
+      stop: (reason) => node?.lose(new OperationError('LOST_STATE', `This node must not serve: ${reason}.`)),
+    };
+    node = new StorageNode(deps, ctx, recovered);
+    node.#space = await deps.disk.space();
+    return node;
+  }
+
+  /** Runs the boot check, then serves. Throws LOST_STATE when this node was rolled back. */
+  async boot(): Promise<void> {
+    const signal = this.#stopping.signal;
+    try {
+      const sizes = await bootCheck(this.#ctx, signal);
+      await catchUp(this.#ctx, sizes);
+    } catch (error) {
+      if (isOperationError(error, 'LOST_STATE')) this.lose(error);
+      throw error;
+    }
+    if (this.#state !== 'CHECKING') throw this.#lost ?? new OperationError('STOPPED', 'The node is stopping.');
+    this.#state = 'SERVING';
+    this.#upkeep = this.#keepUp(signal);
+  }
+
+  /** Answers one frame of an authenticated peer. Never rejects for what the frame holds. */
+  async handle(from: PeerConnection, frame: Frame): Promise<Frame> {
+    try {
+      const member = memberOf(this.#ctx.cluster, from.peer);
+      if (member === undefined) throw new Refused('DENIED', 'not a member');
+      const request = decodeRequest(frame.body);
+      if (!request.ok) {
+        this.#ctx.telemetry.count('malformed_requests');
+        throw new Refused('BAD', `message: ${request.reason}`);
+      }
+      return await this.#answer(from, member, request.value, frame.payload);
+    } catch (error) {
+      if (error instanceof Refused) return error.toFrame();
+      return this.#failed(error).toFrame();
+    }
+  }
+
+  /** The node's own failure: the peer learns that it was refused, the operator learns why. A failed journal ends the node. */
+  #failed(error: unknown): Refused {
+    this.#ctx.telemetry.count('failures');
+    this.#ctx.telemetry.event('error', 'a request failed', { slot: this.#ctx.self.slot, error: describeError(error) });
+    if (isOperationError(error, 'DISK_FULL')) return new Refused('FULL', 'the disk has no room');
+    if (this.#ctx.state.journal.poisoned) {
+      this.lose(new OperationError('DISK_ERROR', `The journal failed: ${describeError(error)}`, { cause: error }));
+    }
+    return new Refused('LOST', 'this node cannot serve');
+  }
+
+  async #answer(from: PeerConnection, member: Member, request: Request, payload: Uint8Array): Promise<Frame> {
+    const ctx = this.#ctx;
+    // From durable state alone, and before this node's own check has ended: a full restart must not deadlock.
+    if (request.t === 'STATUS') return this.#statusReply();
+    if (this.#state === 'STOPPED') throw new Refused('LOST', 'this node has stopped');
+    if (member.kind === 'node') {
+      if (request.t === 'BOOT') return handleBoot(ctx, member.slot);
+      if (request.t === 'REMEMBER') return handleRemember(ctx, member.slot, request);
+      if (request.t === 'CHANGES') return handleChanges(ctx, request, CHANGES_LEAVES_MAX);
+      if (request.t === 'CERTS') return handleCerts(ctx, request);
+    }
+    if (this.#state === 'CHECKING') throw new Refused('BUSY', 'this node is checking its state');
+    if (member.kind === 'node') {
+      if (request.t === 'QUERY') return handleQuery(ctx, request, false);
+      if (request.t === 'SHOWN') return handleShown(ctx, request);
+      throw new Refused('DENIED', `a storage node may not ask ${request.t}`);
+    }
+    return this.#answerWriter(from, member, request, payload);
+  }
+
+  async #answerWriter(
+    from: PeerConnection,
+    { writer }: Extract<Member, { kind: 'writer' }>,
+    request: Request,
+    payload: Uint8Array,
+  ): Promise<Frame> {
+    const ctx = this.#ctx;
+    switch (request.t) {
+      case 'QUERY':
+        return handleQuery(ctx, request, true);
+      case 'CELL':
+        await ctx.uploads.cell(from, writer.gatewayId, request, payload, (bytes) => this.#mayReserve(writer.gatewayId, bytes));
+        return reply('CELL', {});
+      case 'PREPARE':
+        if (payload.length > 0) this.#mayReserve(writer.gatewayId, payload.length);
+        return handlePrepare(ctx, from, writer, request, payload);
+      case 'COMMIT':
+        return handleCommit(ctx, request, payload);
+      case 'FETCH':
+        return handleFetch(ctx, request);
+      case 'BODY':
+        return handleBody(ctx, request);
+      case 'CHECKPOINT':
+        return handleCheckpoint(ctx, request);
+      case 'CHANGES':
+        return handleChanges(ctx, request, CHANGES_LEAVES_MAX);
+      case 'CERTS':
+        return handleCerts(ctx, request);
+      case 'SHOWN':
+        return handleShown(ctx, request);
+      case 'RESOLVE':
+      case 'ABORT':
+        if (!writer.capabilities.includes('resolve')) throw new Refused('DENIED', 'the writer may not settle orphans');
+        return request.t === 'RESOLVE' ? handleResolve(ctx, request) : handleAbort(ctx, request);
+      case 'BOOT':
+      case 'REMEMBER':
+        throw new Refused('DENIED', `a gateway may not ask ${request.t}`);
+      case 'STATUS':
+        return this.#statusReply();
+    }
+  }
+
+  /** Space and quota are settled before bytes are taken (P9, R15). */
+  #mayReserve(gatewayId: Uint8Array, bytes: number): void {
+    if (this.#space.freeBytes - bytes < FREE_BYTES_MIN) throw new Refused('FULL', 'the disk has no room');
+    const { register } = this.#ctx.state;
+    const held = register.uncertifiedBytes(gatewayId) + this.#ctx.uploads.reservedBytes(gatewayId);
+    if (held + bytes > this.#ctx.cluster.config.uncertifiedBytesMax) {
+      throw new Refused('BUSY', 'P9: the writer holds too many uncertified bytes');
+    }
+  }
+
+  status(): NodeStatus {
+    const { state } = this.#ctx;
+    return {
+      slot: this.#ctx.self.slot,
+      state: this.#state,
+      incarnation: state.incarnation,
+      logSize: state.log.durableSize,
+      keys: state.register.keyCount,
+      contents: state.contents.count,
+      superseded: state.register.supersededCount,
+      holes: state.holes.size,
+      liveBytes: state.cells.liveBytes,
+      space: this.#space,
+      recovery: this.#recovered.summary,
+    };
+  }
+
+  #statusReply(): Frame {
+    const { space, slot: _slot, contents: _contents, superseded: _superseded, recovery: _recovery, ...status } = this.status();
+    return reply('STATUS', {
+      ...status,
+      protocolMin: this.#ctx.cluster.config.protocolMin,
+      protocolMax: PROTOCOL_VERSION,
+      version: SOFTWARE_VERSION,
+      totalBytes: space.totalBytes,
+      freeBytes: space.freeBytes,
+    });
+  }
+
+  /** Stops serving for good. */
+  lose(error: OperationError): void {
+    if (this.#lost !== null || this.#state === 'STOPPED') return;
+    this.#lost = error;
+    this.#state = 'STOPPED';
+    this.#stopping.abort();
+    this.#ctx.telemetry.event('error', 'the node has stopped', { slot: this.#ctx.self.slot, error: describeError(error) });
+    this.#deps.onLost(error);
+  }
+
+  /** Ends cleanly: a snapshot makes the next start quick. */
+  async stop(): Promise<void> {
+    const wasServing = this.#state === 'SERVING';
+    this.#state = 'STOPPED';
+    this.#stopping.abort();
+    await this.#upkeep;
+    if (wasServing) await this.#recovered.snapshot();
+    for (const channel of this.#ctx.peers.values()) await channel.close();
+    await this.#recovered.close();
+  }
+
+  /** Garbage collection, compaction, snapshots and expiry, one after the other, until the node stops. */
+  async #keepUp(signal: AbortSignal): Promise<void> {
+    const { clock, tuning, telemetry, state } = this.#ctx;
+    let spaceAt = 0;
+    let marksAt = clock.monotonicMs();
+    while (!signal.aborted) {
+      try {
+        await clock.sleep(tuning.upkeepMs, signal);
+        const now = clock.monotonicMs();
+        if (now - spaceAt >= SPACE_CHECK_MS) {
+          this.#space = await this.#deps.disk.space();
+          spaceAt = now;
+        }
+        this.#ctx.uploads.dropExpired();
+        dropLeases(this.#ctx);
+        await collectGarbage(this.#ctx);
+        await freeUnbound(this.#ctx);
+        await compactCells(this.#ctx);
+        await this.#recovered.snapshotWhenDue();
+        if (now - marksAt >= MARKS_MS) {
+          marksAt = now;
+          await this.#followSizes();
+        }
+      } catch (error) {
+        if (signal.aborted || isOperationError(error, 'CANCELLED')) return;
+        telemetry.count('upkeep_failures');
+        telemetry.event('warn', 'upkeep failed', { slot: this.#ctx.self.slot, error: describeError(error) });
+        if (state.journal.poisoned) this.#failed(error);
+      }
+    }
+  }
+
+  /** Notes how far the others' logs go, so that the next boot reads only what came since. */
+  async #followSizes(): Promise<void> {
+    const sizes = new Map<number, number>();
+    await Promise.all(
+      [...this.#ctx.peers.keys()].map(async (slot) => {
+        const answer = await ask(this.#ctx, slot, { t: 'BOOT' });
+        if (answer !== null) sizes.set(slot, answer.size);
+      }),
+    );
+    await catchUp(this.#ctx, sizes);
+    await noteMarks(this.#ctx, sizes);
+  }
+}
+

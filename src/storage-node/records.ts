@@ -1,0 +1,104 @@
+/**
+ * What a storage node writes into its journal: one record a log leaf with what the views need beside it, and
+ * local records that are no leaves (compaction moved a content; a peer's incarnation is kept). Everything the
+ * node knows is derived from these records in their order. Digests are the journal's; decoding here only
+ * guards against a record of another version.
+ */
+import { z } from 'zod';
+import { OperationError } from '../base/errors.ts';
+import type { Pointer } from '../journal/pointer.ts';
+import { certBytes } from '../protocol/certificate.ts';
+import { bytesOf, bytesUpTo, check, encode, hash32, uint } from '../protocol/encoding.ts';
+import * as dagCbor from '@ipld/dag-cbor';
+import { LEAF_BYTES_MAX } from '../protocol/log-entries.ts';
+import { signedManifestSchema } from '../protocol/manifest.ts';
+import { proofSchema } from '../protocol/proofs.ts';
+
+const leaf = bytesUpTo(LEAF_BYTES_MAX + 1);
+
+/** Where a content's pieces lie: triples (segment, offset, length) as big-endian 32-bit numbers, in order of stripes. */
+const extents = z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length % 12 === 0, { error: 'expected extents' });
+
+const contentSchema = z.strictObject({
+  contentId: hash32,
+  shape: z.enum(['CELLS', 'BLOB']),
+  k: uint,
+  n: uint,
+  cellBytes: uint,
+  size: uint,
+  cells: extents,
+  blocks: extents,
+  blockRoots: z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length % 32 === 0, { error: 'expected hashes' }),
+});
+export type ContentRecord = z.infer<typeof contentSchema>;
+
+/** Ids of all contents that the version keeps here, its own first; 32 bytes each. */
+const binds = z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length % 32 === 0, { error: 'expected ids' });
+
+const recordSchema = z.discriminatedUnion('r', [
+  z.strictObject({
+    r: z.literal('PREPARED'),
+    leaf,
+    manifest: signedManifestSchema,
+    /** The content that this receipt binds, when the node did not hold it before. */
+    content: contentSchema.nullable(),
+    binds,
+  }),
+  z.strictObject({ r: z.literal('COMMITTED'), leaf, cert: certBytes, content: contentSchema.nullable(), binds }),
+  z.strictObject({ r: z.literal('EVICT'), leaf }),
+  z.strictObject({ r: z.literal('ABORT'), leaf }),
+  z.strictObject({ r: z.literal('NEVER'), leaf }),
+  z.strictObject({ r: z.literal('BOOT'), leaf, configHash: bytesOf(32) }),
+  z.strictObject({ r: z.literal('HOLE'), leaf, contentId: hash32, stripe: uint }),
+  z.strictObject({ r: z.literal('SNAPSHOT'), leaf }),
+  z.strictObject({ r: z.literal('MOVED'), content: contentSchema }),
+  z.strictObject({ r: z.literal('FREED'), contentId: hash32 }),
+  z.strictObject({ r: z.literal('REMEMBERED'), slot: uint, incarnation: uint, proof: proofSchema }),
+  z.strictObject({ r: z.literal('MARKS'), sizes: z.array(uint) }),
+]);
+export type NodeRecord = z.infer<typeof recordSchema>;
+export type LeafRecord = Extract<NodeRecord, { readonly leaf: Uint8Array }>;
+
+export function encodeRecord(record: NodeRecord): Uint8Array {
+  return encode(record);
+}
+
+/** Throws LOST_STATE for a record that this version did not write: the journal said that its bytes are intact. */
+export function decodeRecord(bytes: Uint8Array): NodeRecord {
+  const decoded = check(recordSchema, dagCbor.decode(bytes));
+  if (decoded.ok) return decoded.value;
+  throw new OperationError('LOST_STATE', `A journal record cannot be understood: ${decoded.reason}.`, {
+    remedy: 'Run the version that wrote this folder.',
+  });
+}
+
+/** A content as a snapshot holds it. */
+export function openRecord(value: unknown): ContentRecord {
+  const decoded = check(contentSchema, value);
+  if (decoded.ok) return decoded.value;
+  throw new OperationError('CORRUPT', `A snapshot holds a malformed content: ${decoded.reason}.`);
+}
+
+export function packExtents(pointers: readonly Pointer[]): Uint8Array {
+  const out = new Uint8Array(12 * pointers.length);
+  const view = new DataView(out.buffer);
+  pointers.forEach(({ segment, offset, length }, i) => {
+    view.setUint32(12 * i, segment);
+    view.setUint32(12 * i + 4, offset);
+    view.setUint32(12 * i + 8, length);
+  });
+  return out;
+}
+
+export function extentCount(packed: Uint8Array): number {
+  return packed.length / 12;
+}
+
+export function extentAt(packed: Uint8Array, index: number): Pointer {
+  const view = new DataView(packed.buffer, packed.byteOffset + 12 * index, 12);
+  return { segment: view.getUint32(0), offset: view.getUint32(4), length: view.getUint32(8) };
+}
+
+export function pointersOf(packed: Uint8Array): Pointer[] {
+  return Array.from({ length: extentCount(packed) }, (_, i) => extentAt(packed, i));
+}

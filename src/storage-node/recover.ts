@@ -1,0 +1,94 @@
+/**
+ * Starting from disk: the newest snapshot, then the journal's tail through the same `apply` that runs live.
+ * A journal that is missing, damaged in its middle, or of another node is lost state, and is never replaced
+ * by an empty one: an emptied folder must not come back as a node that has promised nothing.
+ */
+import { describeError, isOperationError, OperationError } from '../base/errors.ts';
+import { hex, utf8 } from '../base/bytes.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import { CellJournal } from '../journal/cell-journal.ts';
+import { LogJournal } from '../journal/log-journal.ts';
+import { SnapshotStore } from '../journal/snapshot-store.ts';
+import { encodeEntry } from '../log/entry-types.ts';
+import { MerkleLog } from '../log/merkle-log.ts';
+import type { SlotConfig } from '../protocol/configuration.ts';
+import { encodeSnapshotEntry } from '../protocol/log-entries.ts';
+import type { NodeTuning } from './context.ts';
+import type { NodeDeps } from './node.ts';
+import { freeze, thaw } from './snapshot.ts';
+import { NodeState } from './state.ts';
+
+const FOLDER = 'journal';
+
+export interface Recovered {
+  readonly state: NodeState;
+  readonly summary: { readonly records: number; readonly fromSnapshot: boolean; readonly ms: number };
+  snapshot(): Promise<void>;
+  /** Writes a snapshot when enough records have come since the last one. */
+  snapshotWhenDue(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function recover(deps: NodeDeps, self: SlotConfig, tuning: NodeTuning): Promise<Recovered> {
+  const { disk, clock, random, cluster } = deps;
+  const started = clock.monotonicMs();
+  // The journal belongs to one node of one cluster: another's segments never verify in it.
+  const id = sha256(utf8('holdfast/1/journal'), cluster.id, self.nodeId).subarray(0, 16);
+  const present = (await disk.list(FOLDER)).some((name) => name.startsWith('log-'));
+  if (!present && !deps.fresh) {
+    throw new OperationError('LOST_STATE', 'The journal of this storage node is missing.', {
+      remedy: 'A node that lost its journal has lost its promises: it comes back as a new member of its slot.',
+    });
+  }
+  const snapshots = await SnapshotStore.open(disk, FOLDER, id);
+  const cells = await CellJournal.open(disk, FOLDER, id, random);
+  let state = new NodeState(new MerkleLog(), clock);
+  let restored = 0;
+  const newest = await snapshots.newest();
+  if (newest !== null) {
+    try {
+      thaw(state, newest.chunks);
+      restored = newest.sequence;
+    } catch (error) {
+      if (!isOperationError(error, 'CORRUPT')) throw error;
+      deps.telemetry.event('warn', 'a snapshot was passed over', { error: describeError(error) });
+      state = new NodeState(new MerkleLog(), clock);
+    }
+  }
+  state.recordCount = restored;
+  const journal = await LogJournal.open(disk, FOLDER, id, {
+    after: restored,
+    onRecord: (bytes, pointer) => state.replay(bytes, pointer),
+  });
+  state.attach(journal, cells);
+  if (state.configHash !== null && hex(state.configHash) !== hex(cluster.hash)) {
+    throw new OperationError('BAD_CONFIG', 'The journal was written under another configuration than the one given.');
+  }
+  let lastSnapshot = restored;
+  let writing = false;
+  const snapshot = async (): Promise<void> => {
+    if (writing || state.recordCount === lastSnapshot) return;
+    writing = true;
+    try {
+      const { chunks, lastRecord } = await freeze(state);
+      const digest = await snapshots.write(lastRecord, chunks);
+      lastSnapshot = lastRecord;
+      const leaf = encodeEntry('SNAPSHOT', encodeSnapshotEntry(lastRecord, digest));
+      await state.write({ r: 'SNAPSHOT', leaf }).durable;
+    } finally {
+      writing = false;
+    }
+  };
+  return {
+    state,
+    summary: { records: state.recordCount - restored, fromSnapshot: restored > 0, ms: clock.monotonicMs() - started },
+    snapshot,
+    snapshotWhenDue: async () => {
+      if (state.recordCount - lastSnapshot >= tuning.snapshotRecords) await snapshot();
+    },
+    close: async () => {
+      await journal.close();
+      await cells.close();
+    },
+  };
+}

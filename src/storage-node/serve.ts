@@ -1,0 +1,147 @@
+/**
+ * What a storage node answers to readers (protocol 5): QUERY, FETCH and BODY, certificates, shown stamps,
+ * checkpoints and ranges of its log. Everything it shows is durable. It never shows manifests without a
+ * certificate, and gives cells to writers' gateways only: nodes do not read from each other (trap H16).
+ */
+import { EMPTY, equal, mapKey } from '../base/bytes.ts';
+import type { Frame } from '../base/ports.ts';
+import { FRAME_BODY_BYTES_MAX, LEASE_MS_MAX } from '../base/limits.ts';
+import { logOrigin, signCheckpoint } from '../log/checkpoint.ts';
+import { ed25519Signer } from '../log/signed-note.ts';
+import { encode } from '../protocol/encoding.ts';
+import type { LackBody, RequestOf } from '../protocol/messages.ts';
+import type { NodeContext } from './context.ts';
+import { contentIds } from './state.ts';
+import { readBlob, readCell } from './read-content.ts';
+import type { Version } from './register.ts';
+import { Refused, reply } from './reply.ts';
+
+/** Room for the answer's frame around the leaves. */
+const CHANGES_BYTES_MAX = FRAME_BODY_BYTES_MAX - 64 * 1024;
+
+export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>, mayRead: boolean): Promise<Frame> {
+  const max = ctx.state.register.max(request.keyId);
+  const answer = {
+    cert: max === null ? null : await ctx.state.readCertificate(max),
+    row: null as Uint8Array | null,
+    path: [] as Uint8Array[],
+    epoch: ctx.cluster.epoch,
+    configHash: ctx.cluster.hash,
+    seen: request.seen,
+  };
+  if (max === null || !request.cell0 || !mayRead) return reply('QUERY', answer);
+  const content = ctx.state.contents.get(max.contentId);
+  if (content === undefined) return reply('QUERY', answer);
+  lease(ctx, max.hash, ctx.tuning.peerTimeoutMs);
+  if (content.shape === 'BLOB') return reply('QUERY', answer, (await readBlob(ctx, content)) ?? EMPTY);
+  const read = await readCell(ctx, content, 0);
+  if (read === null) return reply('QUERY', answer);
+  return reply('QUERY', { ...answer, row: read.row, path: read.path }, read.cell);
+}
+
+export async function handleFetch(ctx: NodeContext, request: RequestOf<'FETCH'>): Promise<Frame> {
+  const version = heldVersion(ctx, request.keyId, request.manifestHash);
+  const named = version !== undefined && contentIds(version.binds).some((id) => equal(id, request.contentId));
+  const content = named ? ctx.state.contents.get(request.contentId) : undefined;
+  if (content === undefined) return lacks(ctx, request, version, 'NOT_HELD');
+  lease(ctx, request.manifestHash, request.leaseMs);
+  const read = await readCell(ctx, content, request.stripe);
+  if (read === null) return lacks(ctx, request, version, 'HOLE');
+  return reply('FETCH', { row: read.row, path: read.path }, read.cell);
+}
+
+export async function handleBody(ctx: NodeContext, request: RequestOf<'BODY'>): Promise<Frame> {
+  const version = heldVersion(ctx, request.keyId, request.manifestHash);
+  const content = version === undefined ? undefined : ctx.state.contents.get(version.contentId);
+  const lacking = { ...request, contentId: version?.contentId ?? new Uint8Array(32), stripe: 0 };
+  if (content === undefined) return lacks(ctx, lacking, version, 'NOT_HELD');
+  lease(ctx, request.manifestHash, request.leaseMs);
+  const bytes = await readBlob(ctx, content);
+  return bytes === null ? lacks(ctx, lacking, version, 'HOLE') : reply('BODY', {}, bytes);
+}
+
+/** The certified version of that hash, as long as its content is here: the highest one, or one kept by a lease or not yet evicted. */
+function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Version | undefined {
+  const max = ctx.state.register.max(keyId);
+  if (max !== null && equal(max.hash, hash)) return max;
+  const old = ctx.state.register.supersededByHash(hash);
+  return old !== undefined && equal(old.version.keyId, keyId) ? old.version : undefined;
+}
+
+/** A higher certificate when there is one, else a signed statement that can be held against this node (E6). */
+async function lacks(
+  ctx: NodeContext,
+  asked: { readonly keyId: Uint8Array; readonly manifestHash: Uint8Array; readonly contentId: Uint8Array; readonly stripe: number },
+  version: Version | undefined,
+  code: 'NOT_HELD' | 'HOLE',
+): Promise<Frame> {
+  const max = ctx.state.register.max(asked.keyId);
+  if (max !== null && !equal(max.hash, asked.manifestHash)) {
+    throw new Refused('SUPERSEDED', 'a higher version is held', { cert: await ctx.state.readCertificate(max) });
+  }
+  const lack: LackBody = {
+    v: 1,
+    code,
+    manifestHash: asked.manifestHash,
+    contentId: asked.contentId,
+    stripe: asked.stripe,
+    slot: ctx.self.slot,
+    epoch: ctx.cluster.epoch,
+  };
+  const body = encode(lack);
+  const proof = await ctx.signer.sign('not-held', body);
+  ctx.telemetry.count('lacks', { code });
+  throw new Refused(code, version === undefined ? 'no such version is held' : 'the cell is not held', {
+    statement: { body, proof },
+  });
+}
+
+function lease(ctx: NodeContext, hash: Uint8Array, ms: number): void {
+  if (ms === 0) return;
+  const until = ctx.clock.monotonicMs() + Math.min(ms, LEASE_MS_MAX);
+  const name = mapKey(hash);
+  if ((ctx.leases.get(name) ?? 0) < until) ctx.leases.set(name, until);
+}
+
+export async function handleCerts(ctx: NodeContext, request: RequestOf<'CERTS'>): Promise<Frame> {
+  const certs: (Uint8Array | null)[] = [];
+  let bytes = 0;
+  for (const keyId of request.keyIds) {
+    const max = ctx.state.register.max(keyId);
+    const cert = max === null ? null : await ctx.state.readCertificate(max);
+    bytes += cert?.length ?? 0;
+    if (bytes > CHANGES_BYTES_MAX) break;
+    certs.push(cert);
+  }
+  return reply('CERTS', { certs });
+}
+
+export async function handleShown(ctx: NodeContext, request: RequestOf<'SHOWN'>): Promise<Frame> {
+  const shown = [];
+  for (const keyId of request.keyIds) {
+    const max = ctx.state.register.max(keyId);
+    await max?.durable;
+    shown.push(max === null ? null : { stamp: max.stamp, manifestHash: max.hash });
+  }
+  return reply('SHOWN', { shown });
+}
+
+export function handleCheckpoint(ctx: NodeContext, request: RequestOf<'CHECKPOINT'>): Frame {
+  const origin = logOrigin(ctx.cluster.id, ctx.self.nodeId);
+  const signer = ed25519Signer(origin, ctx.signingKey);
+  const { note } = signCheckpoint(ctx.state.log.checkpoint(origin, request.nonce), signer);
+  return reply('CHECKPOINT', { text: note });
+}
+
+export async function handleChanges(ctx: NodeContext, request: RequestOf<'CHANGES'>, leavesMax: number): Promise<Frame> {
+  const end = Math.min(request.to, ctx.state.log.durableSize, request.from + leavesMax);
+  const leaves: Uint8Array[] = [];
+  let bytes = 0;
+  for (let index = request.from; index < end; index += 1) {
+    const leaf = await ctx.state.readLeaf(index);
+    bytes += leaf.length + 16;
+    if (bytes > CHANGES_BYTES_MAX) break;
+    leaves.push(leaf);
+  }
+  return reply('CHANGES', { from: request.from, leaves });
+}

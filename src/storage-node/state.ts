@@ -1,0 +1,392 @@
+/**
+ * A storage node's state: the journal, and the views that are derived from it. There is one way to change
+ * anything: make a record, apply it to the views, append it to the journal; recovery applies the same records
+ * with the same function. Between making a record and queueing it nothing awaits, so log indexes, views and
+ * journal agree on one order. What a record promises may be told only when its append has resolved (spec:
+ * order of durability, section 5).
+ */
+import { mapKey } from '../base/bytes.ts';
+import type { Clock } from '../base/ports.ts';
+import type { CellJournal } from '../journal/cell-journal.ts';
+import type { LogJournal } from '../journal/log-journal.ts';
+import type { Pointer } from '../journal/pointer.ts';
+import { decodeEntry } from '../log/entry-types.ts';
+import type { Entry } from '../log/entry-types.ts';
+import type { MerkleLog } from '../log/merkle-log.ts';
+import { decodeBucketRecord, SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
+import type { BucketRecord } from '../protocol/bucket-record.ts';
+import { decodeCertificate } from '../protocol/certificate.ts';
+import type { Certificate } from '../protocol/certificate.ts';
+import { decodeBoot, decodeEvict, decodeStampBody } from '../protocol/log-entries.ts';
+import { openSignedManifest } from '../protocol/manifest.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import type { Stamp } from '../protocol/stamp.ts';
+import { fragmentBytes } from '../protocol/stripes.ts';
+import type { StatementProof } from '../protocol/statement.ts';
+import { assert } from '../base/assert.ts';
+import { OperationError } from '../base/errors.ts';
+import { equal } from '../base/bytes.ts';
+import { Contents } from './contents.ts';
+import { decodeRecord, encodeRecord } from './records.ts';
+import type { NodeRecord } from './records.ts';
+import { Register } from './register.ts';
+import type { Version } from './register.ts';
+
+export interface HeldBucketRecord {
+  readonly record: BucketRecord;
+  readonly stamp: Stamp;
+  readonly version: Version;
+}
+
+export interface Remembered {
+  readonly incarnation: number;
+  readonly proof: StatementProof;
+}
+
+export interface Recorded {
+  /** Index of the leaf; -1 for a local record. */
+  readonly logIndex: number;
+  /** Resolves when the record is durable; rejects when the journal failed, and the node must stop. */
+  readonly durable: Promise<void>;
+}
+
+export class NodeState {
+  readonly log: MerkleLog;
+  readonly register = new Register();
+  readonly contents: Contents;
+  readonly places = new LeafPlaces();
+  readonly bucketRecords = new Map<string, HeldBucketRecord>();
+  /** Incarnations that peers asked this node to keep, by slot. */
+  readonly remembered = new Map<number, Remembered>();
+  /** For each slot the version whose certificate carries that slot's highest log index. */
+  readonly highestBySlot = new Map<number, { readonly logIndex: number; readonly version: Version }>();
+  /** Sizes of the peers' logs up to which this node has taken their certificates in. */
+  marks: readonly number[] = [];
+  /** Missing cells, "content:stripe". */
+  readonly holes = new Set<string>();
+  incarnation = 0;
+  /** Records applied so far: the journal's sequence number. */
+  recordCount = 0;
+  configHash: Uint8Array | null = null;
+  readonly #clock: Clock;
+  #queued: Promise<void> = Promise.resolve();
+
+  #journal: LogJournal | null = null;
+  #cells: CellJournal | null = null;
+
+  constructor(log: MerkleLog, clock: Clock) {
+    this.log = log;
+    this.contents = new Contents();
+    this.#clock = clock;
+  }
+
+  /** Applies and queues one record. The caller awaits `durable` before it tells anyone. */
+  write(record: NodeRecord): Recorded {
+    this.recordCount += 1;
+    const logIndex = this.#appendLeaf(record);
+    const append = this.journal.append([encodeRecord(record)]);
+    const settle = this.apply(record, logIndex);
+    const durable = append.then(([pointer]) => {
+      assert(pointer !== undefined, 'one record gives one pointer');
+      settle.settled(pointer);
+      this.#leafIsDurable(logIndex, pointer);
+    });
+    settle.pending(durable);
+    this.#queued = durable;
+    // Whoever asked awaits `durable`; a rejection must not count as unhandled before that.
+    durable.catch(() => undefined);
+    return { logIndex, durable };
+  }
+
+  /** Ends recovery: the views are complete; from now on the cell journal knows what is live and is told of what no longer is. */
+  attach(journal: LogJournal, cells: CellJournal): void {
+    this.#journal = journal;
+    this.#cells = cells;
+    for (const pointer of this.contents.pieces()) cells.retain(pointer);
+    cells.recovered();
+  }
+
+  get journal(): LogJournal {
+    assert(this.#journal !== null, 'the state is recovered');
+    return this.#journal;
+  }
+
+  get cells(): CellJournal {
+    assert(this.#cells !== null, 'the state is recovered');
+    return this.#cells;
+  }
+
+  /** Resolves when everything queued so far is durable. */
+  queuedIsDurable(): Promise<void> {
+    return this.#queued;
+  }
+
+  /** Applies one record of the journal during recovery. */
+  replay(bytes: Uint8Array, pointer: Pointer): void {
+    const record = decodeRecord(bytes);
+    this.recordCount += 1;
+    const logIndex = this.#appendLeaf(record);
+    this.apply(record, logIndex).settled(pointer);
+    this.#leafIsDurable(logIndex, pointer);
+  }
+
+  #leafIsDurable(logIndex: number, pointer: Pointer): void {
+    if (logIndex < 0) return;
+    this.places.set(logIndex, pointer);
+    this.log.markDurable(Math.max(this.log.durableSize, logIndex + 1));
+  }
+
+  #appendLeaf(record: NodeRecord): number {
+    if (!('leaf' in record)) return -1;
+    const { type, body } = entryOf(record.leaf);
+    return this.log.append(type, body);
+  }
+
+  /** Changes the views. Returns how to tell the touched version that its record is pending or settled. */
+  apply(record: NodeRecord, logIndex: number): { settled(at: Pointer): void; pending(durable: Promise<void>): void } {
+    let version: Version | undefined;
+    /** Pieces whose space may be used again once the record is durable, not before. */
+    let spare: readonly Pointer[] = [];
+    switch (record.r) {
+      case 'PREPARED': {
+        const opened = openSignedManifest(record.manifest);
+        if (!opened.ok) throw damaged(opened.reason);
+        if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
+        version = this.#version(opened.value, record.binds, { prepared: logIndex, incarnation: this.incarnation, committed: -1 });
+        this.register.addPrepared(version);
+        this.#bindAll(version);
+        break;
+      }
+      case 'COMMITTED': {
+        const cert = decodeCertificate(record.cert);
+        if (!cert.ok) throw damaged(cert.reason);
+        if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
+        const own = this.register.prepared(cert.value.signed.manifest.keyId, cert.value.signed.hash);
+        version = this.#version(cert.value.signed, record.binds, {
+          prepared: own?.preparedIndex ?? -1,
+          incarnation: own?.preparedIncarnation ?? 0,
+          committed: logIndex,
+        });
+        this.#bindAll(version);
+        this.register.setMax(version);
+        this.#noteReceipts(cert.value, version);
+        this.#adoptBucketRecord(cert.value.signed, version);
+        break;
+      }
+      case 'EVICT':
+        this.#evict(record.leaf);
+        break;
+      case 'ABORT':
+      case 'NEVER':
+        this.#letGo(record.r, record.leaf);
+        break;
+      case 'BOOT': {
+        const boot = decodeBoot(record.leaf.subarray(1));
+        if (!boot.ok) throw damaged(boot.reason);
+        this.incarnation = boot.value.incarnation;
+        this.configHash = record.configHash;
+        break;
+      }
+      case 'HOLE':
+        this.holes.add(`${mapKey(record.contentId)}:${record.stripe}`);
+        break;
+      case 'SNAPSHOT':
+        break;
+      case 'MOVED':
+        spare = this.contents.moved(record.content);
+        break;
+      case 'FREED': {
+        const content = this.contents.get(record.contentId);
+        if (content !== undefined && content.boundBy.size === 0) spare = this.contents.free(content);
+        break;
+      }
+      case 'REMEMBERED':
+        this.remembered.set(record.slot, { incarnation: record.incarnation, proof: record.proof });
+        break;
+      case 'MARKS':
+        this.marks = record.sizes;
+        break;
+    }
+    return {
+      settled: (at) => {
+        if (version !== undefined) version.at = at;
+        if (this.#cells !== null) for (const pointer of spare) this.#cells.release(pointer);
+      },
+      pending: (durable) => {
+        if (version !== undefined) version.durable = durable;
+      },
+    };
+  }
+
+  nowMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  /** From a snapshot: hashes and places of the next leaves, all durable. */
+  restoreLeaves(hashes: Uint8Array, places: Uint8Array): void {
+    const first = this.log.size;
+    for (let at = 0; at < hashes.length; at += 32) this.log.restoreLeaf(hashes.subarray(at, at + 32));
+    this.places.restore(first, places);
+  }
+
+  restoreKey(keyId: Uint8Array, max: Version | null, prepared: readonly Version[], never: readonly Stamp[]): void {
+    if (max !== null) this.register.setMax(max);
+    for (const version of prepared) this.register.addPrepared(version);
+    for (const stamp of never) this.register.addNever(keyId, stamp);
+    for (const version of max === null ? prepared : [max, ...prepared]) this.#bindAll(version);
+  }
+
+  restoreSuperseded(version: Version, certified: boolean): void {
+    this.register.restoreSuperseded({ version, certified });
+    this.#bindAll(version);
+  }
+
+  isHole(contentId: Uint8Array, stripe: number): boolean {
+    return this.holes.has(`${mapKey(contentId)}:${stripe}`);
+  }
+
+  /** The certificate of a certified version, read back and digest-checked. */
+  async readCertificate(version: Version): Promise<Uint8Array> {
+    await version.durable;
+    assert(version.at !== null, 'a durable version has a place');
+    const record = decodeRecord(await this.journal.read(version.at));
+    if (record.r !== 'COMMITTED') throw damaged('a certificate was expected');
+    return record.cert;
+  }
+
+  /** The manifest of a prepared or certified version. */
+  async readManifest(version: Version): Promise<SignedManifest> {
+    await version.durable;
+    assert(version.at !== null, 'a durable version has a place');
+    const record = decodeRecord(await this.journal.read(version.at));
+    if (record.r === 'PREPARED') {
+      const opened = openSignedManifest(record.manifest);
+      if (opened.ok) return opened.value;
+    } else if (record.r === 'COMMITTED') {
+      const cert = decodeCertificate(record.cert);
+      if (cert.ok) return cert.value.signed;
+    }
+    throw damaged('a manifest was expected');
+  }
+
+  /** The leaf bytes at an index below the durable size. */
+  async readLeaf(index: number): Promise<Uint8Array> {
+    const record = decodeRecord(await this.journal.read(this.places.get(index)));
+    if (!('leaf' in record)) throw damaged('a leaf was expected');
+    return record.leaf;
+  }
+
+  #version(
+    { manifest, hash }: SignedManifest,
+    binds: Uint8Array,
+    at: { readonly prepared: number; readonly incarnation: number; readonly committed: number },
+  ): Version {
+    return {
+      hash,
+      keyId: manifest.keyId,
+      bucketId: manifest.bucketId,
+      stamp: manifest.stamp,
+      kind: manifest.kind,
+      gatewayId: manifest.gatewayId,
+      contentId: manifest.contentId,
+      binds,
+      bytes:
+        manifest.kind === 'DATA'
+          ? fragmentBytes({ k: manifest.k, n: manifest.n, cellBytes: manifest.cellBytes, size: manifest.size })
+          : manifest.size,
+      preparedIndex: at.prepared,
+      preparedIncarnation: at.incarnation,
+      committedIndex: at.committed,
+      at: null,
+      durable: Promise.resolve(),
+    };
+  }
+
+  #bindAll(version: Version): void {
+    for (const id of contentIds(version.binds)) this.contents.bind(id, version.hash);
+  }
+
+  /** What the other slots have signed, so that one of them can be told when it was rolled back (13.9). */
+  #noteReceipts(cert: Certificate, version: Version): void {
+    for (const { slot, logIndex } of cert.receipts) {
+      if (logIndex > (this.highestBySlot.get(slot)?.logIndex ?? -1)) this.highestBySlot.set(slot, { logIndex, version });
+    }
+  }
+
+  #adoptBucketRecord({ manifest }: SignedManifest, version: Version): void {
+    if (!equal(manifest.bucketId, SYSTEM_BUCKET_ID)) return;
+    const record = decodeBucketRecord(manifest.clear);
+    if (record.ok) this.bucketRecords.set(mapKey(manifest.keyId), { record: record.value, stamp: manifest.stamp, version });
+  }
+
+  #evict(leaf: Uint8Array): void {
+    const evict = decodeEvict(leaf.subarray(1));
+    if (!evict.ok) throw damaged(evict.reason);
+    const version = this.register.evicted(evict.value.manifestHash);
+    if (version !== undefined) this.#unbindAll(version);
+  }
+
+  #letGo(kind: 'ABORT' | 'NEVER', leaf: Uint8Array): void {
+    const body = decodeStampBody(leaf.subarray(1));
+    if (!body.ok) throw damaged(body.reason);
+    if (kind === 'NEVER') {
+      this.register.addNever(body.value.keyId, body.value.stamp);
+      return;
+    }
+    const version = this.register.abort(body.value.keyId, body.value.stamp);
+    if (version !== undefined) this.#unbindAll(version);
+  }
+
+  #unbindAll(version: Version): void {
+    for (const id of contentIds(version.binds)) this.contents.unbind(id, version.hash, this.#clock.monotonicMs());
+  }
+}
+
+export function contentIds(binds: Uint8Array): Uint8Array[] {
+  return Array.from({ length: binds.length / 32 }, (_, i) => binds.subarray(32 * i, 32 * i + 32));
+}
+
+/** Where the record of every leaf lies: 12 bytes a leaf, so that ranges of the log can be served. */
+export class LeafPlaces {
+  #triples = new Uint32Array(3 * 1024);
+
+  set(index: number, { segment, offset, length }: Pointer): void {
+    if (3 * index + 3 > this.#triples.length) {
+      const grown = new Uint32Array(Math.max(2 * this.#triples.length, 3 * index + 3));
+      grown.set(this.#triples);
+      this.#triples = grown;
+    }
+    this.#triples.set([segment, offset, length], 3 * index);
+  }
+
+  /** The packed triples of the leaves [from, to). */
+  slice(from: number, to: number): Uint8Array {
+    return new Uint8Array(this.#triples.slice(3 * from, 3 * to).buffer);
+  }
+
+  restore(from: number, packed: Uint8Array): void {
+    const triples = new Uint32Array(packed.slice().buffer);
+    for (let i = 0; i < triples.length / 3; i += 1) {
+      this.set(from + i, {
+        segment: triples[3 * i] ?? 0,
+        offset: triples[3 * i + 1] ?? 0,
+        length: triples[3 * i + 2] ?? 0,
+      });
+    }
+  }
+
+  get(index: number): Pointer {
+    const [segment = 0, offset = 0, length = 0] = this.#triples.subarray(3 * index, 3 * index + 3);
+    return { segment, offset, length };
+  }
+}
+
+function entryOf(leaf: Uint8Array): Entry {
+  const entry = decodeEntry(leaf);
+  if (entry === null) throw damaged('a leaf of unknown type');
+  return entry;
+}
+
+function damaged(reason: string): OperationError {
+  return new OperationError('LOST_STATE', `The journal holds what this version cannot apply: ${reason}.`);
+}
