@@ -1,8 +1,9 @@
 /**
- * Decoder of `aws-chunked` bodies: chunks of `hex-size[;chunk-signature=...]`, content, then an empty chunk and,
- * where announced, one trailer with a checksum. It is pushed bytes as they arrive and gives content back at
- * once, holding at most one line. Signed chunks form a chain that begins at the request's signature; content is
- * handed on before its chunk's signature is known, which is sound because nothing commits before `end`.
+ * Decoder of `aws-chunked` bodies: chunks of `hex-size[;chunk-signature=...]`, content, then an empty chunk
+ * and, where announced, one trailer with a checksum. It is pushed bytes as they arrive and gives content back
+ * at once, holding at most one line. Signed chunks form a chain that begins at the request's signature;
+ * content is handed on before its chunk's signature is known, which is sound because nothing commits before
+ * `end`.
  */
 import { assert } from '../../base/assert.ts';
 import { EMPTY, fromHex, hex, mapKey, utf8 } from '../../base/bytes.ts';
@@ -69,7 +70,10 @@ export class AwsChunkedDecoder {
     return content;
   }
 
-  /** Call when the body ended. The trailer's value, if one was announced. Throws S3Error when anything is missing. */
+  /**
+   * Call when the body ended. The trailer's value, if one was announced. Throws S3Error when anything is
+   * missing.
+   */
   end(): string | undefined {
     if (this.#state !== 'done') throw new S3Error('IncompleteBody');
     return this.#trailerValue;
@@ -90,7 +94,8 @@ export class AwsChunkedDecoder {
     const max = this.#state === 'trailer' ? TRAILER_LINE_BYTES_MAX : CHUNK_HEADER_BYTES_MAX;
     const found = bytes.indexOf(LF, from);
     const to = found < 0 ? bytes.length : found + 1;
-    if (this.#line.length + (to - from) > max) throw this.#malformed('A line of the chunked body is too long.');
+    if (this.#line.length + (to - from) > max)
+      throw this.#malformed('A line of the chunked body is too long.');
     this.#line += mapKey(bytes.subarray(from, to));
     if (found >= 0) {
       const line = this.#line;
@@ -119,7 +124,8 @@ export class AwsChunkedDecoder {
     if (match === null) throw malformedChunk();
     const size = Number.parseInt(match[1] ?? '', 16);
     const signature = match[2];
-    if ((signature === undefined) !== (signing === undefined)) throw malformedChunk(`Each chunk must${signing ? '' : ' not'} have ${SIGNATURE_EXTENSION}.`);
+    if ((signature === undefined) !== (signing === undefined))
+      throw malformedChunk(`Each chunk must${signing ? '' : ' not'} have ${SIGNATURE_EXTENSION}.`);
     if (size > this.#left) throw malformedChunk('The chunks hold more than x-amz-decoded-content-length.');
     this.#claimed = signature ?? '';
     if (size === 0) {
@@ -140,14 +146,16 @@ export class AwsChunkedDecoder {
     if (text === '') {
       if (!missing && this.#trailerSigned) this.#state = 'done';
       // The bare form writes an empty line between the trailer and its signature.
-      else if (missing || this.#options.signing === undefined) throw malformedTrailer('The announced trailer is missing.');
+      else if (missing || this.#options.signing === undefined)
+        throw malformedTrailer('The announced trailer is missing.');
       return;
     }
     const colon = text.indexOf(':');
     const name = text.slice(0, colon).toLowerCase();
     const value = text.slice(colon + 1).trim();
     if (colon > 0 && missing && name === trailer) this.#trailerValue = value;
-    else if (colon > 0 && !missing && !this.#trailerSigned && name === TRAILER_SIGNATURE) this.#verifyTrailer(value);
+    else if (colon > 0 && !missing && !this.#trailerSigned && name === TRAILER_SIGNATURE)
+      this.#verifyTrailer(value);
     else throw malformedTrailer('There is a trailer that x-amz-trailer does not announce.');
   }
 

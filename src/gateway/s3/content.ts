@@ -7,6 +7,7 @@
 import { assert } from '../../base/assert.ts';
 import { equal, hex } from '../../base/bytes.ts';
 import { isOperationError } from '../../base/errors.ts';
+import type { HttpRequest } from '../../base/http.ts';
 import type { Clock } from '../../base/ports.ts';
 import { incremental } from '../../crypto/primitives.ts';
 import { AwsChunkedDecoder } from './aws-chunked.ts';
@@ -20,7 +21,7 @@ import {
 } from './checksums.ts';
 import type { ChecksumAlgorithm, RunningChecksum } from './checksums.ts';
 import { S3Error } from './errors.ts';
-import type { Headers, HttpRequest } from './http.ts';
+import type { Headers } from './http.ts';
 import type { ContentSeal, IncomingContent } from './object-store.ts';
 import type { Payload } from './sigv4.ts';
 
@@ -28,7 +29,10 @@ import type { Payload } from './sigv4.ts';
 export interface Patience {
   /** Between two pieces of a body. */
   readonly idleMs: number;
-  /** In sum over a body: this much, and the time its bytes need at the slowest rate. Back-pressure of ours does not count. */
+  /**
+   * In sum over a body: this much, and the time its bytes need at the slowest rate. Back-pressure of ours
+   * does not count.
+   */
   readonly graceMs: number;
   readonly bytesPerSecondMin: number;
 }
@@ -47,49 +51,63 @@ interface Announced {
 }
 
 export function hasChecksum(headers: Headers): boolean {
-  return headers.has('content-md5') || headers.has('x-amz-trailer') || CHECKSUM_HEADERS.some((name) => headers.has(name));
+  return (
+    headers.has('content-md5') ||
+    headers.has('x-amz-trailer') ||
+    CHECKSUM_HEADERS.some((name) => headers.has(name))
+  );
 }
 
 function parseSize(text: string | undefined): number {
   if (text === undefined) throw new S3Error('MissingContentLength');
   const size = Number(text);
-  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(size)) throw new S3Error('InvalidArgument', 'The content length is not a number.');
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(size))
+    throw new S3Error('InvalidArgument', 'The content length is not a number.');
   return size;
 }
 
 function announcedChecksum(headers: Headers, trailer: string | undefined): Expectation | undefined {
   const present = CHECKSUM_HEADERS.filter((name) => headers.has(name));
-  if (present.length + (trailer === undefined ? 0 : 1) > 1) throw new S3Error('InvalidRequest', 'Expecting a single x-amz-checksum- header or trailer.');
+  if (present.length + (trailer === undefined ? 0 : 1) > 1)
+    throw new S3Error('InvalidRequest', 'Expecting a single x-amz-checksum- header or trailer.');
   const header = present[0] ?? trailer;
   const algorithm = header === undefined ? undefined : checksumAlgorithmOfHeader(header);
-  if (trailer !== undefined && algorithm === undefined) throw new S3Error('InvalidRequest', 'The value of x-amz-trailer is not supported.');
+  if (trailer !== undefined && algorithm === undefined)
+    throw new S3Error('InvalidRequest', 'The value of x-amz-trailer is not supported.');
   const named = headers.get('x-amz-sdk-checksum-algorithm');
   if (named !== undefined) {
     const known = checksumAlgorithm(named);
     if (known === undefined) throw new S3Error('NotImplemented', 'This checksum algorithm is not built.');
-    if (known !== algorithm) throw new S3Error('InvalidRequest', 'x-amz-sdk-checksum-algorithm names a checksum that is not sent.');
+    if (known !== algorithm)
+      throw new S3Error('InvalidRequest', 'x-amz-sdk-checksum-algorithm names a checksum that is not sent.');
   }
   if (algorithm === undefined) return undefined;
   if (trailer !== undefined) return { algorithm, value: undefined };
   const value = decodeChecksum(algorithm, headers.get(checksumRow(algorithm).header) ?? '');
-  if (value === undefined) throw new S3Error('InvalidRequest', `The value of ${checksumRow(algorithm).header} is not valid.`);
+  if (value === undefined)
+    throw new S3Error('InvalidRequest', `The value of ${checksumRow(algorithm).header} is not valid.`);
   return { algorithm, value };
 }
 
-function announced(headers: Headers, payload: Payload, sizeMax: number): Announced {
+function announced(settings: ContentSettings): Announced {
+  const { headers, payload, sizeMax } = settings;
   const chunked = payload.kind === 'chunked';
   const trailerHeader = headers.get('x-amz-trailer')?.trim().toLowerCase();
   const withTrailer = chunked && payload.trailer;
-  if (!withTrailer && trailerHeader !== undefined) throw new S3Error('InvalidRequest', 'x-amz-trailer needs a STREAMING-…-TRAILER payload.');
-  if (withTrailer && trailerHeader === undefined) throw new S3Error('InvalidRequest', 'x-amz-trailer is required.');
-  if (!chunked && headers.has('x-amz-decoded-content-length')) throw new S3Error('InvalidRequest', 'x-amz-decoded-content-length needs a STREAMING- payload.');
+  if (!withTrailer && trailerHeader !== undefined)
+    throw new S3Error('InvalidRequest', 'x-amz-trailer needs a STREAMING-…-TRAILER payload.');
+  if (withTrailer && trailerHeader === undefined)
+    throw new S3Error('InvalidRequest', 'x-amz-trailer is required.');
+  if (!chunked && headers.has('x-amz-decoded-content-length'))
+    throw new S3Error('InvalidRequest', 'x-amz-decoded-content-length needs a STREAMING- payload.');
   if (!chunked && headers.has('transfer-encoding')) throw new S3Error('MissingContentLength');
   const size = parseSize(headers.get(chunked ? 'x-amz-decoded-content-length' : 'content-length'));
   if (size > sizeMax) throw new S3Error('EntityTooLarge');
   const md5Header = headers.get('content-md5');
   const md5 = md5Header === undefined ? undefined : fromBase64(md5Header);
   if (md5Header !== undefined && md5?.length !== 16) throw new S3Error('InvalidDigest');
-  return { size, md5, checksum: announcedChecksum(headers, trailerHeader), trailer: trailerHeader };
+  const checksum = settings.checksums === 'body' ? announcedChecksum(headers, trailerHeader) : undefined;
+  return { size, md5, checksum, trailer: trailerHeader };
 }
 
 /** Refuses a body on a request that has none, and a signature over one. Throws S3Error. */
@@ -98,13 +116,18 @@ export function requireNoContent(headers: Headers, payload: Payload): void {
   if ((length !== undefined && length !== '0') || headers.has('transfer-encoding')) {
     throw new S3Error('InvalidRequest', 'This request takes no body.');
   }
-  if (payload.kind === 'hashed' && !equal(payload.sha256, EMPTY_SHA256)) throw new S3Error('XAmzContentSHA256Mismatch');
+  if (payload.kind === 'hashed' && !equal(payload.sha256, EMPTY_SHA256))
+    throw new S3Error('XAmzContentSHA256Mismatch');
 }
 
 const EMPTY_SHA256 = incremental('sha256').digest();
 
 /** Reads pieces with bounded patience. A client that goes away is an incomplete body. */
-async function* patiently(body: AsyncIterable<Uint8Array>, clock: Clock, patience: Patience): AsyncGenerator<Uint8Array> {
+async function* patiently(
+  body: AsyncIterable<Uint8Array>,
+  clock: Clock,
+  patience: Patience,
+): AsyncGenerator<Uint8Array> {
   const pieces = body[Symbol.asyncIterator]();
   let waitedMs = 0;
   let received = 0;
@@ -167,7 +190,8 @@ class Verifier {
 
   update(piece: Uint8Array): void {
     this.#seen += piece.length;
-    if (this.#seen > this.#announced.size) throw new S3Error('InvalidRequest', 'The body is longer than announced.');
+    if (this.#seen > this.#announced.size)
+      throw new S3Error('InvalidRequest', 'The body is longer than announced.');
     this.#md5.update(piece);
     this.#sha256?.update(piece);
     this.#checksum?.update(piece);
@@ -177,17 +201,27 @@ class Verifier {
   finish(trailer: string | undefined): ContentSeal {
     const { size, md5, checksum } = this.#announced;
     if (this.#seen !== size) throw new S3Error('IncompleteBody');
-    if (this.#payload.kind === 'hashed' && !equal(this.#sha256?.digest() ?? EMPTY_SHA256, this.#payload.sha256)) {
+    if (
+      this.#payload.kind === 'hashed' &&
+      !equal(this.#sha256?.digest() ?? EMPTY_SHA256, this.#payload.sha256)
+    ) {
       throw new S3Error('XAmzContentSHA256Mismatch');
     }
     const etag = this.#md5.digest();
-    if (md5 !== undefined && !equal(etag, md5)) throw new S3Error('BadDigest', 'The Content-MD5 you sent does not match what we received.');
-    if (checksum === undefined || this.#checksum === undefined) return { etag: hex(etag), checksum: undefined };
+    if (md5 !== undefined && !equal(etag, md5))
+      throw new S3Error('BadDigest', 'The Content-MD5 you sent does not match what we received.');
+    if (checksum === undefined || this.#checksum === undefined)
+      return { etag: hex(etag), checksum: undefined };
     const value = checksum.value ?? decodeChecksum(checksum.algorithm, trailer ?? '');
-    if (value === undefined) throw new S3Error('MalformedTrailerError', 'The checksum in the trailer is not valid.');
+    if (value === undefined)
+      throw new S3Error('MalformedTrailerError', 'The checksum in the trailer is not valid.');
     const computed = this.#checksum.digest();
-    if (!equal(computed, value)) throw new S3Error('BadDigest', `The ${checksum.algorithm} you sent does not match what we received.`);
-    return { etag: hex(etag), checksum: { algorithm: checksum.algorithm, type: 'FULL_OBJECT', value: base64(computed) } };
+    if (!equal(computed, value))
+      throw new S3Error('BadDigest', `The ${checksum.algorithm} you sent does not match what we received.`);
+    return {
+      etag: hex(etag),
+      checksum: { algorithm: checksum.algorithm, type: 'FULL_OBJECT', value: base64(computed) },
+    };
   }
 }
 
@@ -195,14 +229,18 @@ export interface ContentSettings {
   readonly headers: Headers;
   readonly payload: Payload;
   readonly sizeMax: number;
+  readonly checksums: 'body' | 'object';
   readonly clock: Clock;
   readonly patience: Patience;
 }
 
-/** Checks the announcement at once (S3Error) and the bytes as they are read. Reads nothing before it is iterated. */
+/**
+ * Checks the announcement at once (S3Error) and the bytes as they are read. Reads nothing before it is
+ * iterated.
+ */
 export function openContent(request: Pick<HttpRequest, 'body'>, settings: ContentSettings): IncomingContent {
   const { payload, clock, patience } = settings;
-  const about = announced(settings.headers, payload, settings.sizeMax);
+  const about = announced(settings);
   let seal: ContentSeal | undefined;
   async function* verified(): AsyncGenerator<Uint8Array> {
     const verifier = new Verifier(about, payload);

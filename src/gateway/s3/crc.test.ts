@@ -16,7 +16,13 @@ import type { Crc } from './crc.ts';
 const KINDS = [
   { name: 'CRC32', start: crc32, combine: combineCrc32, check: 'cbf43926', fox: '414fa339' },
   { name: 'CRC32C', start: crc32c, combine: combineCrc32c, check: 'e3069283', fox: '22620404' },
-  { name: 'CRC64NVME', start: crc64nvme, combine: combineCrc64nvme, check: 'ae8b14860a799888', fox: undefined },
+  {
+    name: 'CRC64NVME',
+    start: crc64nvme,
+    combine: combineCrc64nvme,
+    check: 'ae8b14860a799888',
+    fox: undefined,
+  },
 ] as const;
 
 function run(start: () => Crc, ...pieces: readonly Uint8Array[]): string {
@@ -35,10 +41,11 @@ test.each(KINDS)('$name of nothing is zero', ({ start }) => {
 
 test('CRC32 and CRC32C give the known values of the quick brown fox', () => {
   const fox = utf8('The quick brown fox jumps over the lazy dog');
-  for (const { start, fox: expected } of KINDS) if (expected !== undefined) expect(run(start, fox)).toBe(expected);
+  for (const { start, fox: expected } of KINDS)
+    if (expected !== undefined) expect(run(start, fox)).toBe(expected);
 });
 
-test('the NVMe specification\'s vectors of CRC64NVME hold', () => {
+test("the NVMe specification's vectors of CRC64NVME hold", () => {
   expect(run(crc64nvme, new Uint8Array(4096))).toBe('6482d367eb22b64e');
   expect(run(crc64nvme, new Uint8Array(4096).fill(0xff))).toBe('c0ddba7302eca3ac');
 });
@@ -64,7 +71,7 @@ test.each(KINDS)('$name of two joined strings is combined from those of each', (
   );
 });
 
-test('the platform\'s CRC32 and our table code agree', () => {
+test("the platform's CRC32 and our table code agree", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 500 }), (bytes) => {
       expect(continueCrc32(CRC32_TABLES, 0, bytes)).toBe(Number.parseInt(run(crc32, bytes), 16));

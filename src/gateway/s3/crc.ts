@@ -70,7 +70,8 @@ function tables64(polynomial: bigint): Tables64 {
   const high = new Int32Array(STEP_BYTES * 256);
   for (let byte = 0; byte < 256; byte += 1) {
     let value = BigInt(byte);
-    for (let bit = 0; bit < 8; bit += 1) value = (value & 1n) === 0n ? value >> 1n : (value >> 1n) ^ polynomial;
+    for (let bit = 0; bit < 8; bit += 1)
+      value = (value & 1n) === 0n ? value >> 1n : (value >> 1n) ^ polynomial;
     low[byte] = Number(value & 0xffffffffn);
     high[byte] = Number(value >> 32n);
   }
@@ -165,7 +166,13 @@ function toBigInt(bytes: Uint8Array): bigint {
  * The check of `first` followed by `second` is first * x^(8 * secondBytes) + second: both complements cancel.
  * The power is taken by squaring, so the cost grows with the logarithm of the length.
  */
-function combine(polynomial: bigint, bits: bigint, first: Uint8Array, second: Uint8Array, secondBytes: number): Uint8Array {
+function combine(
+  polynomial: bigint,
+  bits: bigint,
+  first: Uint8Array,
+  second: Uint8Array,
+  secondBytes: number,
+): Uint8Array {
   const one = 1n << (bits - 1n);
   let power = one;
   let square = one >> 8n;

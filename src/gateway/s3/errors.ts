@@ -6,7 +6,7 @@
 import { ERROR_CODES, OperationError } from '../../base/errors.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { EMPTY } from '../../base/bytes.ts';
-import type { HeaderField, HttpResponse } from './http.ts';
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { element, xmlResponse } from './xml.ts';
 
 interface ErrorRow {
@@ -17,14 +17,26 @@ interface ErrorRow {
 export const S3_ERRORS = {
   AccessDenied: { status: 403, message: 'Access denied.' },
   AuthorizationHeaderMalformed: { status: 400, message: 'The authorization header is malformed.' },
-  AuthorizationQueryParametersError: { status: 400, message: 'The presigned query parameters are malformed.' },
-  BadDigest: { status: 400, message: 'The checksum or Content-MD5 you sent does not match what we received.' },
+  AuthorizationQueryParametersError: {
+    status: 400,
+    message: 'The presigned query parameters are malformed.',
+  },
+  BadDigest: {
+    status: 400,
+    message: 'The checksum or Content-MD5 you sent does not match what we received.',
+  },
   BucketAlreadyExists: { status: 409, message: 'The bucket name is taken.' },
   BucketAlreadyOwnedByYou: { status: 409, message: 'You made this bucket before and you own it.' },
   BucketNotEmpty: { status: 409, message: 'The bucket you tried to delete is not empty.' },
   EntityTooLarge: { status: 400, message: 'The upload is above the largest permitted size.' },
-  EntityTooSmall: { status: 400, message: 'A part other than the last is below the smallest permitted size.' },
-  IllegalLocationConstraintException: { status: 400, message: 'The location is not the one this endpoint serves.' },
+  EntityTooSmall: {
+    status: 400,
+    message: 'A part other than the last is below the smallest permitted size.',
+  },
+  IllegalLocationConstraintException: {
+    status: 400,
+    message: 'The location is not the one this endpoint serves.',
+  },
   IncompleteBody: { status: 400, message: 'The body ended before the announced number of bytes.' },
   InternalError: { status: 500, message: 'We hit an internal error; the outcome may be unknown. Ask again.' },
   InvalidAccessKeyId: { status: 403, message: 'The access key id does not exist.' },
@@ -46,16 +58,28 @@ export const S3_ERRORS = {
   MissingContentLength: { status: 411, message: 'You must say how long the content is.' },
   NoSuchBucket: { status: 404, message: 'The bucket does not exist.' },
   NoSuchKey: { status: 404, message: 'The key does not exist.' },
-  NoSuchUpload: { status: 404, message: 'The multipart upload does not exist; it may have been completed or aborted.' },
+  NoSuchUpload: {
+    status: 404,
+    message: 'The multipart upload does not exist; it may have been completed or aborted.',
+  },
   NotImplemented: { status: 501, message: 'This version of Holdfast does not do that.' },
   PreconditionFailed: { status: 412, message: 'A precondition you set does not hold.' },
-  RequestTimeTooSkewed: { status: 403, message: 'The time of the request and the time here differ too much.' },
+  RequestTimeTooSkewed: {
+    status: 403,
+    message: 'The time of the request and the time here differ too much.',
+  },
   RequestTimeout: { status: 400, message: 'The body did not arrive in time.' },
   ServiceUnavailable: { status: 503, message: 'Too few storage nodes answer; nothing was done. Ask again.' },
-  SignatureDoesNotMatch: { status: 403, message: 'The signature we computed does not match the one you sent.' },
+  SignatureDoesNotMatch: {
+    status: 403,
+    message: 'The signature we computed does not match the one you sent.',
+  },
   SlowDown: { status: 503, message: 'Too many requests at once; nothing was done. Ask again.' },
   TooManyBuckets: { status: 400, message: 'There are as many buckets as are allowed.' },
-  XAmzContentSHA256Mismatch: { status: 400, message: 'x-amz-content-sha256 does not match what we received.' },
+  XAmzContentSHA256Mismatch: {
+    status: 400,
+    message: 'x-amz-content-sha256 does not match what we received.',
+  },
 } as const satisfies Record<string, ErrorRow>;
 
 export type S3ErrorCode = keyof typeof S3_ERRORS;
@@ -92,6 +116,9 @@ const OPERATING_FAILURES = {
   FOREIGN_PEER: 'InternalError',
   PEER_FAILED: 'ServiceUnavailable',
   NO_QUORUM: 'ServiceUnavailable',
+  REFUSED: 'ServiceUnavailable',
+  BUCKET_STALE: 'ServiceUnavailable',
+  OVERWRITTEN: 'ServiceUnavailable',
   DISK_FULL: 'ServiceUnavailable',
   DISK_READ_ONLY: 'ServiceUnavailable',
   DISK_ERROR: 'ServiceUnavailable',
@@ -108,7 +135,13 @@ const OPERATING_FAILURES = {
 } as const satisfies Record<ErrorCode, S3ErrorCode>;
 
 /** Codes whose own sentence helps the client and says nothing about the inside. */
-const TELLING: ReadonlySet<ErrorCode> = new Set(['BAD_ARGUMENT', 'TOO_LARGE', 'UNSUPPORTED', 'DISK_FULL', 'DAMAGED']);
+const TELLING: ReadonlySet<ErrorCode> = new Set([
+  'BAD_ARGUMENT',
+  'TOO_LARGE',
+  'UNSUPPORTED',
+  'DISK_FULL',
+  'DAMAGED',
+]);
 
 export function toS3Error(error: unknown): S3Error {
   if (error instanceof S3Error) return error;
@@ -118,7 +151,12 @@ export function toS3Error(error: unknown): S3Error {
 }
 
 /** The error as a response. A HEAD answer has no document; `resource` is the path as sent. */
-export function errorResponse(error: S3Error, method: string, resource: string, requestId: string): HttpResponse {
+export function errorResponse(
+  error: S3Error,
+  method: string,
+  resource: string,
+  requestId: string,
+): HttpResponse {
   const { status } = S3_ERRORS[error.code];
   const headers: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
   if (method === 'HEAD') return { status, headers, body: EMPTY };

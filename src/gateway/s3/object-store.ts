@@ -1,6 +1,7 @@
 /**
- * What the S3 front needs of the store below it: buckets, objects, listings and multipart uploads, in bytes and
- * outcomes, without HTTP. The gateway implements it over the protocol client; a test over memory. Contract:
+ * What the S3 front needs of the store below it: buckets, objects, listings and multipart uploads, in bytes
+ * and outcomes, without HTTP. The gateway implements it over the protocol client; a test over memory.
+ * Contract:
  *
  * - An expected refusal (no such key, bucket not empty) is a result. A thrown OperationError means that
  *   nothing was prepared at any storage node, so the client may ask again: NO_QUORUM, TIMEOUT, BUSY.
@@ -90,7 +91,9 @@ export interface BucketInfo {
   readonly createdMs: number;
 }
 
-export type CreateBucketResult = { readonly outcome: 'created' | 'owned-by-you' | 'taken' | 'too-many' } | Unknown;
+export type CreateBucketResult =
+  | { readonly outcome: 'created' | 'owned-by-you' | 'taken' | 'too-many' }
+  | Unknown;
 export type DeleteBucketResult = { readonly outcome: 'deleted' | 'not-empty' } | NoSuchBucket | Unknown;
 
 export interface PutObject {
@@ -101,7 +104,9 @@ export interface PutObject {
   readonly operation: OperationId;
 }
 
-/** `etag` and `checksum` are those of the version committed: of an earlier request when this one repeats it. */
+/**
+ * `etag` and `checksum` are those of the version committed: of an earlier request when this one repeats it.
+ */
 export type PutObjectResult =
   | { readonly outcome: 'stored'; readonly etag: string; readonly checksum: Checksum | undefined }
   | NoSuchBucket
@@ -118,14 +123,17 @@ export interface OpenObject {
   readonly outcome: 'found';
   readonly info: ObjectInfo;
   /**
-   * At most once. Every byte is verified before it is yielded; the iteration rejects when it cannot go on, and
-   * ends early work when it is returned. An object not read holds nothing after `close`.
+   * At most once. Every byte is verified before it is yielded; the iteration rejects when it cannot go on,
+   * and ends early work when it is returned. An object not read holds nothing after `close`.
    */
   read(span: ByteSpan): AsyncIterable<Uint8Array>;
   close(): void;
 }
 
-export type HeadObjectResult = { readonly outcome: 'found'; readonly info: ObjectInfo } | NoSuchBucket | NoSuchKey;
+export type HeadObjectResult =
+  | { readonly outcome: 'found'; readonly info: ObjectInfo }
+  | NoSuchBucket
+  | NoSuchKey;
 
 /** Deleting what does not exist is a success too. */
 export type DeleteObjectResult = { readonly outcome: 'deleted' } | NoSuchBucket | Unknown;
@@ -141,7 +149,9 @@ export interface ListRow {
 /** A view of a bucket behind one barrier (6.6): it holds every write acknowledged before it was opened. */
 export interface Listing {
   readonly outcome: 'listing';
-  /** Rows with `from <= key < below` (UTF-8 bytes, in their order), at most `limit`; fewer only at the end. */
+  /**
+   * Rows with `from <= key < below` (UTF-8 bytes, in their order), at most `limit`; fewer only at the end.
+   */
   rows(from: Uint8Array, below: Uint8Array | undefined, limit: number): Promise<readonly ListRow[]>;
 }
 
@@ -174,7 +184,10 @@ export interface CreateUpload {
   readonly operation: OperationId;
 }
 
-export type CreateUploadResult = { readonly outcome: 'created'; readonly uploadId: string } | NoSuchBucket | Unknown;
+export type CreateUploadResult =
+  | { readonly outcome: 'created'; readonly uploadId: string }
+  | NoSuchBucket
+  | Unknown;
 
 export interface UploadPart extends UploadAddress {
   readonly number: number;

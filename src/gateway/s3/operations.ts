@@ -1,7 +1,7 @@
 /**
  * Every operation of the S3 API, built or not: how a request is recognised and which parameters and headers
- * it may carry. What a row does not name answers 501, so that nothing which changes a meaning is ever ignored.
- * docs/s3.md is held equal to this table, and a test holds it complete against the public SDK.
+ * it may carry. What a row does not name answers 501, so that nothing which changes a meaning is ever
+ * ignored. docs/s3.md is held equal to this table, and a test holds it complete against the public SDK.
  *
  * A term is `name` (any value) or `name=a|b` (one of these values).
  */
@@ -27,7 +27,10 @@ export interface OperationRow {
 /** Query parameters that name the operation for logs and change nothing. */
 export const UNIVERSAL_QUERY: readonly string[] = ['x-id'];
 
-/** Headers that any request may carry: read by authentication, checked in front.ts, or without effect on results. */
+/**
+ * Headers that any request may carry: read by authentication, checked in front.ts, or without effect on
+ * results.
+ */
 export const UNIVERSAL_HEADERS: readonly string[] = [
   'x-amz-content-sha256',
   'x-amz-date',
@@ -74,12 +77,23 @@ const READ_OBJECT = {
   body: false,
 } as const;
 
-const WRITE_OBJECT_HEADERS = ['x-amz-acl=private|bucket-owner-full-control', 'x-amz-meta-*', 'x-amz-storage-class=STANDARD'];
+const WRITE_OBJECT_HEADERS = [
+  'x-amz-acl=private|bucket-owner-full-control',
+  'x-amz-meta-*',
+  'x-amz-storage-class=STANDARD',
+];
 
 const PLAIN = { query: [], headers: [], body: false } as const;
 
 const BUILT = [
-  { name: 'ListBuckets', method: 'GET', level: 'service', when: [], ...PLAIN, query: ['bucket-region', 'continuation-token', 'max-buckets', 'prefix'] },
+  {
+    name: 'ListBuckets',
+    method: 'GET',
+    level: 'service',
+    when: [],
+    ...PLAIN,
+    query: ['bucket-region', 'continuation-token', 'max-buckets', 'prefix'],
+  },
   {
     name: 'CreateBucket',
     method: 'PUT',
@@ -112,12 +126,36 @@ const BUILT = [
     method: 'GET',
     level: 'bucket',
     when: ['list-type=2'],
-    query: ['continuation-token', 'delimiter', 'encoding-type', 'fetch-owner', 'max-keys', 'prefix', 'start-after'],
+    query: [
+      'continuation-token',
+      'delimiter',
+      'encoding-type',
+      'fetch-owner',
+      'max-keys',
+      'prefix',
+      'start-after',
+    ],
     headers: [],
     body: false,
   },
-  { name: 'DeleteObjects', method: 'POST', level: 'bucket', when: ['delete'], query: [], headers: [], body: true },
-  { name: 'PutObject', method: 'PUT', level: 'object', when: [], query: [], headers: WRITE_OBJECT_HEADERS, body: true },
+  {
+    name: 'DeleteObjects',
+    method: 'POST',
+    level: 'bucket',
+    when: ['delete'],
+    query: [],
+    headers: [],
+    body: true,
+  },
+  {
+    name: 'PutObject',
+    method: 'PUT',
+    level: 'object',
+    when: [],
+    query: [],
+    headers: WRITE_OBJECT_HEADERS,
+    body: true,
+  },
   { name: 'GetObject', method: 'GET', level: 'object', when: [], ...READ_OBJECT },
   { name: 'HeadObject', method: 'HEAD', level: 'object', when: [], ...READ_OBJECT },
   { name: 'DeleteObject', method: 'DELETE', level: 'object', when: [], ...PLAIN },
@@ -128,9 +166,17 @@ const BUILT = [
     when: ['uploads'],
     query: [],
     headers: [...WRITE_OBJECT_HEADERS, 'x-amz-checksum-algorithm', 'x-amz-checksum-type'],
+    body: false,
+  },
+  {
+    name: 'UploadPart',
+    method: 'PUT',
+    level: 'object',
+    when: ['partNumber', 'uploadId'],
+    query: [],
+    headers: [],
     body: true,
   },
-  { name: 'UploadPart', method: 'PUT', level: 'object', when: ['partNumber', 'uploadId'], query: [], headers: [], body: true },
   {
     name: 'CompleteMultipartUpload',
     method: 'POST',
@@ -154,7 +200,9 @@ const BUILT = [
 
 export type BuiltOperation = (typeof BUILT)[number]['name'];
 
-/** Operations not built, as `method level name ?term&term`. They are recognised so that the 501 names them. */
+/**
+ * Operations not built, as `method level name ?term&term`. They are recognised so that the 501 names them.
+ */
 const LATER = `
 GET service ListDirectoryBuckets ?x-id=ListDirectoryBuckets
 POST bucket WriteGetObjectResponse ?x-id=WriteGetObjectResponse
@@ -256,7 +304,16 @@ PUT object UploadPartCopy ?partNumber&uploadId&header:x-amz-copy-source
 function laterRow(line: string): OperationRow {
   const [method = '', level = '', name = '', terms = ''] = line.split(' ');
   const when = terms === '' ? [] : terms.slice(1).split('&');
-  return { name, method: method as Method, level: level as Level, when, built: false, query: [], headers: [], body: true };
+  return {
+    name,
+    method: method as Method,
+    level: level as Level,
+    when,
+    built: false,
+    query: [],
+    headers: [],
+    body: true,
+  };
 }
 
 export const OPERATIONS: readonly OperationRow[] = [
@@ -264,15 +321,22 @@ export const OPERATIONS: readonly OperationRow[] = [
   ...LATER.trim().split('\n').map(laterRow),
 ];
 
-const LEVEL_PATH: Readonly<Record<Level, string>> = { service: '/', bucket: '/bucket', object: '/bucket/key' };
+const LEVEL_PATH: Readonly<Record<Level, string>> = {
+  service: '/',
+  bucket: '/bucket',
+  object: '/bucket/key',
+};
 
 /** The table as Markdown, for docs/s3.md. */
 export function operationsMarkdown(): string {
-  const code = (terms: readonly string[]): string => terms.map((term) => `\`${term.replaceAll('|', '\\|')}\``).join(' ');
-  const request = (row: OperationRow): string => `\`${row.method} ${LEVEL_PATH[row.level]}\` ${code(row.when)}`.trimEnd();
+  const code = (terms: readonly string[]): string =>
+    terms.map((term) => `\`${term.replaceAll('|', '\\|')}\``).join(' ');
+  const request = (row: OperationRow): string =>
+    `\`${row.method} ${LEVEL_PATH[row.level]}\` ${code(row.when)}`.trimEnd();
   const lines = ['| operation | request | query parameters | headers |', '|---|---|---|---|'];
   for (const row of OPERATIONS) {
-    if (row.built) lines.push(`| ${row.name} | ${request(row)} | ${code(row.query)} | ${code(row.headers)} |`);
+    if (row.built)
+      lines.push(`| ${row.name} | ${request(row)} | ${code(row.query)} | ${code(row.headers)} |`);
   }
   lines.push('', 'Recognised and answered 501 `NotImplemented`:', '', '| operation | request |', '|---|---|');
   for (const row of OPERATIONS) if (!row.built) lines.push(`| ${row.name} | ${request(row)} |`);

@@ -6,7 +6,13 @@
 import { assert } from '../../base/assert.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import { BODY_HEADERS, MEANINGFUL_HEADERS, OPERATIONS, UNIVERSAL_HEADERS, UNIVERSAL_QUERY } from './operations.ts';
+import {
+  BODY_HEADERS,
+  MEANINGFUL_HEADERS,
+  OPERATIONS,
+  UNIVERSAL_HEADERS,
+  UNIVERSAL_QUERY,
+} from './operations.ts';
 import type { BuiltOperation, Level, OperationRow } from './operations.ts';
 import type { Query } from './uri.ts';
 
@@ -63,7 +69,9 @@ function permits(terms: readonly Term[], name: string, value: string): 'yes' | '
 }
 
 function isMeaningful(header: string): boolean {
-  return header.startsWith('x-amz-') || header.startsWith('x-holdfast-') || MEANINGFUL_HEADERS.includes(header);
+  return (
+    header.startsWith('x-amz-') || header.startsWith('x-holdfast-') || MEANINGFUL_HEADERS.includes(header)
+  );
 }
 
 export interface Routed {
@@ -79,20 +87,27 @@ export function route(method: string, level: Level, query: Query, headers: Heade
   if (!row.built) throw new S3Error('NotImplemented', `${row.name} is not built in this version.`);
   for (const name of query.names()) {
     const verdict = permits(chosen.query, name, query.get(name) ?? '');
-    if (verdict === 'no') throw new S3Error('NotImplemented', `The query parameter ${printable(name)} of ${row.name} is not built.`);
+    if (verdict === 'no')
+      throw new S3Error(
+        'NotImplemented',
+        `The query parameter ${printable(name)} of ${row.name} is not built.`,
+      );
     if (verdict === 'other-value') throw new S3Error('NotImplemented', `This value of ${name} is not built.`);
   }
   for (const name of headers.names()) {
     if (!isMeaningful(name)) continue;
     const verdict = permits(chosen.headers, name, headers.get(name) ?? '');
-    if (verdict === 'no') throw new S3Error('NotImplemented', `The header ${name} of ${row.name} is not built.`);
+    if (verdict === 'no')
+      throw new S3Error('NotImplemented', `The header ${name} of ${row.name} is not built.`);
     if (verdict === 'other-value') throw new S3Error('NotImplemented', `This value of ${name} is not built.`);
   }
   assert(isBuilt(row.name), 'a row marked as built has a handler');
   return { operation: row.name, row };
 }
 
-const BUILT_NAMES: ReadonlySet<string> = new Set(OPERATIONS.filter((row) => row.built).map((row) => row.name));
+const BUILT_NAMES: ReadonlySet<string> = new Set(
+  OPERATIONS.filter((row) => row.built).map((row) => row.name),
+);
 
 function isBuilt(name: string): name is BuiltOperation {
   return BUILT_NAMES.has(name);

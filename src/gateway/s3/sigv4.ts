@@ -1,14 +1,14 @@
 /**
- * AWS Signature Version 4, the verifying side: who sent this request, and what does the signature say about its
- * body? Both carriers are understood, the Authorization header and the query of a presigned URL. The signature
- * must cover the host and every x-amz-* header present, so that nothing which steers us can be added on the
- * way. Comparison takes constant time. Nothing of the request is acted upon before this returns.
+ * AWS Signature Version 4, the verifying side: who sent this request, and what does the signature say about
+ * its body? Both carriers are understood, the Authorization header and the query of a presigned URL. The
+ * signature must cover the host and every x-amz-* header present, so that nothing which steers us can be
+ * added on the way. Comparison takes constant time. Nothing of the request is acted upon before this returns.
  */
 import { concat, fromHex, fromMapKey, hex, utf8 } from '../../base/bytes.ts';
+import type { HttpRequest } from '../../base/http.ts';
 import { hmacSha256, sha256, timingSafeEqual } from '../../crypto/primitives.ts';
 import { S3Error } from './errors.ts';
 import { Headers } from './http.ts';
-import type { HttpRequest } from './http.ts';
 import { uriEncode } from './uri.ts';
 import type { Target } from './uri.ts';
 
@@ -73,14 +73,16 @@ interface Claim {
 /** Headers of which two would let a proxy and us read different ones. */
 function refuseRepeated(headers: Headers): void {
   for (const name of headers.names()) {
-    const sensitive = /^(x-amz-|x-holdfast-|content-|if-)|^(authorization|host|range|date|expires|cache-control)$/.test(name);
-    if (sensitive && headers.all(name).length > 1) throw new S3Error('InvalidRequest', `The header ${name} is given twice.`);
+    const sensitive =
+      /^(x-amz-|x-holdfast-|content-|if-)|^(authorization|host|range|date|expires|cache-control)$/.test(name);
+    if (sensitive && headers.all(name).length > 1)
+      throw new S3Error('InvalidRequest', `The header ${name} is given twice.`);
   }
 }
 
 /**
- * Milliseconds of a basic ISO 8601 time such as 20260102T030405Z; undefined when it is not one. Pure: it reads
- * no clock.
+ * Milliseconds of a basic ISO 8601 time such as 20260102T030405Z; undefined when it is not one. Pure: it
+ * reads no clock.
  */
 export function parseTimestamp(text: string): number | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text);
@@ -104,11 +106,15 @@ function parseClaim(
   }
   if (!/^[0-9a-f]{64}$/.test(signature)) throw malformed('The signature must be 64 hexadecimal digits.');
   const names = signedHeaders.split(';');
-  const ascending = names.every((name, i) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && (i === 0 || (names[i - 1] ?? '') < name));
-  if (!ascending || names.length > SIGNED_HEADERS_MAX) throw malformed('The signed headers must be lower-case, sorted and distinct.');
+  const ascending = names.every(
+    (name, i) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && (i === 0 || (names[i - 1] ?? '') < name),
+  );
+  if (!ascending || names.length > SIGNED_HEADERS_MAX)
+    throw malformed('The signed headers must be lower-case, sorted and distinct.');
   const timestampMs = parseTimestamp(timestamp);
   if (timestampMs === undefined) throw new S3Error('AccessDenied', 'A valid x-amz-date is required.');
-  if (!timestamp.startsWith(`${date}T`)) throw malformed('The date of the credential is not that of x-amz-date.');
+  if (!timestamp.startsWith(`${date}T`))
+    throw malformed('The date of the credential is not that of x-amz-date.');
   const scope = `${date}/${region}/${SERVICE}/${SCOPE_END}`;
   return { accessKeyId, date, region, scope, signedHeaders: names, signature, timestamp, timestampMs };
 }
@@ -129,7 +135,12 @@ function claimOfHeader(authorization: string, headers: Headers): Claim {
   const credential = parts.get('Credential');
   const signedHeaders = parts.get('SignedHeaders');
   const signature = parts.get('Signature');
-  if (credential === undefined || signedHeaders === undefined || signature === undefined || parts.size !== 3) {
+  if (
+    credential === undefined ||
+    signedHeaders === undefined ||
+    signature === undefined ||
+    parts.size !== 3
+  ) {
     throw malformed('Credential, SignedHeaders and Signature are required, and nothing else.');
   }
   return parseClaim(credential, signedHeaders, signature, headers.get('x-amz-date') ?? '', malformed);
@@ -164,7 +175,8 @@ function claimOfQuery(query: Target['query'], nowMs: number): Claim {
     value('X-Amz-Date'),
     malformed,
   );
-  if (nowMs > claim.timestampMs + seconds * 1000) throw new S3Error('AccessDenied', 'The presigned request has expired.');
+  if (nowMs > claim.timestampMs + seconds * 1000)
+    throw new S3Error('AccessDenied', 'The presigned request has expired.');
   return claim;
 }
 
@@ -184,9 +196,15 @@ function canonicalQuery(query: Target['query']): string {
   return encoded.map(([name, value]) => `${name}=${value}`).join('&');
 }
 
-function canonicalRequest(request: HttpRequest, target: Target, claim: Claim, payloadHash: string): string {
-  const lines = [request.method, uriEncode(target.path, true), canonicalQuery(target.query)];
-  for (const name of claim.signedHeaders) lines.push(`${name}:${canonicalValue(request.headers, name)}`);
+function canonicalRequest(
+  method: string,
+  headers: Headers,
+  target: Target,
+  claim: Claim,
+  payloadHash: string,
+): string {
+  const lines = [method, uriEncode(target.path, true), canonicalQuery(target.query)];
+  for (const name of claim.signedHeaders) lines.push(`${name}:${canonicalValue(headers, name)}`);
   lines.push('', claim.signedHeaders.join(';'), payloadHash);
   return lines.join('\n');
 }
@@ -208,7 +226,8 @@ function requireCoverage(headers: Headers, signed: readonly string[]): void {
     }
   }
   for (const name of signed) {
-    if (!headers.has(name)) throw new S3Error('SignatureDoesNotMatch', `The signed header ${name} is missing.`);
+    if (!headers.has(name))
+      throw new S3Error('SignatureDoesNotMatch', `The signed header ${name} is missing.`);
   }
 }
 
@@ -223,34 +242,59 @@ function payloadOf(text: string, confidential: boolean, signing: ChunkSigning): 
   if (text.startsWith('STREAMING-AWS4-ECDSA-')) throw new S3Error('NotImplemented', `${text} is not built.`);
   const streaming = Object.hasOwn(STREAMING, text) ? STREAMING[text] : undefined;
   if (streaming === undefined && text !== 'UNSIGNED-PAYLOAD') {
-    throw new S3Error('InvalidArgument', 'x-amz-content-sha256 must be a SHA-256 in hex, UNSIGNED-PAYLOAD or a STREAMING- value.');
+    throw new S3Error(
+      'InvalidArgument',
+      'x-amz-content-sha256 must be a SHA-256 in hex, UNSIGNED-PAYLOAD or a STREAMING- value.',
+    );
   }
   if (streaming?.signed === true) return { kind: 'chunked', signing, trailer: streaming.trailer };
   if (!confidential) throw new S3Error('AccessDenied', 'An unsigned payload needs TLS.');
-  return streaming === undefined ? { kind: 'unsigned' } : { kind: 'chunked', signing: undefined, trailer: true };
+  return streaming === undefined
+    ? { kind: 'unsigned' }
+    : { kind: 'chunked', signing: undefined, trailer: true };
+}
+
+/** Tokens of temporary credentials: there are none here. */
+function refuseSession(headers: Headers, query: Target['query']): void {
+  const names = [...headers.names(), ...query.map(([name]) => name)];
+  if (names.some((name) => name.toLowerCase() === 'x-amz-security-token')) throw new S3Error('InvalidToken');
+}
+
+/** A presigned request may be older than the skew: its own expiry was checked when it was read. */
+function requireHereAndNow(claim: Claim, presigned: boolean, settings: AuthenticationSettings): void {
+  const { region, nowMs } = settings;
+  if (claim.region !== region) {
+    const message = `The region of the credential is wrong; expecting '${region}'.`;
+    throw new S3Error('AuthorizationHeaderMalformed', message, [['Region', region]]);
+  }
+  const skewMs = nowMs - claim.timestampMs;
+  const tooOld = !presigned && skewMs > CLOCK_SKEW_MAX_MS;
+  if (tooOld || -skewMs > CLOCK_SKEW_MAX_MS) throw new S3Error('RequestTimeTooSkewed');
 }
 
 /**
  * Verifies a request and throws S3Error otherwise. The order matters: what is malformed is refused before any
  * key is looked up, and no message tells more than S3's own do.
  */
-export function authenticate(request: HttpRequest, target: Target, settings: AuthenticationSettings): Authenticated {
-  const { headers } = request;
+export function authenticate(
+  request: HttpRequest,
+  target: Target,
+  settings: AuthenticationSettings,
+): Authenticated {
+  const headers = new Headers(request.headers);
   refuseRepeated(headers);
   const authorization = headers.get('authorization');
   const presigned = target.query.some(([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm');
-  if (authorization === undefined && !presigned) throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
-  if (authorization !== undefined && presigned) throw new S3Error('InvalidArgument', 'Only one authorization mechanism is allowed.');
-  const claim = authorization === undefined ? claimOfQuery(target.query, settings.nowMs) : claimOfHeader(authorization, headers);
-  const token = (name: string): boolean => name.toLowerCase() === 'x-amz-security-token';
-  if ([...headers.names(), ...target.query.map(([name]) => name)].some(token)) throw new S3Error('InvalidToken');
-  if (claim.region !== settings.region) {
-    throw new S3Error('AuthorizationHeaderMalformed', `The region '${claim.region.slice(0, 32).replace(/[^\x20-\x7e]/g, '?')}' is wrong; expecting '${settings.region}'.`, [
-      ['Region', settings.region],
-    ]);
-  }
-  const skew = settings.nowMs - claim.timestampMs;
-  if (-skew > CLOCK_SKEW_MAX_MS || (!presigned && skew > CLOCK_SKEW_MAX_MS)) throw new S3Error('RequestTimeTooSkewed');
+  if (authorization === undefined && !presigned)
+    throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
+  if (authorization !== undefined && presigned)
+    throw new S3Error('InvalidArgument', 'Only one authorization mechanism is allowed.');
+  const claim =
+    authorization === undefined
+      ? claimOfQuery(target.query, settings.nowMs)
+      : claimOfHeader(authorization, headers);
+  refuseSession(headers, target.query);
+  requireHereAndNow(claim, presigned, settings);
   requireCoverage(headers, claim.signedHeaders);
   const payloadHash = headers.get('x-amz-content-sha256') ?? (presigned ? 'UNSIGNED-PAYLOAD' : undefined);
   if (payloadHash === undefined) throw new S3Error('InvalidRequest', 'x-amz-content-sha256 is required.');
@@ -258,7 +302,7 @@ export function authenticate(request: HttpRequest, target: Target, settings: Aut
   const credential = settings.lookup(claim.accessKeyId);
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId');
   const key = signingKey(credential.secretAccessKey, claim.date, claim.region);
-  const canonical = canonicalRequest(request, target, claim, payloadHash);
+  const canonical = canonicalRequest(request.method, headers, target, claim, payloadHash);
   const toSign = [ALGORITHM, claim.timestamp, claim.scope, hex(sha256(fromMapKey(canonical)))].join('\n');
   const expected = hmacSha256(key, utf8(toSign));
   if (!timingSafeEqual(expected, fromHex(claim.signature))) throw new S3Error('SignatureDoesNotMatch');
@@ -269,11 +313,19 @@ export function authenticate(request: HttpRequest, target: Target, settings: Aut
   if (presigned && payload.kind === 'chunked' && payload.signing !== undefined) {
     throw new S3Error('InvalidRequest', 'A presigned request cannot have signed chunks.');
   }
-  return { accessKeyId: claim.accessKeyId, secretAccessKey: credential.secretAccessKey, payload, ...effective };
+  return {
+    accessKeyId: claim.accessKeyId,
+    secretAccessKey: credential.secretAccessKey,
+    payload,
+    ...effective,
+  };
 }
 
 /** Signers move x-amz-* headers into the query of a presigned URL; the signature covers them there. */
-function withQueryHeaders(headers: Headers, query: Target['query']): Pick<Authenticated, 'headers' | 'query'> {
+function withQueryHeaders(
+  headers: Headers,
+  query: Target['query'],
+): Pick<Authenticated, 'headers' | 'query'> {
   const merged: [string, string][] = [];
   for (const name of headers.names()) for (const value of headers.all(name)) merged.push([name, value]);
   const rest: [string, string][] = [];
@@ -287,7 +339,8 @@ function withQueryHeaders(headers: Headers, query: Target['query']): Pick<Authen
     if (lower === 'x-amz-content-sha256' && !headers.has(lower) && value !== 'UNSIGNED-PAYLOAD') {
       throw new S3Error('NotImplemented', 'A payload hash in the query is not built; send it as a header.');
     }
-    if (merged.some(([known]) => known === lower)) throw new S3Error('InvalidRequest', `${lower} is given twice.`);
+    if (merged.some(([known]) => known === lower))
+      throw new S3Error('InvalidRequest', `${lower} is given twice.`);
     merged.push([lower, value]);
   }
   return { headers: new Headers(merged), query: rest };

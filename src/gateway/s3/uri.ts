@@ -1,7 +1,7 @@
 /**
- * The request target, taken apart once. Paths and queries are byte strings (http.ts): percent-decoded here and
- * nowhere else, never normalised (`a//b`, `.` and `..` are key bytes), and encoded again for the signature by
- * `uriEncode`, as Signature Version 4 for S3 asks. Addressing is path-style: /bucket/key.
+ * The request target, taken apart once. Paths and queries are byte strings (http.ts): percent-decoded here
+ * and nowhere else, never normalised (`a//b`, `.` and `..` are key bytes), and encoded again for the
+ * signature by `uriEncode`, as Signature Version 4 for S3 asks. Addressing is path-style: /bucket/key.
  */
 import { S3Error } from './errors.ts';
 import { textOfBytes } from './http.ts';
@@ -27,7 +27,9 @@ export function uriEncode(byteString: string, keepSlash: boolean): string {
 
 function percentDecode(text: string): string {
   if (/%(?![0-9A-Fa-f]{2})/.test(text)) throw new S3Error('InvalidURI');
-  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
 }
 
 export interface Target {
@@ -46,7 +48,8 @@ export function parseTarget(target: string): Target {
   const rawPath = mark < 0 ? target : target.slice(0, mark);
   const rawQuery = mark < 0 ? '' : target.slice(mark + 1);
   const pairs = rawQuery.split('&').filter((pair) => pair !== '');
-  if (pairs.length > QUERY_PARAMETERS_MAX) throw new S3Error('InvalidURI', 'There are too many query parameters.');
+  if (pairs.length > QUERY_PARAMETERS_MAX)
+    throw new S3Error('InvalidURI', 'There are too many query parameters.');
   const query = pairs.map((pair) => {
     const equals = pair.indexOf('=');
     const name = equals < 0 ? pair : pair.slice(0, equals);
@@ -66,7 +69,8 @@ export class Query {
     for (const [rawName, rawValue] of pairs) {
       const name = textOfBytes(rawName);
       const value = textOfBytes(rawValue);
-      if (name === undefined || value === undefined) throw new S3Error('InvalidURI', 'The query is not UTF-8.');
+      if (name === undefined || value === undefined)
+        throw new S3Error('InvalidURI', 'The query is not UTF-8.');
       if (this.#values.has(name)) throw new S3Error('InvalidArgument', `${name} is given twice.`);
       this.#values.set(name, value);
     }

@@ -4,13 +4,15 @@
  * (@rgrove/parse-xml), bounded size, depth and element count, and no markup declarations: no DOCTYPE, hence
  * no entities beyond the five, no CDATA, no comments. What the reader does not know it refuses.
  */
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { parseXml, XmlElement as ParsedElement, XmlText } from '@rgrove/parse-xml';
 import { fromUtf8, utf8 } from '../../base/bytes.ts';
 import { S3Error } from './errors.ts';
-import type { HeaderField, HttpResponse } from './http.ts';
 
 export const XML_BYTES_MAX = 1024 * 1024;
-/** CompleteMultipartUpload names up to 10,000 parts, DeleteObjects up to 1,000 keys of 1,024 bytes, escaped. */
+/**
+ * CompleteMultipartUpload names up to 10,000 parts, DeleteObjects up to 1,000 keys of 1,024 bytes, escaped.
+ */
 export const XML_LIST_BYTES_MAX = 4 * 1024 * 1024;
 const XML_DEPTH_MAX = 16;
 const XML_TAGS_MAX = 150_000;
@@ -53,7 +55,10 @@ function write(node: Element, out: string[]): void {
   out.push('<', node.name, '>');
   if (typeof node.content === 'string') {
     if (!isXmlText(node.content)) {
-      throw new S3Error('InvalidRequest', `${node.name} has characters that XML cannot carry; ask for encoding-type=url.`);
+      throw new S3Error(
+        'InvalidRequest',
+        `${node.name} has characters that XML cannot carry; ask for encoding-type=url.`,
+      );
     }
     out.push(node.content.replace(/[&<>"'\t\n\r]/g, (character) => ESCAPES[character] ?? character));
   } else {
@@ -62,7 +67,9 @@ function write(node: Element, out: string[]): void {
   out.push('</', node.name, '>');
 }
 
-/** The document as text, with S3's namespace unless it is an error. Throws S3Error for unrepresentable text. */
+/**
+ * The document as text, with S3's namespace unless it is an error. Throws S3Error for unrepresentable text.
+ */
 export function writeXml(root: Element): string {
   const out: string[] = [];
   write(root, out);
@@ -70,7 +77,11 @@ export function writeXml(root: Element): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n${out.join('')}`;
 }
 
-export function xmlResponse(status: number, root: Element, headers: readonly HeaderField[] = []): HttpResponse {
+export function xmlResponse(
+  status: number,
+  root: Element,
+  headers: readonly HeaderField[] = [],
+): HttpResponse {
   return { status, headers: [...headers, ['Content-Type', 'application/xml']], body: utf8(writeXml(root)) };
 }
 
@@ -134,7 +145,9 @@ function simplify(parsed: ParsedElement): ReadElement {
   return { name: parsed.name, text: children.length > 0 ? '' : text, children };
 }
 
-/** Reads a document whose root must be `rootName`. Throws S3Error MalformedXML. The caller bounds the size. */
+/**
+ * Reads a document whose root must be `rootName`. Throws S3Error MalformedXML. The caller bounds the size.
+ */
 export function readXml(bytes: Uint8Array, rootName: string): ReadElement {
   let text: string;
   try {

@@ -1,0 +1,136 @@
+/**
+ * One authenticated and routed request on its way to its operation: what a feature file may see. Features are
+ * functions from a Call to a response; they never see a signature, a socket or a clock of their own.
+ */
+import { concat, EMPTY, utf8 } from '../../base/bytes.ts';
+import { unreachable } from '../../base/assert.ts';
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
+import { prf } from '../../crypto/primitives.ts';
+import type { Random } from '../../base/ports.ts';
+import { S3Error } from './errors.ts';
+import type { Headers } from './http.ts';
+import type { IncomingContent, ObjectStore, OperationId } from './object-store.ts';
+import type { Authenticated } from './sigv4.ts';
+import type { Query, Resource } from './uri.ts';
+
+const OPERATION_PURPOSE = 'holdfast/s3/operation-id/v1';
+const OPERATION_ID_BYTES = 32;
+const INVOCATION_BYTES_MAX = 256;
+
+/** What every feature may know about this gateway. */
+export interface Surroundings {
+  readonly store: ObjectStore;
+  readonly region: string;
+  /** The account that owns every bucket: one owner per cluster. */
+  readonly ownerId: string;
+  /** Authenticates continuation tokens; the same for all gateways of one cluster. */
+  readonly tokenKey: Uint8Array;
+  readonly random: Random;
+}
+
+export interface Call extends Surroundings {
+  readonly method: string;
+  readonly resource: Resource;
+  readonly rawPath: string;
+  readonly headers: Headers;
+  readonly query: Query;
+  readonly authenticated: Authenticated;
+  /** Scheme and host as the client named them. */
+  readonly origin: string;
+  /**
+   * The body as content of at most `sizeMax` bytes; throws S3Error for a bad announcement. At most once.
+   * `checksums` says what x-amz-checksum-* headers are about: this body, or the object that the request
+   * completes.
+   */
+  readonly content: (sizeMax: number, checksums?: 'body' | 'object') => IncomingContent;
+}
+
+export type Feature = (call: Call) => Promise<HttpResponse>;
+
+export function bucketOf(call: Call): string {
+  if (call.resource.level === 'service') throw new S3Error('InvalidRequest', 'A bucket is required.');
+  return call.resource.bucket;
+}
+
+export function objectOf(call: Call): { readonly bucket: string; readonly key: string } {
+  if (call.resource.level !== 'object') throw new S3Error('InvalidRequest', 'A key is required.');
+  return { bucket: call.resource.bucket, key: call.resource.key };
+}
+
+/**
+ * The operation's id (13.11): derived from what the client repeats in a retry where it names its invocation,
+ * random otherwise. `part` tells apart the writes of one request (the keys of a bulk delete).
+ */
+export function operationOf(call: Call, part = ''): OperationId {
+  const invocation = call.headers.get('amz-sdk-invocation-id');
+  if (invocation === undefined || invocation.length > INVOCATION_BYTES_MAX) {
+    return { id: call.random.bytes(OPERATION_ID_BYTES), repeatable: false };
+  }
+  const bucket = call.resource.level === 'service' ? '' : call.resource.bucket;
+  const key = call.resource.level === 'object' ? call.resource.key : '';
+  const query = [...call.query.names()].sort().flatMap((name) => [name, call.query.get(name) ?? '']);
+  const parts = [call.method, bucket, key, JSON.stringify(query), invocation, part].map(utf8);
+  return { id: prf(utf8(call.authenticated.secretAccessKey), OPERATION_PURPOSE, ...parts), repeatable: true };
+}
+
+/** Results that mean the same S3 error for every operation. */
+type Refused = 'unknown' | 'no-such-bucket' | 'no-such-key' | 'no-such-upload';
+
+export function refusal(outcome: Refused): S3Error {
+  switch (outcome) {
+    case 'unknown':
+      return new S3Error(
+        'InternalError',
+        'The outcome is not known: the change may have been made. Ask again.',
+      );
+    case 'no-such-bucket':
+      return new S3Error('NoSuchBucket');
+    case 'no-such-key':
+      return new S3Error('NoSuchKey');
+    case 'no-such-upload':
+      return new S3Error('NoSuchUpload');
+    default:
+      return unreachable(outcome);
+  }
+}
+
+export function emptyResponse(status: number, headers: readonly HeaderField[] = []): HttpResponse {
+  return { status, headers, body: EMPTY };
+}
+
+/** A parameter that must be an integer from `min`; above `max` it counts as `max`. */
+export function integerParameter(
+  query: Query,
+  name: string,
+  min: number,
+  max: number,
+  fallback: number,
+): number {
+  const text = query.get(name);
+  if (text === undefined || text === '') return fallback;
+  if (!/^\d{1,10}$/.test(text) || Number(text) < min)
+    throw new S3Error('InvalidArgument', `${name} is not valid.`);
+  return Math.min(Number(text), max);
+}
+
+export const quoted = (etag: string): string => `"${etag}"`;
+
+export const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/** IMF-fixdate of RFC 9110, which has whole seconds. */
+export const httpTime = (ms: number): string => new Date(ms).toUTCString();
+
+/** The least byte string above every one that begins with `prefix`; undefined when there is none. */
+export function successor(prefix: Uint8Array): Uint8Array | undefined {
+  let length = prefix.length;
+  while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
+  if (length === 0) return undefined;
+  const out = prefix.slice(0, length);
+  out[length - 1] = (out[length - 1] ?? 0) + 1;
+  return out;
+}
+
+/** The least byte string above `key`. */
+export function after(key: Uint8Array): Uint8Array {
+  return concat(key, new Uint8Array(1));
+}

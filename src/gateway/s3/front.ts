@@ -1,0 +1,190 @@
+/**
+ * The S3 front: one function from request to response over an ObjectStore. In this order: admit,
+ * authenticate, route, act; a request refused at one step has cost only the steps before. Everything it needs
+ * of the world comes through ports, so the same front serves the listener (platform/http-server.ts) and the
+ * simulator. Whatever goes wrong becomes an answer; only a broken invariant rejects.
+ */
+import { AssertionError } from '../../base/assert.ts';
+import { hex } from '../../base/bytes.ts';
+import type { HeaderField, HttpHandler, HttpRequest, HttpResponse } from '../../base/http.ts';
+import type { Clock, Telemetry } from '../../base/ports.ts';
+import * as bucket from './bucket.ts';
+import type { Feature, Surroundings } from './call.ts';
+import { openContent, requireNoContent } from './content.ts';
+import type { Patience } from './content.ts';
+import { deleteObject, deleteObjects } from './delete.ts';
+import { errorResponse, S3Error, toS3Error } from './errors.ts';
+import { getObject, headObject } from './get-object.ts';
+import { listObjects, listObjectsV2 } from './list.ts';
+import * as multipart from './multipart.ts';
+import type { BuiltOperation } from './operations.ts';
+import { putObject } from './put-object.ts';
+import { route } from './router.ts';
+import { authenticate } from './sigv4.ts';
+import type { CredentialLookup } from './sigv4.ts';
+import { parseResource, parseTarget, Query } from './uri.ts';
+
+const REQUEST_ID_BYTES = 8;
+
+export interface S3FrontOptions extends Surroundings {
+  readonly lookup: CredentialLookup;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /**
+   * Names beside IP addresses and localhost by which clients may address this endpoint, lower-case, without
+   * port.
+   */
+  readonly hostNames: readonly string[];
+  /** Requests under way at once; one more is answered 503 SlowDown. */
+  readonly concurrentMax: number;
+  readonly patience: Patience;
+}
+
+/** Defaults for what an operator need not think about. */
+export const FRONT_DEFAULTS = {
+  region: 'us-east-1',
+  hostNames: [],
+  concurrentMax: 256,
+  patience: { idleMs: 30_000, graceMs: 60_000, bytesPerSecondMin: 1024 },
+} as const satisfies Partial<S3FrontOptions>;
+
+const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
+  ListBuckets: bucket.listBuckets,
+  CreateBucket: bucket.createBucket,
+  DeleteBucket: bucket.deleteBucket,
+  HeadBucket: bucket.headBucket,
+  GetBucketLocation: bucket.getBucketLocation,
+  GetBucketVersioning: bucket.getBucketVersioning,
+  ListObjects: listObjects,
+  ListObjectsV2: listObjectsV2,
+  DeleteObjects: deleteObjects,
+  PutObject: putObject,
+  GetObject: getObject,
+  HeadObject: headObject,
+  DeleteObject: deleteObject,
+  CreateMultipartUpload: multipart.createMultipartUpload,
+  UploadPart: multipart.uploadPart,
+  CompleteMultipartUpload: multipart.completeMultipartUpload,
+  AbortMultipartUpload: multipart.abortMultipartUpload,
+  ListParts: multipart.listParts,
+};
+
+/**
+ * A name that is neither an address nor ours could be a virtual-host style request, whose path lacks the
+ * bucket: read as path-style it would act on another bucket.
+ */
+function requireOurHost(host: string | undefined, hostNames: readonly string[]): string {
+  if (host === undefined || !/^[A-Za-z0-9.:[\]_-]{1,255}$/.test(host))
+    throw new S3Error('InvalidRequest', 'A valid Host header is required.');
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  const address = /^\d+\.\d+\.\d+\.\d+$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name);
+  if (!address && name !== 'localhost' && !hostNames.includes(name)) {
+    throw new S3Error(
+      'NotImplemented',
+      'Virtual-host style addressing is not built, or this host name is not configured: use path-style.',
+    );
+  }
+  return host;
+}
+
+export class S3Front {
+  readonly #options: S3FrontOptions;
+  #underWay = 0;
+
+  constructor(options: S3FrontOptions) {
+    this.#options = options;
+  }
+
+  /** Requests under way, including answers still being sent. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
+  readonly handle: HttpHandler = async (request) => {
+    const { random, telemetry, concurrentMax } = this.#options;
+    const requestId = hex(random.bytes(REQUEST_ID_BYTES)).toUpperCase();
+    const context = { operation: 'none' };
+    const admitted = this.#underWay < concurrentMax;
+    if (admitted) this.#underWay += 1;
+    let response: HttpResponse;
+    try {
+      if (!admitted) throw new S3Error('SlowDown');
+      response = await this.#answer(request, context);
+    } catch (error) {
+      if (error instanceof AssertionError) {
+        if (admitted) this.#underWay -= 1;
+        throw error;
+      }
+      response = this.#refuse(error, request, requestId, context.operation);
+    }
+    telemetry.count('s3_requests', { operation: context.operation, status: String(response.status) });
+    return this.#finish(response, requestId, admitted);
+  };
+
+  async #answer(request: HttpRequest, context: { operation: string }): Promise<HttpResponse> {
+    const { lookup, region, clock, ownerId, hostNames, patience } = this.#options;
+    const target = parseTarget(request.target);
+    const authenticated = authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
+    const host = requireOurHost(authenticated.headers.get('host'), hostNames);
+    const { headers, payload } = authenticated;
+    const resource = parseResource(target.path);
+    const query = new Query(authenticated.query);
+    const { operation, row } = route(request.method, resource.level, query, headers);
+    context.operation = operation;
+    const expectedOwner = headers.get('x-amz-expected-bucket-owner');
+    if (expectedOwner !== undefined && expectedOwner !== ownerId) throw new S3Error('AccessDenied');
+    if (!row.body) requireNoContent(headers, payload);
+    return await FEATURES[operation]({
+      ...this.#options,
+      method: request.method,
+      resource,
+      rawPath: target.rawPath,
+      headers,
+      query,
+      authenticated,
+      origin: `${request.scheme}://${host}`,
+      content: (sizeMax, checksums = 'body') =>
+        openContent(request, { headers, payload, sizeMax, checksums, clock, patience }),
+    });
+  }
+
+  #refuse(error: unknown, request: HttpRequest, requestId: string, operation: string): HttpResponse {
+    const { telemetry } = this.#options;
+    const refused = toS3Error(error);
+    telemetry.count('s3_refused', { code: refused.code });
+    if (refused.code === 'InternalError') {
+      const cause =
+        error instanceof S3Error ? error.message : error instanceof Error ? error.name : typeof error;
+      telemetry.event('error', 's3_internal_error', { requestId, operation, cause });
+    }
+    return errorResponse(refused, request.method, rawPathOf(request.target), requestId);
+  }
+
+  #finish(response: HttpResponse, requestId: string, admitted: boolean): HttpResponse {
+    const headers: HeaderField[] = [
+      ...response.headers,
+      ['x-amz-request-id', requestId],
+      ['Server', 'Holdfast'],
+    ];
+    const sized = response.headers.some(([name]) => name === 'Content-Length');
+    const bodiless = response.status === 204 || response.status === 304;
+    if (!sized && !bodiless && response.body instanceof Uint8Array)
+      headers.push(['Content-Length', String(response.body.length)]);
+    let released = false;
+    return {
+      ...response,
+      headers,
+      release: () => {
+        if (released) return;
+        released = true;
+        if (admitted) this.#underWay -= 1;
+        response.release?.();
+      },
+    };
+  }
+}
+
+/** The path for an error document, which must be able to carry it. */
+function rawPathOf(target: string): string {
+  return (target.split('?')[0] ?? '').replace(/[^\x20-\x7e]/g, '?');
+}

@@ -1,0 +1,95 @@
+/**
+ * GetObject and HeadObject: one pinned version, its conditions, its range, its bytes as a stream. The first
+ * piece is read before the head is sent, so that an object that cannot be read answers an error; when a later
+ * piece fails, the connection is cut, never padded or ended early.
+ */
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
+import { emptyResponse, objectOf, refusal } from './call.ts';
+import type { Call, Feature } from './call.ts';
+import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
+import { checksumHeaders, describingHeaders } from './metadata.ts';
+import type { ByteSpan, ObjectInfo, RangeRequest } from './object-store.ts';
+
+/** Everything of the answer but the bytes. */
+interface Plan {
+  readonly status: number;
+  readonly headers: readonly HeaderField[];
+  /** Undefined when the answer has no content. */
+  readonly span: ByteSpan | undefined;
+}
+
+function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Plan {
+  const describing = describingHeaders(info, call.query);
+  if (evaluateConditions(call.headers, info) === 'not-modified') {
+    const kept = describing.filter(([name]) =>
+      ['ETag', 'Last-Modified', 'Cache-Control', 'Expires'].includes(name),
+    );
+    return { status: 304, headers: kept, span: undefined };
+  }
+  const applies = range !== undefined && rangeApplies(call.headers, info);
+  const span = applies ? resolveRange(range, info.size) : { from: 0, to: info.size };
+  const headers: HeaderField[] = [...describing, ['Content-Length', String(span.to - span.from)]];
+  if (applies)
+    headers.push(['Content-Range', `bytes ${String(span.from)}-${String(span.to - 1)}/${String(info.size)}`]);
+  // A checksum of the whole says nothing about a part of it.
+  if (!applies && call.headers.has('x-amz-checksum-mode')) headers.push(...checksumHeaders(info.checksum));
+  return { status: applies ? 206 : 200, headers, span };
+}
+
+export const headObject: Feature = async (call) => {
+  const { bucket, key } = objectOf(call);
+  const found = await call.store.headObject(bucket, key);
+  if (found.outcome !== 'found') throw refusal(found.outcome);
+  const { status, headers } = plan(call, found.info, parseRange(call.headers.get('range')));
+  return emptyResponse(status, headers);
+};
+
+export const getObject: Feature = async (call) => {
+  const { bucket, key } = objectOf(call);
+  const range = parseRange(call.headers.get('range'));
+  const found = await call.store.getObject({ bucket, key, range });
+  if (found.outcome !== 'found') throw refusal(found.outcome);
+  let answer: Plan;
+  try {
+    answer = plan(call, found.info, range);
+  } catch (error) {
+    found.close();
+    throw error;
+  }
+  const { status, headers, span } = answer;
+  if (span === undefined || span.from === span.to) {
+    found.close();
+    return emptyResponse(status, headers);
+  }
+  return { status, headers, ...(await begin(found.read(span), () => found.close())) };
+};
+
+/** The stream with its first piece already there. Whatever ends it, `close` runs once. */
+async function begin(
+  content: AsyncIterable<Uint8Array>,
+  close: () => void,
+): Promise<Pick<HttpResponse, 'body' | 'release'>> {
+  const pieces = content[Symbol.asyncIterator]();
+  let first: IteratorResult<Uint8Array>;
+  try {
+    first = await pieces.next();
+  } catch (error) {
+    close();
+    throw error;
+  }
+  let pending: IteratorResult<Uint8Array> | undefined = first;
+  const body: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        const ready = pending;
+        pending = undefined;
+        return ready ?? (await pieces.next());
+      },
+      async return() {
+        await pieces.return?.();
+        return { done: true, value: undefined };
+      },
+    }),
+  };
+  return { body, release: close };
+}
