@@ -17,8 +17,8 @@ const endpointSchema = z.strictObject({
   region: z.string().max(100),
   accessKeyId: z.string().max(128),
   secretAccessKey: z.string().max(128),
-  /** Of `holdfast up` itself and of the gateway; null while it is not running. */
-  pid: z.int(),
+  /** Process ids are null while the process is not running; this one is that of `holdfast up` itself. */
+  pid: z.int().nullable(),
   gateway: z.strictObject({ pid: z.int().nullable(), folder: z.string() }),
   nodes: z.array(
     z.strictObject({

@@ -1,0 +1,166 @@
+/**
+ * The folder of `holdfast up`: six (or as many as asked) node folders, the gateway's, the administrator's, and
+ * the signed configuration, which is written last. While it is missing nothing has ever run, so an
+ * interrupted first start is simply continued; once it exists nothing is ever made again, and a member folder
+ * that is gone stays gone.
+ */
+import fs from 'node:fs/promises';
+import net from 'node:net';
+import path from 'node:path';
+import { OperationError } from '../base/errors.ts';
+import type { Cluster } from '../protocol/configuration.ts';
+import { requireGeometry } from '../protocol/quorum.ts';
+import type { Geometry } from '../protocol/quorum.ts';
+import { systemClock } from '../platform/clock.ts';
+import { NodeDisk } from '../platform/disk.ts';
+import { systemRandom } from '../platform/random.ts';
+import { readDocument } from './bound-cluster.ts';
+import {
+  ADMIN_FILE,
+  CONFIG_FILE,
+  FRESH_FILE,
+  IDENTITY_FILE,
+  initAdmin,
+  readAdmin,
+  readGatewayIdentity,
+  readNodeIdentity,
+} from './identity-folder.ts';
+import { gatewayInit, makeMemberFolder, nodeInit } from './init-commands.ts';
+import { readJoinRequest, writeJoinRequest } from './join-request.ts';
+import type { JoinRequest } from './join-request.ts';
+import { makeRootConfiguration, openConfiguration } from './root-configuration.ts';
+
+export const DEFAULT_GEOMETRY = { n: 6, f: 1, k: 4 } as const;
+const HOST = '127.0.0.1';
+/** Below the range from which systems take ports of outgoing connections, so that they stay free between runs. */
+const PORT_MIN = 20_000;
+const PORT_MAX = 32_000;
+const PORT_TRIES = 200;
+
+export interface ClusterFolder {
+  readonly path: string;
+  readonly configFile: string;
+  readonly cluster: Cluster;
+  /** False when it existed before. */
+  readonly created: boolean;
+}
+
+/** What flags asked for; undefined where they did not. */
+export interface AskedGeometry {
+  readonly n: number | undefined;
+  readonly f: number | undefined;
+  readonly k: number | undefined;
+}
+
+export function nodeFolder(dir: string, slot: number): string {
+  return path.join(dir, `node-${slot}`);
+}
+
+export function gatewayFolder(dir: string): string {
+  return path.join(dir, 'gateway');
+}
+
+/** The cluster of a folder, made when there is none yet. The caller holds the folder's lock. */
+export async function openOrCreateCluster(dir: string, asked: AskedGeometry): Promise<ClusterFolder> {
+  const configFile = path.join(dir, CONFIG_FILE);
+  const disk = await NodeDisk.open(dir);
+  if (await disk.exists(CONFIG_FILE)) {
+    const cluster = openConfiguration(await readDocument(configFile), configFile);
+    refuseOtherGeometry(cluster.geometry, asked);
+    return { path: dir, configFile, cluster, created: false };
+  }
+  const geometry = requireGeometry(asked.n ?? DEFAULT_GEOMETRY.n, asked.f ?? DEFAULT_GEOMETRY.f, asked.k ?? DEFAULT_GEOMETRY.k);
+  const cluster = await createCluster(dir, disk, geometry);
+  return { path: dir, configFile, cluster, created: true };
+}
+
+async function createCluster(dir: string, disk: NodeDisk, geometry: Geometry): Promise<Cluster> {
+  const joins: JoinRequest[] = [];
+  const taken = new Set<number>();
+  for (let slot = 0; slot < geometry.n; slot += 1) {
+    joins.push(await nodeJoin(nodeFolder(dir, slot), slot, taken));
+  }
+  const gateway = await makeMemberFolder(gatewayFolder(dir));
+  if (!(await gateway.exists(IDENTITY_FILE))) await gatewayInit({ dir: gatewayFolder(dir), ownerFrom: undefined });
+  joins.push(readJoinRequest(writeJoinRequest(await readGatewayIdentity(gateway)), 'the gateway'));
+  const adminDisk = await makeMemberFolder(path.join(dir, 'admin'));
+  const admin = (await adminDisk.exists(ADMIN_FILE)) ? await readAdmin(adminDisk) : await initAdmin(adminDisk, systemRandom);
+  const cluster = makeRootConfiguration({
+    clusterId: systemRandom.bytes(32),
+    joins,
+    f: geometry.f,
+    k: geometry.k,
+    admin,
+    nowMs: systemClock.nowMs(),
+  });
+  await disk.writeFile(CONFIG_FILE, cluster.document);
+  return cluster;
+}
+
+async function nodeJoin(folder: string, slot: number, taken: Set<number>): Promise<JoinRequest> {
+  const disk = await makeMemberFolder(folder);
+  if (await disk.exists(IDENTITY_FILE)) {
+    if (!(await disk.exists(FRESH_FILE))) {
+      throw new OperationError('LOST_STATE', `${folder} has run before, but ${CONFIG_FILE} beside it is missing.`, {
+        remedy: `Put it back from the copy in any node's folder.`,
+      });
+    }
+  } else {
+    await nodeInit({ dir: folder, address: `${HOST}:${await freePort(taken)}`, domain: `node-${slot}.local` });
+  }
+  return readJoinRequest(writeJoinRequest(await readNodeIdentity(disk)), folder);
+}
+
+function refuseOtherGeometry(geometry: Geometry, asked: AskedGeometry): void {
+  for (const name of ['n', 'f', 'k'] as const) {
+    if (asked[name] === undefined || asked[name] === geometry[name]) continue;
+    throw new OperationError('BAD_ARGUMENT', `The cluster in this folder has ${name} = ${geometry[name]}, not ${asked[name]}.`, {
+      remedy: 'Leave the flag out, or choose another folder for another cluster.',
+    });
+  }
+}
+
+async function freePort(taken: Set<number>): Promise<number> {
+  for (let tries = 0; tries < PORT_TRIES; tries += 1) {
+    const [high = 0, low = 0] = systemRandom.bytes(2);
+    const port = PORT_MIN + ((high * 256 + low) % (PORT_MAX - PORT_MIN));
+    if (taken.has(port)) continue;
+    taken.add(port);
+    if (await isPortFree(HOST, port)) return port;
+  }
+  throw new OperationError('IN_USE', `No free port was found between ${PORT_MIN} and ${PORT_MAX}.`);
+}
+
+export function isPortFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** The folder for `up`, made when missing. Refuses one that holds something else, and one that cannot be written. */
+export async function openUpFolder(dir: string): Promise<string> {
+  const folder = path.resolve(dir);
+  await makeMemberFolder(folder);
+  let names: string[];
+  try {
+    names = await fs.readdir(folder);
+    const probe = path.join(folder, `.write-probe-${process.pid}`);
+    await fs.writeFile(probe, '');
+    await fs.rm(probe);
+  } catch (error) {
+    throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be written.`, {
+      cause: error,
+      remedy: 'Give your user the permission to write there, or choose another folder with --dir.',
+    });
+  }
+  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock|\..*)$/;
+  const foreign = names.filter((name) => !ours.test(name));
+  if (!names.includes(CONFIG_FILE) && foreign.length > 0) {
+    throw new OperationError('BAD_ARGUMENT', `${folder} holds other things (${foreign.slice(0, 3).join(', ')}).`, {
+      remedy: 'Choose an empty or new folder with --dir.',
+    });
+  }
+  return folder;
+}

@@ -1,0 +1,118 @@
+/**
+ * `node init`, `gateway init` and `cluster init`: each member makes its own keys in its own folder and hands
+ * out a join request; the administrator turns the requests into the signed configuration. No secret ever
+ * leaves the folder it was made in.
+ */
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { hex, utf8 } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
+import { holderCount, quorumSize } from '../protocol/quorum.ts';
+import { systemClock } from '../platform/clock.ts';
+import { NodeDisk } from '../platform/disk.ts';
+import { systemRandom } from '../platform/random.ts';
+import { initOwner, readRootSecret } from './gateway-folder.ts';
+import { ADMIN_FILE, CONFIG_FILE, initAdmin, initGateway, initNode } from './identity-folder.ts';
+import { readJoinRequest, writeJoinRequest } from './join-request.ts';
+import { makeRootConfiguration, shortId } from './root-configuration.ts';
+import type { Terminal } from './terminal.ts';
+
+export const JOIN_FILE = 'join.json';
+const FOLDER_MODE = 0o700;
+
+/** Makes the folder, private to its user, unless it exists. */
+export async function makeMemberFolder(dir: string): Promise<NodeDisk> {
+  const folder = path.resolve(dir);
+  try {
+    await fs.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be made: ${String(error)}`, { cause: error });
+  }
+  return NodeDisk.open(folder);
+}
+
+export interface NodeInitOptions {
+  readonly dir: string;
+  readonly address: string;
+  readonly domain: string;
+}
+
+/** Returns the join request, which also lies in the folder. */
+export async function nodeInit(options: NodeInitOptions): Promise<string> {
+  const disk = await makeMemberFolder(options.dir);
+  const request = writeJoinRequest(await initNode(disk, systemRandom, options.address, options.domain));
+  await disk.writeFile(JOIN_FILE, utf8(request));
+  return request;
+}
+
+export interface GatewayInitOptions {
+  readonly dir: string;
+  /** Folder of another gateway of the same owner, whose root secret this one shares. */
+  readonly ownerFrom: string | undefined;
+}
+
+export async function gatewayInit(options: GatewayInitOptions): Promise<string> {
+  const imported = options.ownerFrom === undefined ? undefined : await readRootSecret(await NodeDisk.open(path.resolve(options.ownerFrom)));
+  const disk = await makeMemberFolder(options.dir);
+  // The secret first: an identity in a folder says that the secret was there.
+  await initOwner(disk, systemRandom, systemClock.nowMs(), imported);
+  const request = writeJoinRequest(await initGateway(disk, systemRandom));
+  await disk.writeFile(JOIN_FILE, utf8(request));
+  return request;
+}
+
+export interface ClusterInitOptions {
+  /** Folder for the administrator's keys and the configuration. */
+  readonly dir: string;
+  /** Files with join requests of storage nodes, in order of slots. */
+  readonly joins: readonly string[];
+  readonly gateways: readonly string[];
+  readonly f: number;
+  readonly k: number;
+  readonly terminal: Terminal;
+}
+
+/** Returns the path of the signed configuration. */
+export async function clusterInit(options: ClusterInitOptions): Promise<string> {
+  const requests = await Promise.all(
+    [...options.joins, ...options.gateways].map(async (file) => readJoinRequest(await readText(file), file)),
+  );
+  for (const [index, request] of requests.entries()) {
+    const wanted = index < options.joins.length ? 'node' : 'gateway';
+    if (request.role === wanted) continue;
+    throw new OperationError('BAD_ARGUMENT', `A join request of a ${request.role} was given as that of a ${wanted}.`);
+  }
+  const disk = await makeMemberFolder(options.dir);
+  const admin = await initAdmin(disk, systemRandom);
+  const cluster = makeRootConfiguration({
+    clusterId: systemRandom.bytes(32),
+    joins: requests,
+    f: options.f,
+    k: options.k,
+    admin,
+    nowMs: systemClock.nowMs(),
+  });
+  await disk.writeFile(CONFIG_FILE, cluster.document);
+  const file = path.join(path.resolve(options.dir), CONFIG_FILE);
+  const { n, f, k } = cluster.geometry;
+  options.terminal.say(
+    'cluster',
+    { clusterId: hex(cluster.id), configHash: hex(cluster.hash), config: file, n, f, k },
+    [
+      `cluster ${shortId(cluster.id)}: ${n} nodes, ${f} of them may be faulty, ${k} cells restore a stripe`,
+      `  a write waits for ${quorumSize({ n, f })} receipts and ${holderCount({ n, f })} acknowledgements`,
+      `  configuration  ${file}  (hand it to every member; it holds no secret)`,
+      `  hash           ${hex(cluster.hash)}`,
+      `  admin keys     ${path.join(path.resolve(options.dir), ADMIN_FILE)}  (secret, mode 0600: whoever holds them can change the cluster; keep them off line)`,
+    ].join('\n'),
+  );
+  return file;
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await fs.readFile(file, 'utf8');
+  } catch (error) {
+    throw new OperationError('NOT_FOUND', `The join request ${file} cannot be read.`, { cause: error });
+  }
+}
