@@ -37,7 +37,7 @@ export interface TransportLimits {
   readonly requestBytesInFlight: number;
   /** Bytes queued for the other end above which no more is read (listener) or written (channel). */
   readonly unsentBytesHigh: number;
-  /** Bytes queued above which the connection is given up; answers to what was read may pass `High`. */
+  /** Bytes queued above which the connection is given up: answers to what was read before may pass `High`. */
   readonly unsentBytesMax: number;
   /** Requests that wait in a channel, before BUSY. */
   readonly queuedRequests: number;
@@ -58,15 +58,15 @@ export const TRANSPORT_LIMITS: TransportLimits = {
   backoffMinMs: 100,
   backoffMaxMs: 3_000,
   drainMs: 2_000,
-  requestsInFlight: 512,
+  requestsInFlight: 256,
   requestBytesInFlight: 64 * MiB,
   unsentBytesHigh: 4 * MiB,
-  unsentBytesMax: 256 * MiB,
+  unsentBytesMax: 128 * MiB,
   queuedRequests: 4096,
   queuedBytes: 256 * MiB,
   connections: 1024,
   handshakes: 128,
-  connectionsPerPeer: 8,
+  connectionsPerPeer: 4,
 };
 
 /** Cells are multiples of this: the width that the erasure kernels work in. */

