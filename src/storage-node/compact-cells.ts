@@ -56,7 +56,7 @@ function isIn(packed: readonly Uint8Array[], { segment, offset }: Pointer): bool
 /** The copy's place, or null when the piece cannot be read: it stays, and is a hole to whoever asks. */
 async function copy(ctx: NodeContext, pointer: Pointer, headBytes: number): Promise<Pointer | null> {
   try {
-    const bytes = await ctx.state.cells.read(pointer);
+    const bytes = await ctx.state.cells.read(pointer, headBytes === 0 ? pointer.length : headBytes);
     return headBytes === 0
       ? await ctx.state.cells.append(bytes)
       : await ctx.state.cells.append(bytes.subarray(0, headBytes), bytes.subarray(headBytes));

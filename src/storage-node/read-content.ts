@@ -24,8 +24,8 @@ export interface CellRead {
 /** The node's cell of a stripe with its row and path, or null when it is a hole. */
 export async function readCell(ctx: NodeContext, content: Content, stripe: number): Promise<CellRead | null> {
   if (content.shape !== 'CELLS' || stripe >= extentCount(content.cells)) return null;
-  const record = await readPiece(ctx, content, () => extentAt(content.cells, stripe));
   const rowBytes = 32 * content.layout.n;
+  const record = await readPiece(ctx, content, () => extentAt(content.cells, stripe), rowBytes);
   const row = record?.subarray(0, rowBytes);
   const cell = record?.subarray(rowBytes);
   const slot = ctx.self.slot;
@@ -51,11 +51,16 @@ export async function readBlob(ctx: NodeContext, content: Content): Promise<Uint
 }
 
 /** Reads a piece; compaction may move it meanwhile, so a failed read is repeated at the new place. */
-async function readPiece(ctx: NodeContext, content: Content, place: () => Pointer): Promise<Uint8Array | null> {
+async function readPiece(
+  ctx: NodeContext,
+  content: Content,
+  place: () => Pointer,
+  coveredBytes?: number,
+): Promise<Uint8Array | null> {
   for (;;) {
     const pointer = place();
     try {
-      return await ctx.state.cells.read(pointer);
+      return await ctx.state.cells.read(pointer, coveredBytes);
     } catch (error) {
       if (!isOperationError(error, 'CORRUPT') && !isOperationError(error, 'DISK_ERROR') && !isOperationError(error, 'NOT_FOUND')) {
         throw error;
