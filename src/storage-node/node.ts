@@ -278,6 +278,15 @@ export class StorageNode {
     this.#deps.onLost(error);
   }
 
+  /** Ends without a word to the disk beyond what was promised: as a crash, but the files are closed. */
+  async abandon(): Promise<void> {
+    this.#state = 'STOPPED';
+    this.#stopping.abort();
+    await this.#upkeep;
+    for (const channel of this.#ctx.peers.values()) await channel.close();
+    await this.#recovered.close();
+  }
+
   /** Ends cleanly: a snapshot makes the next start quick. */
   async stop(): Promise<void> {
     const wasServing = this.#state === 'SERVING';
@@ -285,8 +294,7 @@ export class StorageNode {
     this.#stopping.abort();
     await this.#upkeep;
     if (wasServing) await this.#recovered.snapshot();
-    for (const channel of this.#ctx.peers.values()) await channel.close();
-    await this.#recovered.close();
+    await this.abandon();
   }
 
   /** Garbage collection, compaction, snapshots and expiry, one after the other, until the node stops. */
