@@ -30,6 +30,9 @@ export const ERROR_CODES = {
   STOPPED: 'The process is stopping.',
   CANCELLED: 'The caller gave up.',
   UNAUTHENTIC: 'A signature, seal or credential did not verify.',
+  REFUSED: 'More storage nodes than may be faulty refused the request.',
+  BUCKET_STALE: 'The bucket has changed or is not open; its newest record decides.',
+  OVERWRITTEN: 'The version was replaced while it was read, and its content is gone.',
   DAMAGED: 'An object cannot be read back as it was written.',
   UNSUPPORTED: 'The request asks for something this version does not do.',
 } as const satisfies Record<string, string>;

@@ -1,0 +1,24 @@
+/**
+ * The port by which the client remembers, across a crash of its process, which writes it has begun (protocol
+ * 6.1, 6.7): whoever settles orphans later must know whether an operation was tried again under another stamp,
+ * or it would be applied twice (I7).
+ */
+import type { Stamp } from '../protocol/stamp.ts';
+
+export interface Attempt {
+  /** Identity of the user operation; several attempts may share one. */
+  readonly opId: Uint8Array;
+  readonly bucketId: Uint8Array;
+  readonly keyId: Uint8Array;
+  readonly stamp: Stamp;
+  readonly manifestHash: Uint8Array;
+}
+
+export interface AttemptJournal {
+  /** Durable on return. Called before the first PREPARE of the attempt. */
+  begin(attempt: Attempt): Promise<void>;
+  /** The attempt will never be certified: its receipts were thrown away. Durable on return. */
+  abandoned(attempt: Attempt): Promise<void>;
+  /** Nothing is left to do: c nodes hold its certificate, or its receipts were released. Need not be durable. */
+  settled(attempt: Attempt): Promise<void>;
+}

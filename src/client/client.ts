@@ -1,0 +1,173 @@
+/**
+ * The protocol client: what a gateway or a tool uses to write, read, list and settle, against n storage nodes of
+ * which f may lie (protocol 6). It holds no plaintext keys beyond an operation and no state that matters after
+ * a crash except what it hands to the attempt journal. All input and output goes through ports.
+ */
+import { isOperationError } from '../base/errors.ts';
+import type { Clock, Random, Telemetry, Transport } from '../base/ports.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
+import type { WorkspacePool } from '../erasure/workspace.ts';
+import { BatchSigner } from '../protocol/batch-signer.ts';
+import type { Cluster } from '../protocol/configuration.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import type { Seen } from '../protocol/messages.ts';
+import type { Stamp } from '../protocol/stamp.ts';
+import { StatementVerifier } from '../protocol/statement.ts';
+import type { Attempt, AttemptJournal } from './attempts.ts';
+import { Background } from './background.ts';
+import { Certificates } from './certificates.ts';
+import type { Certified, CertifiedVerdict } from './certificates.ts';
+import { fetchCertificates } from './certs.ts';
+import type { WantedCertificate } from './certs.ts';
+import { commit } from './commit.ts';
+import type { CommitOutcome } from './commit.ts';
+import type { ClientContext } from './context.ts';
+import { DEFAULT_DEADLINES } from './deadlines.ts';
+import type { Deadlines } from './deadlines.ts';
+import { LogFollower } from './follow.ts';
+import type { TakeEntries } from './follow.ts';
+import { Peers } from './peers.ts';
+import type { SlotHealth } from './peers.ts';
+import { head, read } from './read.ts';
+import type { ReadOptions, ReadPlan, ReadResult, ReadTrust } from './read.ts';
+import { resolve } from './resolve.ts';
+import type { Resolution, ResolvePolicy } from './resolve.ts';
+import { WriterSessions } from './session.ts';
+import type { Evidence, Suspicion } from './suspicions.ts';
+import { write } from './write.ts';
+import type { WriteRequest, WriteResult } from './write.ts';
+
+export interface ClientOptions {
+  readonly cluster: Cluster;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  /** With room for n cells of the largest size in use. May be shared: nothing waits while it holds a workspace. */
+  readonly workspaces: WorkspacePool;
+  readonly gatewayId: Uint8Array;
+  readonly signingKey: SigningKey;
+  readonly journal: AttemptJournal;
+  readonly trust?: ReadTrust;
+  readonly deadlines?: Partial<Deadlines>;
+  /** Stripes of one upload or read under way at once; memory is about this times n cells. */
+  readonly windowStripes?: number;
+  readonly onEvidence?: (evidence: Evidence) => void;
+}
+
+export const WINDOW_STRIPES_DEFAULT = 4;
+
+/** How long `close` waits for slow nodes before it cuts them off. */
+const DRAIN_MS = 2_000;
+
+/** Trusts nothing: every read checks the encoding of what it reads. */
+const NO_TRUST: ReadTrust = { trusted: () => false, onChecked: () => undefined };
+
+export class ProtocolClient {
+  readonly #ctx: ClientContext;
+  readonly #options: ClientOptions;
+  readonly #sessions: WriterSessions;
+  readonly #signer: BatchSigner;
+  #follower: LogFollower | null = null;
+
+  constructor(options: ClientOptions) {
+    const { cluster, transport, clock, random, telemetry, workspaces, gatewayId, signingKey } = options;
+    this.#options = options;
+    const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
+    const verifier = new StatementVerifier(cluster.id);
+    this.#ctx = {
+      cluster,
+      peers: new Peers(cluster, transport, clock, telemetry, deadlines),
+      certificates: new Certificates(cluster, verifier),
+      verifier,
+      clock,
+      random,
+      telemetry,
+      deadlines,
+      background: new Background(telemetry),
+      workspaces,
+      windowStripes: options.windowStripes ?? WINDOW_STRIPES_DEFAULT,
+      seen: (slot): Seen => this.#follower?.seen(slot) ?? null,
+      onEvidence: options.onEvidence ?? (() => undefined),
+    };
+    this.#sessions = new WriterSessions(gatewayId, random);
+    this.#signer = new BatchSigner(signingKey, cluster.id);
+  }
+
+  /** See write.ts. */
+  write(request: WriteRequest): Promise<WriteResult> {
+    const { journal } = this.#options;
+    const release = (attempt: Attempt): void => this.#release(attempt);
+    return write({ ctx: this.#ctx, sessions: this.#sessions, signer: this.#signer, journal, release }, request);
+  }
+
+  /** The newest version of a key, tombstones too, held by c nodes on return; null: none. Throws NO_QUORUM. */
+  head(keyId: Uint8Array, signal?: AbortSignal): Promise<Certified | null> {
+    return head(this.#ctx, keyId, signal);
+  }
+
+  /** See read.ts. */
+  read(
+    keyId: Uint8Array,
+    plan: (signed: SignedManifest) => Promise<ReadPlan> | ReadPlan,
+    options: ReadOptions = {},
+  ): Promise<ReadResult> {
+    return read(this.#ctx, this.#options.trust ?? NO_TRUST, keyId, plan, options);
+  }
+
+  /** See resolve.ts. */
+  resolve(keyId: Uint8Array, stamp: Stamp, policy: ResolvePolicy): Promise<Resolution> {
+    return resolve(this.#ctx, keyId, stamp, policy);
+  }
+
+  /** Begins to follow the logs; at most one follower a client, whose checkpoints its requests then quote. */
+  follow(take: TakeEntries, saved?: ReadonlyMap<number, Uint8Array>): LogFollower {
+    this.#follower = new LogFollower(this.#ctx, take, saved);
+    return this.#follower;
+  }
+
+  certificates(wanted: readonly WantedCertificate[]): Promise<readonly (Certified | null)[]> {
+    return fetchCertificates(this.#ctx, wanted);
+  }
+
+  /** Verifies an encoded certificate, for instance one kept by an index. */
+  openCertificate(bytes: Uint8Array): CertifiedVerdict {
+    return this.#ctx.certificates.open(bytes);
+  }
+
+  /** Writes a certificate back (6.6): `shown` are slots known to hold it or a higher one. `ok` when c hold it. */
+  writeBack(certified: Certified, shown?: ReadonlySet<number>): Promise<CommitOutcome> {
+    return commit(this.#ctx, certified, shown === undefined ? {} : { shown });
+  }
+
+  /** What was detected about whom, by slot. */
+  suspicions(): readonly Suspicion[] {
+    return this.#ctx.peers.suspicions.list();
+  }
+
+  health(): readonly SlotHealth[] {
+    return this.#ctx.peers.health();
+  }
+
+  /** Gives what is under way behind a moment to end, then closes the channels. */
+  async close(): Promise<void> {
+    const { background, clock, peers } = this.#ctx;
+    const drained = background.drain();
+    await Promise.race([drained, clock.sleep(DRAIN_MS)]);
+    await peers.close();
+    await drained;
+  }
+
+  #release(attempt: Attempt): void {
+    this.#ctx.background.run('release', async () => {
+      try {
+        const { outcome } = await resolve(this.#ctx, attempt.keyId, attempt.stamp, 'release');
+        if (outcome !== 'undecided') await this.#options.journal.settled(attempt);
+      } catch (error) {
+        if (!isOperationError(error)) throw error;
+        // The journal keeps the attempt as abandoned: whoever settles orphans comes back to it.
+        this.#ctx.telemetry.count('holdfast_client_releases_failed_total');
+      }
+    });
+  }
+}

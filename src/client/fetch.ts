@@ -1,0 +1,281 @@
+/**
+ * FETCH and BODY (protocol 6.3): the pieces of one version from the nodes, each verified against the manifest
+ * before any use. A wrong piece is an erasure and a suspicion against its slot, nothing more; another slot is
+ * asked. A read ends early only when a node proves that a newer version exists.
+ */
+import { assert } from '../base/assert.ts';
+import { EMPTY, equal } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import { rowLeaf } from '../merkle/tiles.ts';
+import { verifyInclusion } from '../merkle/tree.ts';
+import { decodeLack } from '../protocol/messages.ts';
+import type { RefusedAnswer, RequestType } from '../protocol/messages.ts';
+import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
+import type { Layout } from '../protocol/stripes.ts';
+import { compareStamps } from '../protocol/stamp.ts';
+import type { Certified } from './certificates.ts';
+import { collect } from './collect.ts';
+import type { Collected, Piece } from './collect.ts';
+import type { ClientContext } from './context.ts';
+import type { CallResult } from './peers.ts';
+import { noQuorum, openShown } from './query.ts';
+import { hashAt } from './stripe-code.ts';
+
+/** One content of a version: its own, or that of a part. */
+export interface ContentRef {
+  readonly contentId: Uint8Array;
+  readonly layout: Layout;
+}
+
+export interface StripeCells {
+  /** k cells that match the row, by slot. */
+  readonly cells: ReadonlyMap<number, Uint8Array>;
+  /** V[s], proven to belong to the content, with the proof. */
+  readonly row: Uint8Array;
+  readonly path: readonly Uint8Array[];
+}
+
+export type Fetched<T> =
+  | { readonly kind: 'fetched'; readonly value: T }
+  /** The version asked for was replaced by this one, and nodes have begun to let its content go. */
+  | { readonly kind: 'superseded'; readonly by: Certified };
+
+export interface FetchOptions {
+  readonly leaseMs: number;
+  /** May the read begin again with a newer version? If not, a slot that has let the content go is one slot less. */
+  readonly mayRestart: boolean;
+  readonly signal?: AbortSignal;
+  /** What a slot's answer to QUERY brought along already; null when nothing. Taken only if it verifies. */
+  readonly early?: (slot: number) => Promise<EarlyPiece | null>;
+}
+
+export interface EarlyPiece {
+  readonly row: Uint8Array | null;
+  readonly path: readonly Uint8Array[];
+  readonly payload: Uint8Array;
+}
+
+/** k verified cells of one stripe. Throws NO_QUORUM, or DAMAGED when every node says that it has none to give. */
+export async function fetchStripe(
+  ctx: ClientContext,
+  version: Certified,
+  content: ContentRef,
+  stripe: number,
+  options: FetchOptions,
+): Promise<Fetched<StripeCells>> {
+  const { layout, contentId } = content;
+  const source = new PieceSource(ctx, version, options);
+  // The first row that is proven by its path; all cells are judged by it.
+  let proven: Pick<StripeCells, 'row' | 'path'> | undefined;
+  const accept = (slot: number, { row, path, payload }: EarlyPiece): Piece<Uint8Array, Certified> => {
+    const fault = cellFault(content, stripe, slot, row, path, payload, proven?.row);
+    if (fault !== null || row === null) {
+      ctx.peers.suspect(slot, 'WRONG_CELL', `stripe ${stripe}: ${fault ?? 'no row'}`);
+      return { kind: 'none' };
+    }
+    proven ??= { row, path };
+    return { kind: 'piece', value: payload };
+  };
+  const ask = async (slot: number, signal: AbortSignal): Promise<Piece<Uint8Array, Certified>> => {
+    const early = await options.early?.(slot);
+    if (early != null) return accept(slot, early);
+    const { keyId } = version.signed.manifest;
+    const { leaseMs } = options;
+    const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, contentId, stripe, leaseMs };
+    const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
+    if (result.kind !== 'answer') return source.unanswered(slot, contentId, stripe, result);
+    return accept(slot, { ...result.answer, payload: result.payload });
+  };
+  const collected = await source.collect(layout.k, layout.k, ask);
+  if (collected.kind === 'superseded') return collected;
+  assert(proven !== undefined, 'k cells matched a row');
+  return { kind: 'fetched', value: { cells: collected.value, ...proven } };
+}
+
+/** The inline body or part table of a version, verified. Throws as `fetchStripe`. */
+export async function fetchBody(
+  ctx: ClientContext,
+  version: Certified,
+  options: FetchOptions,
+): Promise<Fetched<Uint8Array>> {
+  const { keyId, contentId } = version.signed.manifest;
+  const source = new PieceSource(ctx, version, options);
+  const accept = (slot: number, payload: Uint8Array): Piece<Uint8Array, Certified> => {
+    if (equal(sha256(payload), contentId)) return { kind: 'piece', value: payload };
+    ctx.peers.suspect(slot, 'WRONG_BODY', 'the body is not the one of the manifest');
+    return { kind: 'none' };
+  };
+  const ask = async (slot: number, signal: AbortSignal): Promise<Piece<Uint8Array, Certified>> => {
+    const early = await options.early?.(slot);
+    if (early != null) return accept(slot, early.payload);
+    const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, leaseMs: options.leaseMs };
+    const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
+    if (result.kind !== 'answer') return source.unanswered(slot, contentId, 0, result);
+    return accept(slot, result.payload);
+  };
+  const collected = await source.collect(ctx.cluster.geometry.n, 1, ask);
+  if (collected.kind === 'superseded') return collected;
+  const [body] = collected.value.values();
+  assert(body !== undefined, 'one body was collected');
+  return { kind: 'fetched', value: body };
+}
+
+/** Why this is not the slot's cell of the stripe, or null. Anything may be given. */
+function cellFault(
+  { contentId, layout }: ContentRef,
+  stripe: number,
+  slot: number,
+  row: Uint8Array | null,
+  path: readonly Uint8Array[],
+  cell: Uint8Array,
+  proven: Uint8Array | undefined,
+): string | null {
+  if (row?.length !== 32 * layout.n) return 'the row has another length';
+  if (proven === undefined) {
+    if (!verifyInclusion(contentId, rowLeaf(row), stripe, stripeCount(layout), path)) {
+      return 'the row is not in the matrix of the content';
+    }
+  } else if (!equal(row, proven)) {
+    return 'the row differs from the one that is proven';
+  }
+  if (cell.length !== cellBytesOf(layout, stripe)) return 'the cell has another length';
+  return equal(sha256(cell), hashAt(row, slot)) ? null : 'the cell is not the one of the row';
+}
+
+type Pieces = Piece<Uint8Array, Certified>;
+
+/** Asking slots for the pieces of one version, and judging what they say instead. */
+class PieceSource {
+  readonly #ctx: ClientContext;
+  readonly #version: Certified;
+  readonly #options: FetchOptions;
+  /** A slot has let the content go for a newer version. */
+  #isOverwritten = false;
+
+  constructor(ctx: ClientContext, version: Certified, options: FetchOptions) {
+    this.#ctx = ctx;
+    this.#version = version;
+    this.#options = options;
+  }
+
+  /** `need` pieces by slot; slots below `preferK` are preferred, other things being equal. */
+  async collect(
+    preferK: number,
+    need: number,
+    ask: (slot: number, signal: AbortSignal) => Promise<Pieces>,
+  ): Promise<Fetched<ReadonlyMap<number, Uint8Array>>> {
+    const { peers, clock, deadlines } = this.#ctx;
+    const { signal } = this.#options;
+    const collected: Collected<Uint8Array, Certified> = await collect({
+      clock,
+      order: peers.preferred(preferK),
+      need,
+      ask,
+      hedgeMs: peers.hedgeMs(),
+      timeoutMs: deadlines.fetchMs,
+      retryMs: deadlines.retryMaxMs,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    switch (collected.kind) {
+      case 'enough':
+        return { kind: 'fetched', value: collected.pieces };
+      case 'stopped':
+        return { kind: 'superseded', by: collected.value };
+      case 'short':
+        throw this.#shortage(collected.pieces.size, need, collected.exhausted);
+    }
+  }
+
+  unanswered<T extends RequestType>(
+    slot: number,
+    contentId: Uint8Array,
+    stripe: number,
+    result: Exclude<CallResult<T>, { kind: 'answer' }>,
+  ): Pieces {
+    if (result.kind === 'failed') return { kind: result.error.code === 'FOREIGN_PEER' ? 'none' : 'later' };
+    if (result.kind === 'malformed') return { kind: 'none' };
+    const { refused } = result;
+    switch (refused.code) {
+      case 'SUPERSEDED':
+        return this.#superseded(slot, refused);
+      case 'NOT_HELD':
+      case 'HOLE':
+        noteLack(this.#ctx, this.#version, contentId, stripe, slot, refused);
+        return { kind: 'none' };
+      case 'BUSY':
+        return { kind: 'later' };
+      case 'BAD':
+      case 'CONFIG_STALE':
+      case 'DENIED':
+      case 'COUNTER':
+      case 'EQUIVOCATION':
+      case 'BUCKET_UNKNOWN':
+      case 'BUCKET_STALE':
+      case 'CONFLICT':
+      case 'FULL':
+      case 'LOST':
+        return { kind: 'none' };
+    }
+  }
+
+  #superseded(slot: number, { cert }: RefusedAnswer): Pieces {
+    const { keyId } = this.#version.signed.manifest;
+    const shown = cert === null ? undefined : openShown(this.#ctx, slot, keyId, cert);
+    if (shown === undefined || compareStamps(shown.stamp, this.#version.stamp) <= 0) {
+      // Without a higher certificate it is not a reply (section 5).
+      this.#ctx.peers.suspect(slot, 'BAD_REFUSAL', 'SUPERSEDED without a higher certificate');
+      return { kind: 'none' };
+    }
+    if (this.#options.mayRestart) return { kind: 'stop', value: shown };
+    this.#isOverwritten = true;
+    return { kind: 'none' };
+  }
+
+  #shortage(found: number, need: number, isExhausted: boolean): OperationError {
+    if (this.#options.signal?.aborted === true) return new OperationError('CANCELLED', 'The caller gave up.');
+    if (this.#isOverwritten) {
+      return new OperationError('OVERWRITTEN', 'The version was replaced while it was read.', { retryable: true });
+    }
+    if (!isExhausted) return noQuorum(found, need, 'pieces of the version');
+    return new OperationError('DAMAGED', `${found} pieces of the version where ${need} are needed.`, {
+      remedy: 'Repair the storage nodes that lost data.',
+    });
+  }
+}
+
+/** A node that gave a receipt has promised to keep its piece; its signed word that it lacks it is proof (E6). */
+function noteLack(
+  ctx: ClientContext,
+  version: Certified,
+  contentId: Uint8Array,
+  stripe: number,
+  slot: number,
+  { code, statement }: RefusedAnswer,
+): void {
+  const config = ctx.cluster.slotAt(slot);
+  const lack = statement === null ? undefined : decodeLack(statement.body);
+  const isSigned =
+    config !== undefined &&
+    statement !== null &&
+    lack?.ok === true &&
+    lack.value.code === code &&
+    lack.value.slot === slot &&
+    lack.value.stripe === stripe &&
+    lack.value.epoch === ctx.cluster.epoch &&
+    equal(lack.value.manifestHash, version.signed.hash) &&
+    equal(lack.value.contentId, contentId) &&
+    ctx.verifier.verify(config.signingKey, 'not-held', statement.body, statement.proof);
+  if (!isSigned) {
+    ctx.peers.suspect(slot, 'BAD_REFUSAL', `${code} without a signed statement`);
+    return;
+  }
+  if (!version.cert.receipts.some((receipt) => receipt.slot === slot)) return;
+  ctx.peers.suspect(slot, 'BROKEN_PROMISE', `${code} of stripe ${stripe} after a receipt`);
+  ctx.onEvidence({
+    type: 'E6',
+    slot,
+    detail: `${code} of stripe ${stripe} after a receipt`,
+    pieces: { certificate: [version.bytes], statement: [statement.body, statement.proof.batch.root, statement.proof.batch.signature] },
+  });
+}

@@ -1,0 +1,222 @@
+/**
+ * Following the nodes' logs (protocol 6.6, 13.8): what LIST rests on. A slot is fresh when it has signed a
+ * checkpoint over a nonce drawn now, and its log was tailed to that size and proven to extend all that was seen
+ * before. With q fresh logs every write that completed before is in one that a correct node keeps.
+ *
+ * An entry by itself is a hint: it is handed on before the end of its log is proven, because it counts only
+ * through a certificate, which proves itself. What is *missing* counts: only a proven log may be called fresh.
+ */
+import { EMPTY, utf8 } from '../base/bytes.ts';
+import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
+import { verifySignature } from '../crypto/primitives.ts';
+import { CHECKPOINT_NONCE_BYTES, logOrigin, openCheckpoint } from '../log/checkpoint.ts';
+import type { SignedCheckpoint } from '../log/checkpoint.ts';
+import { decodeEntry } from '../log/entry-types.ts';
+import { ed25519Verifier } from '../log/signed-note.ts';
+import type { NoteVerifier } from '../log/signed-note.ts';
+import { LogTail } from '../log/tail.ts';
+import type { TailRefusal } from '../log/tail.ts';
+import { leafHash } from '../merkle/tree.ts';
+import { decodeCommitted } from '../protocol/log-entries.ts';
+import type { CommittedBody } from '../protocol/log-entries.ts';
+import type { Seen } from '../protocol/messages.ts';
+import { quorumSize } from '../protocol/quorum.ts';
+import type { ClientContext } from './context.ts';
+import { gather } from './gather.ts';
+import { noQuorum } from './query.ts';
+import type { SuspicionKind } from './suspicions.ts';
+
+/** COMMITTED entries of one slot's log, in order. Awaited: it holds the following of this slot back. */
+export type TakeEntries = (slot: number, entries: readonly CommittedBody[]) => Promise<void> | void;
+
+export type FreshVerdict =
+  /** The log was followed to `size`, which its node signed for a nonce drawn after the call. */
+  | { readonly ok: true; readonly slot: number; readonly size: number }
+  | { readonly ok: false; readonly slot: number; readonly reason: string };
+
+interface Followed {
+  readonly slot: number;
+  readonly verifier: NoteVerifier;
+  tail: LogTail;
+  running: Promise<FreshVerdict> | null;
+  /** The round after the running one, shared by all who came too late for that. */
+  next: Promise<FreshVerdict> | null;
+}
+
+export class LogFollower {
+  readonly #ctx: ClientContext;
+  readonly #take: TakeEntries;
+  readonly #slots: readonly Followed[];
+
+  /**
+   * `saved`: what `serialise` gave, by slot; the caller kept it together with all entries handed out before.
+   * A slot without it, or with damaged bytes, is followed from the first entry.
+   */
+  constructor(ctx: ClientContext, take: TakeEntries, saved: ReadonlyMap<number, Uint8Array> = new Map()) {
+    this.#ctx = ctx;
+    this.#take = take;
+    this.#slots = ctx.cluster.slots.map(({ slot, nodeId, signingKey }) => {
+      const verifier = ed25519Verifier(logOrigin(ctx.cluster.id, nodeId), signingKey, verifySignature);
+      const bytes = saved.get(slot);
+      const tail = bytes === undefined ? null : LogTail.parse(bytes, verifier);
+      return { slot, verifier, tail: tail ?? new LogTail(verifier.name), running: null, next: null };
+    });
+  }
+
+  /** What must be kept to go on after a restart; entries that were handed out after it are handed out again. */
+  serialise(slot: number): Uint8Array | null {
+    return this.#slots[slot]?.tail.serialise() ?? null;
+  }
+
+  /** The highest checkpoint of a slot that was verified, to be quoted in requests. */
+  seen(slot: number): Seen {
+    const highest = this.#slots[slot]?.tail.highest?.checkpoint;
+    return highest === undefined ? null : { size: highest.size, root: highest.root };
+  }
+
+  /** Leaves of a slot's log that were taken in. */
+  size(slot: number): number {
+    return this.#slots[slot]?.tail.size ?? 0;
+  }
+
+  /** Follows one log to a checkpoint made after this call. Never rejects for what the node does. */
+  fresh(slot: number): Promise<FreshVerdict> {
+    const followed = this.#slots[slot];
+    if (followed === undefined) return Promise.resolve({ ok: false, slot, reason: 'no such slot' });
+    if (followed.running === null) return this.#begin(followed);
+    // The nonce of the running round may be older than this call.
+    followed.next ??= followed.running.then(() => {
+      followed.next = null;
+      return this.#begin(followed);
+    });
+    return followed.next;
+  }
+
+  /** Waits until q logs are fresh; the others go on behind. Throws NO_QUORUM with the reasons. */
+  async barrier(): Promise<ReadonlySet<number>> {
+    const { cluster, clock, deadlines, peers } = this.#ctx;
+    const q = quorumSize(cluster.geometry);
+    const reasons: string[] = [];
+    const fresh = new Set<number>();
+    const ask = async (slot: number): Promise<true | null> => {
+      const verdict = await this.fresh(slot);
+      if (!verdict.ok) {
+        reasons.push(`slot ${slot}: ${verdict.reason}`);
+        return null;
+      }
+      fresh.add(slot);
+      return true;
+    };
+    const gathered = gather(peers.all(), ask, (found) => found.size >= q);
+    await new Promise<void>((resolve, reject) => {
+      const timer = clock.after(deadlines.barrierMs, resolve);
+      gathered.then(() => {
+        timer.cancel();
+        resolve();
+      }, reject);
+    });
+    if (fresh.size >= q) return new Set(fresh);
+    const shortage = noQuorum(fresh.size, q, 'logs followed');
+    this.#ctx.telemetry.event('warn', 'barrier failed', { reasons });
+    throw shortage;
+  }
+
+  async #begin(followed: Followed): Promise<FreshVerdict> {
+    const running = this.#round(followed);
+    followed.running = running;
+    try {
+      return await running;
+    } finally {
+      if (followed.running === running) followed.running = null;
+    }
+  }
+
+  async #round(followed: Followed): Promise<FreshVerdict> {
+    const { slot } = followed;
+    const refuse = (reason: string): FreshVerdict => ({ ok: false, slot, reason });
+    const target = await this.#checkpoint(followed);
+    if (typeof target === 'string') return refuse(target);
+    const begun = followed.tail.catchUp(target);
+    if (!begun.ok) return refuse(this.#fault(slot, begun));
+    const { catchUp } = begun;
+    const { size } = target.checkpoint;
+    while (catchUp.size < size) {
+      const leaves = await this.#leaves(slot, catchUp.size, Math.min(size, catchUp.size + CHANGES_LEAVES_MAX));
+      if (typeof leaves === 'string') return refuse(leaves);
+      const refusal = catchUp.add(leaves.map((leaf) => leafHash(leaf)));
+      if (refusal !== null) return refuse(this.#fault(slot, refusal));
+      const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
+      if (entries.length > 0) await this.#take(slot, entries);
+    }
+    const verdict = catchUp.finish();
+    if (!verdict.ok) return refuse(this.#fault(slot, verdict));
+    return { ok: true, slot, size };
+  }
+
+  async #checkpoint({ slot, verifier }: Followed): Promise<SignedCheckpoint | string> {
+    const { peers, random, deadlines } = this.#ctx;
+    const nonce = random.bytes(CHECKPOINT_NONCE_BYTES);
+    const result = await peers.call(slot, { t: 'CHECKPOINT' as const, nonce }, EMPTY, deadlines.followCallMs);
+    if (result.kind !== 'answer') return describe(result);
+    const opened = openCheckpoint(result.answer.text, verifier, nonce);
+    if (opened.ok) return opened.signed;
+    peers.suspect(slot, 'BAD_CHECKPOINT', `${opened.fault}: ${opened.reason}`);
+    return opened.reason;
+  }
+
+  async #leaves(slot: number, from: number, to: number): Promise<readonly Uint8Array[] | string> {
+    const { peers, deadlines } = this.#ctx;
+    const result = await peers.call(slot, { t: 'CHANGES' as const, from, to }, EMPTY, deadlines.followCallMs);
+    if (result.kind !== 'answer') return describe(result);
+    const { from: given, leaves } = result.answer;
+    if (given === from && leaves.length > 0 && leaves.length <= to - from) return leaves;
+    // It has just signed that it has them.
+    peers.suspect(slot, 'WITHHELD', `${leaves.length} leaves from ${given} where ${from} to ${to} were asked for`);
+    return 'the log is withheld';
+  }
+
+  /** The body of a COMMITTED leaf; nothing for other types. */
+  #entry(slot: number, leaf: Uint8Array): readonly CommittedBody[] {
+    const entry = decodeEntry(leaf);
+    if (entry?.type !== 'COMMITTED') return [];
+    const decoded = decodeCommitted(entry.body);
+    if (decoded.ok) return [decoded.value];
+    // A leaf that no correct node writes; it still is what its log says, so following goes on.
+    this.#ctx.peers.suspect(slot, 'MALFORMED', `log entry: ${decoded.reason}`);
+    return [];
+  }
+
+  #fault(slot: number, { fault, reason, notes }: TailRefusal): string {
+    const kinds: Record<TailRefusal['fault'], SuspicionKind> = {
+      foreign: 'BAD_CHECKPOINT',
+      forked: 'FORKED_LOG',
+      'rolled-back': 'ROLLED_BACK_LOG',
+      surplus: 'WITHHELD',
+      short: 'WITHHELD',
+      mismatch: 'WITHHELD',
+      behind: 'WITHHELD',
+      malformed: 'MALFORMED',
+    };
+    this.#ctx.peers.suspect(slot, kinds[fault], reason);
+    if (fault === 'forked' || fault === 'rolled-back') {
+      this.#ctx.onEvidence({ type: 'E3', slot, detail: reason, pieces: { notes: notes.map((note) => utf8(note)) } });
+    }
+    return reason;
+  }
+}
+
+function describe(
+  result:
+    | { readonly kind: 'refused'; readonly refused: { readonly code: string; readonly reason: string } }
+    | { readonly kind: 'malformed'; readonly reason: string }
+    | { readonly kind: 'failed'; readonly error: Error },
+): string {
+  switch (result.kind) {
+    case 'refused':
+      return `${result.refused.code}: ${result.refused.reason}`;
+    case 'malformed':
+      return result.reason;
+    case 'failed':
+      return result.error.message;
+  }
+}

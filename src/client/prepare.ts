@@ -1,0 +1,257 @@
+/**
+ * PREPARE (protocol 5, 6.1): asking every slot for a receipt of one manifest. It ends with q valid receipts of
+ * distinct slots, which make an availability certificate, or with what stands in the way. Each refusal that can
+ * be answered is: a node that lags is shown the predecessor's or the bucket record's certificate and asked again.
+ */
+import { EMPTY, equal } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
+import { openRootConfiguration } from '../protocol/configuration.ts';
+import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
+import { verifyReceipt, verifyWriter } from '../protocol/certificate.ts';
+import type { CertReceipt } from '../protocol/certificate.ts';
+import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import type { AnswerOf, RefusedAnswer, RequestOf } from '../protocol/messages.ts';
+import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
+import { compareStamps, sameStamp } from '../protocol/stamp.ts';
+import type { Certified } from './certificates.ts';
+import type { ClientContext } from './context.ts';
+import { gather } from './gather.ts';
+import { noQuorum, openShown, otherConfiguration } from './query.ts';
+import { shortageOf } from './upload.ts';
+
+/** What one slot needs beside the manifest to hold its share of the content. */
+export interface SlotContent {
+  readonly upload: Uint8Array | null;
+  readonly row: Uint8Array | null;
+  readonly payload: Uint8Array;
+}
+
+export const NO_CONTENT: SlotContent = { upload: null, row: null, payload: EMPTY };
+
+export interface PrepareRequest {
+  readonly signed: SignedManifest;
+  /** The slot's share, when it is ready; null: the slot was left out of the upload. */
+  readonly contentOf: (slot: number) => Promise<SlotContent | null>;
+  /** Certificate of the bucket record under which the manifest acts. */
+  readonly record: Uint8Array | null;
+  /** The highest certificate of the key that this client knows, for nodes that lag behind it. */
+  readonly predecessor: Certified | null;
+}
+
+export type PrepareOutcome =
+  /** q receipts: nobody else has them, so until it is sent the certificate exists here only. */
+  | { readonly kind: 'certified'; readonly certified: Certified; readonly slots: ReadonlySet<number> }
+  /** A node holds a valid certificate above this manifest. */
+  | { readonly kind: 'superseded'; readonly winner: Certified }
+  /** The bucket record has changed, or is not open. */
+  | { readonly kind: 'bucket-stale'; readonly record: Certified }
+  /** Another manifest, signed with this gateway's key, holds the stamp. */
+  | { readonly kind: 'stamp-taken' }
+  /** Fewer than q receipts can still come. Some nodes may hold the manifest. */
+  | {
+      readonly kind: 'short';
+      readonly error: OperationError;
+      /** More than f nodes find the counter too far above what they know (P7). */
+      readonly isCounterRefused: boolean;
+    };
+
+/** How often one slot is answered and asked again. */
+const ROUNDS_MAX = 4;
+
+export async function prepare(ctx: ClientContext, request: PrepareRequest): Promise<PrepareOutcome> {
+  const round = new PrepareRound(ctx, request);
+  return round.run();
+}
+
+class PrepareRound {
+  readonly #ctx: ClientContext;
+  readonly #request: PrepareRequest;
+  readonly #untilMs: number;
+  readonly #codes: string[] = [];
+  readonly #stale = new Set<number>();
+  #isStampTaken = false;
+  #end: PrepareOutcome | undefined;
+  #ended: () => void = () => undefined;
+
+  constructor(ctx: ClientContext, request: PrepareRequest) {
+    this.#ctx = ctx;
+    this.#request = request;
+    this.#untilMs = ctx.clock.monotonicMs() + ctx.deadlines.prepareMs;
+  }
+
+  async run(): Promise<PrepareOutcome> {
+    const { cluster, certificates, peers, clock, deadlines } = this.#ctx;
+    const { signed } = this.#request;
+    const q = quorumSize(cluster.geometry);
+    const early = new Promise<void>((resolve) => {
+      this.#ended = resolve;
+    });
+    const timer = clock.after(deadlines.prepareMs, this.#ended);
+    const receipts = new Map<number, CertReceipt>();
+    const ask = async (slot: number): Promise<true | null> => {
+      const receipt = await this.#ask(slot);
+      if (receipt === null) return null;
+      receipts.set(slot, receipt);
+      return true;
+    };
+    const gathered = gather(peers.all(), ask, (found) => found.size >= q);
+    await Promise.race([gathered, early]);
+    timer.cancel();
+    // A slot that still answers is not listened to any more: its receipt stays with this round.
+    const taken = new Map(receipts);
+    let outcome = this.#end;
+    if (taken.size >= q) {
+      const certified = certificates.own({ signed, receipts: [...taken.values()] });
+      outcome = { kind: 'certified', certified, slots: new Set(taken.keys()) };
+    }
+    outcome ??= this.#short(taken.size, q);
+    this.#end = outcome;
+    gathered.catch(() => undefined);
+    return outcome;
+  }
+
+  async #ask(slot: number): Promise<CertReceipt | null> {
+    const content = await this.#request.contentOf(slot);
+    if (content === null) return null;
+    let more: Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'> = { prevCert: null, record: null };
+    for (let round = 0; round < ROUNDS_MAX && this.#end === undefined; round += 1) {
+      const result = await this.#ctx.peers.persist(
+        slot,
+        {
+          t: 'PREPARE' as const,
+          manifest: signedManifestToWire(this.#request.signed),
+          upload: content.upload,
+          row: content.row,
+          ...more,
+        },
+        content.payload,
+        this.#untilMs,
+        () => this.#end === undefined,
+      );
+      if (this.#end !== undefined) return null;
+      if (result.kind === 'answer') return this.#receipt(slot, result.answer);
+      if (result.kind !== 'refused') return null;
+      const next = this.#refused(slot, result.refused, more);
+      if (next === null) return null;
+      more = next;
+    }
+    return null;
+  }
+
+  #receipt(slot: number, answer: AnswerOf<'PREPARE'>): CertReceipt | null {
+    const receipt = { slot, ...answer };
+    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, this.#request.signed, receipt)) return receipt;
+    this.#ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the receipt does not verify');
+    return null;
+  }
+
+  /** What to send along next, or null when this slot gives no receipt. */
+  #refused(
+    slot: number,
+    refused: RefusedAnswer,
+    sent: Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'>,
+  ): Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'> | null {
+    const { record, predecessor } = this.#request;
+    this.#codes.push(refused.code);
+    switch (refused.code) {
+      case 'SUPERSEDED':
+        this.#superseded(slot, refused);
+        return null;
+      case 'COUNTER':
+        return predecessor === null || sent.prevCert !== null ? null : { ...sent, prevCert: predecessor.bytes };
+      case 'BUCKET_UNKNOWN':
+        return record === null || sent.record !== null ? null : { ...sent, record };
+      case 'BUCKET_STALE':
+        this.#bucketStale(slot, refused);
+        return null;
+      case 'CONFIG_STALE':
+        this.#configStale(slot, refused);
+        return null;
+      case 'EQUIVOCATION':
+        this.#equivocation(slot, refused);
+        return null;
+      case 'BAD':
+      case 'DENIED':
+      case 'BUSY':
+      case 'CONFLICT':
+      case 'NOT_HELD':
+      case 'HOLE':
+      case 'FULL':
+      case 'LOST':
+        return null;
+    }
+  }
+
+  #superseded(slot: number, { cert }: RefusedAnswer): void {
+    const { manifest } = this.#request.signed;
+    const shown = cert === null ? undefined : openShown(this.#ctx, slot, manifest.keyId, cert);
+    if (shown !== undefined && compareStamps(shown.stamp, manifest.stamp) > 0) {
+      this.#conclude({ kind: 'superseded', winner: shown });
+    } else {
+      this.#ctx.peers.suspect(slot, 'BAD_REFUSAL', 'SUPERSEDED without a higher certificate');
+    }
+  }
+
+  #bucketStale(slot: number, { cert }: RefusedAnswer): void {
+    const { manifest } = this.#request.signed;
+    const shown = cert === null ? undefined : openShown(this.#ctx, slot, manifest.bucketId, cert);
+    const isRecord = shown !== undefined && equal(shown.signed.manifest.bucketId, SYSTEM_BUCKET_ID);
+    // An equal stamp is right when that very record is not open.
+    if (isRecord && compareStamps(shown.stamp, manifest.bucketStamp) >= 0) {
+      this.#conclude({ kind: 'bucket-stale', record: shown });
+    } else {
+      this.#ctx.peers.suspect(slot, 'BAD_REFUSAL', 'BUCKET_STALE without a newer record');
+    }
+  }
+
+  #configStale(slot: number, { document }: RefusedAnswer): void {
+    const { cluster, peers } = this.#ctx;
+    const opened = document === null ? undefined : openRootConfiguration(document);
+    if (opened?.ok === true && equal(opened.cluster.hash, cluster.hash)) {
+      peers.suspect(slot, 'BAD_REFUSAL', 'CONFIG_STALE with the configuration that this client has');
+      return;
+    }
+    this.#stale.add(slot);
+    if (this.#stale.size < oneCorrect(cluster.geometry)) return;
+    this.#conclude({ kind: 'short', error: otherConfiguration(this.#stale.size), isCounterRefused: false });
+  }
+
+  #equivocation(slot: number, refused: RefusedAnswer): void {
+    const { cluster, verifier, peers, onEvidence } = this.#ctx;
+    const { signed } = this.#request;
+    const opened = refused.manifest === null ? undefined : openSignedManifest(refused.manifest);
+    const other = opened?.ok === true ? opened.value : undefined;
+    const contradicts =
+      other !== undefined &&
+      equal(other.manifest.keyId, signed.manifest.keyId) &&
+      sameStamp(other.manifest.stamp, signed.manifest.stamp) &&
+      !equal(other.hash, signed.hash) &&
+      verifyWriter(cluster, verifier, other);
+    if (!contradicts) {
+      peers.suspect(slot, 'BAD_REFUSAL', 'EQUIVOCATION without a second manifest');
+      return;
+    }
+    // This process uses a stamp once: someone else signs with its key.
+    this.#isStampTaken = true;
+    onEvidence({
+      type: 'E1',
+      slot: null,
+      detail: 'another manifest signed with the key of this gateway holds its stamp',
+      pieces: { manifests: [signed.body, other.body] },
+    });
+  }
+
+  #conclude(outcome: PrepareOutcome): void {
+    this.#end ??= outcome;
+    this.#ended();
+  }
+
+  #short(receipts: number, q: number): PrepareOutcome {
+    if (this.#isStampTaken) return { kind: 'stamp-taken' };
+    const { f } = this.#ctx.cluster.geometry;
+    const isCounterRefused = this.#codes.filter((code) => code === 'COUNTER').length > f;
+    const error = shortageOf(this.#codes, f, () => noQuorum(receipts, q, 'receipts'));
+    return { kind: 'short', error, isCounterRefused };
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * QUERY (protocol 6.1, 6.3): what is the highest certified version of a key? The round ends at q verified
+ * replies, the most that can be waited for; every completed write is on a correct node among them (I3). An
+ * answer whose certificate does not verify is no reply at all.
+ */
+import { EMPTY, equal } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
+import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
+import type { Stamp } from '../protocol/stamp.ts';
+import { higher, reaches } from './certificates.ts';
+import type { Certified } from './certificates.ts';
+import type { ClientContext } from './context.ts';
+import { gather } from './gather.ts';
+
+export interface QueryReply {
+  /** The highest certificate that the slot shows, verified; null: it knows no version. */
+  readonly shown: Certified | null;
+  /** Not yet verified: the cell of stripe 0 with its row and path, or the inline body. Empty where not asked for. */
+  readonly row: Uint8Array | null;
+  readonly path: readonly Uint8Array[];
+  readonly payload: Uint8Array;
+}
+
+export interface QueryRound {
+  /** The highest certificate among q replies. */
+  readonly highest: Certified | null;
+  /** By slot; late replies are added. */
+  readonly replies: ReadonlyMap<number, QueryReply>;
+  /** The reply of one slot, also when it is late; null when it gave none. */
+  reply(slot: number): Promise<QueryReply | null>;
+}
+
+export interface QueryOptions {
+  /** Slots that are asked for their cell of stripe 0, or for the inline body. */
+  readonly cellsFrom?: ReadonlySet<number>;
+  readonly signal?: AbortSignal;
+}
+
+/** Throws NO_QUORUM when fewer than q slots give a verified reply in time, BAD_CONFIG when more than f serve another configuration. */
+export async function query(ctx: ClientContext, keyId: Uint8Array, options: QueryOptions = {}): Promise<QueryRound> {
+  const { cluster, clock, deadlines, peers } = ctx;
+  const untilMs = clock.monotonicMs() + deadlines.queryMs;
+  const q = quorumSize(cluster.geometry);
+  const pending = new Map<number, Promise<QueryReply | null>>();
+  const foreign = new Set<number>();
+  let ended = false;
+
+  const ask = async (slot: number): Promise<QueryReply | null> => {
+    const cell0 = options.cellsFrom?.has(slot) ?? false;
+    const request = { t: 'QUERY' as const, keyId, cell0, seen: ctx.seen(slot) };
+    const result = await peers.persist(slot, request, EMPTY, untilMs, () => !ended, options.signal);
+    if (result.kind !== 'answer') return null;
+    const { cert, row, path, epoch, configHash } = result.answer;
+    if (epoch !== cluster.epoch || !equal(configHash, cluster.hash)) {
+      foreign.add(slot);
+      return null;
+    }
+    const shown = cert === null ? null : openShown(ctx, slot, keyId, cert);
+    return shown === undefined ? null : { shown, row, path, payload: result.payload };
+  };
+  const slots = peers.all();
+  for (const slot of slots) pending.set(slot, ask(slot));
+  const settled = (slot: number): Promise<QueryReply | null> => pending.get(slot) ?? Promise.resolve(null);
+  const { found, enough } = await gather(slots, settled, (replies) => replies.size >= q);
+  ended = true;
+  if (!enough) throw shortage(ctx, found.size, q, foreign.size, options.signal);
+  let highest: Certified | null = null;
+  for (const { shown } of found.values()) highest = higher(highest, shown);
+  return { highest, replies: found, reply: settled };
+}
+
+/** A certificate that a slot shows for a key: verified, or undefined when the slot showed something else. */
+export function openShown(
+  ctx: ClientContext,
+  slot: number,
+  keyId: Uint8Array,
+  bytes: Uint8Array,
+): Certified | undefined {
+  const opened = ctx.certificates.open(bytes);
+  if (!opened.ok) {
+    ctx.peers.suspect(slot, 'BAD_CERTIFICATE', opened.reason);
+    return undefined;
+  }
+  if (!equal(opened.certified.signed.manifest.keyId, keyId)) {
+    ctx.peers.suspect(slot, 'BAD_CERTIFICATE', 'a certificate of another key');
+    return undefined;
+  }
+  return opened.certified;
+}
+
+/** Slots that showed a certificate at `stamp` or above. */
+export function showing(replies: ReadonlyMap<number, QueryReply>, stamp: Stamp): Set<number> {
+  return new Set([...replies].filter(([, { shown }]) => reaches(shown, stamp)).map(([slot]) => slot));
+}
+
+function shortage(
+  ctx: ClientContext,
+  replies: number,
+  needed: number,
+  foreign: number,
+  signal: AbortSignal | undefined,
+): OperationError {
+  if (signal?.aborted === true) return new OperationError('CANCELLED', 'The caller gave up.');
+  // Of f + 1 nodes one is correct: it is this client that has the wrong document.
+  if (foreign >= oneCorrect(ctx.cluster.geometry)) return otherConfiguration(foreign);
+  return noQuorum(replies, needed, 'replies');
+}
+
+export function otherConfiguration(slots: number): OperationError {
+  return new OperationError('BAD_CONFIG', `${slots} storage nodes serve another configuration than this process.`, {
+    remedy: 'Give this process the newest configuration document.',
+  });
+}
+
+export function noQuorum(found: number, needed: number, what: string): OperationError {
+  return new OperationError('NO_QUORUM', `${found} ${what} where ${needed} are needed.`, {
+    retryable: true,
+    remedy: 'Check that the storage nodes are running and reachable.',
+  });
+}

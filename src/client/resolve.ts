@@ -1,0 +1,164 @@
+/**
+ * Settling orphans (protocol 6.7): a write whose gateway went away, or that was given up, may have left receipts
+ * on nodes. Every node says under signature what it accepted for the stamp, or promises NEVER to accept
+ * anything. Enough of that either proves that no certificate can exist - the statements are then a licence by
+ * which nodes let go - or, where the owner's journal allows it, the write is completed.
+ */
+import { EMPTY, equal } from '../base/bytes.ts';
+import { verifyWriter } from '../protocol/certificate.ts';
+import { openSignedManifest } from '../protocol/manifest.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import { decodeResolution } from '../protocol/messages.ts';
+import type { AnswerOf, RequestOf } from '../protocol/messages.ts';
+import { holderCount, mayBeCertified } from '../protocol/quorum.ts';
+import { compareStamps, sameStamp } from '../protocol/stamp.ts';
+import type { Stamp } from '../protocol/stamp.ts';
+import type { Certified } from './certificates.ts';
+import { commit, requireHeld } from './commit.ts';
+import type { ClientContext } from './context.ts';
+import { gather } from './gather.ts';
+import { NO_CONTENT, prepare } from './prepare.ts';
+import { query, showing } from './query.ts';
+
+/**
+ * `release`: let go if it is certain that no certificate exists. `complete`: certify it if that is possible;
+ * only for an attempt that the journal neither calls abandoned nor follows by another of the same operation,
+ * or the operation would be applied twice (I7).
+ */
+export type ResolvePolicy = 'release' | 'complete';
+
+export type Resolution =
+  /** c nodes hold a certificate of the stamp. */
+  | { readonly outcome: 'committed'; readonly certified: Certified }
+  /** A higher version is certified: the orphan binds nothing any more. */
+  | { readonly outcome: 'superseded'; readonly certified: Certified }
+  /** It never was and never will be certified; the slots that were told have let go of it. */
+  | { readonly outcome: 'released'; readonly toldSlots: readonly number[] }
+  /** Not enough is known: ask again later. Any overwrite settles it too. */
+  | { readonly outcome: 'undecided'; readonly answered: number; readonly prepared: number };
+
+interface Statement {
+  readonly wire: RequestOf<'ABORT'>['resolutions'][number];
+  readonly prepared: Uint8Array | null;
+  readonly manifest: SignedManifest | null;
+  readonly holds: boolean;
+}
+
+/** Throws NO_QUORUM when fewer than q nodes answer. May be called again at any time. */
+export async function resolve(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  stamp: Stamp,
+  policy: ResolvePolicy,
+): Promise<Resolution> {
+  const settled = await ended(ctx, keyId, stamp);
+  if (settled !== null) return settled;
+  const statements = await ask(ctx, keyId, stamp);
+  const accepted = [...statements.values()].filter(({ prepared }) => prepared !== null);
+  if (!mayBeCertified(ctx.cluster.geometry, statements.size, accepted.length)) {
+    return release(ctx, keyId, stamp, statements);
+  }
+  const undecided = { outcome: 'undecided', answered: statements.size, prepared: accepted.length } as const;
+  if (policy === 'release') return undecided;
+  const candidate = completable(accepted);
+  if (candidate === null) return undecided;
+  const outcome = await prepare(ctx, {
+    signed: candidate,
+    contentOf: () => Promise.resolve(NO_CONTENT),
+    record: null,
+    predecessor: null,
+  });
+  if (outcome.kind === 'superseded') return { outcome: 'superseded', certified: outcome.winner };
+  if (outcome.kind !== 'certified') return undecided;
+  const { ok } = await commit(ctx, outcome.certified, { complete: true });
+  return ok ? { outcome: 'committed', certified: outcome.certified } : undecided;
+}
+
+/** Is the stamp settled by a certificate at or above it? */
+async function ended(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promise<Resolution | null> {
+  const round = await query(ctx, keyId);
+  const { highest } = round;
+  if (highest === null || compareStamps(highest.stamp, stamp) < 0) return null;
+  const shown = showing(round.replies, highest.stamp);
+  if (shown.size < holderCount(ctx.cluster.geometry)) await requireHeld(ctx, highest, { shown });
+  return { outcome: sameStamp(highest.stamp, stamp) ? 'committed' : 'superseded', certified: highest };
+}
+
+async function ask(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promise<ReadonlyMap<number, Statement>> {
+  const { peers, clock, deadlines } = ctx;
+  const untilMs = clock.monotonicMs() + deadlines.resolveMs;
+  const askSlot = async (slot: number): Promise<Statement | null> => {
+    const result = await peers.persist(slot, { t: 'RESOLVE' as const, keyId, stamp }, EMPTY, untilMs);
+    return result.kind === 'answer' ? openStatement(ctx, keyId, stamp, slot, result.answer) : null;
+  };
+  // All are waited for: each answer may be the one that decides.
+  const { found } = await gather(peers.all(), askSlot, (statements) => statements.size === ctx.cluster.geometry.n);
+  return found;
+}
+
+function openStatement(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  stamp: Stamp,
+  slot: number,
+  { resolution, manifest, holds }: AnswerOf<'RESOLVE'>,
+): Statement | null {
+  const config = ctx.cluster.slotAt(slot);
+  const decoded = decodeResolution(resolution.body);
+  const isRight =
+    config !== undefined &&
+    decoded.ok &&
+    decoded.value.slot === slot &&
+    decoded.value.epoch === ctx.cluster.epoch &&
+    equal(decoded.value.keyId, keyId) &&
+    sameStamp(decoded.value.stamp, stamp) &&
+    ctx.verifier.verify(config.signingKey, 'resolution', resolution.body, resolution.proof);
+  if (!isRight) {
+    ctx.peers.suspect(slot, 'BAD_RESOLUTION', 'the resolution is not a signed one of this stamp');
+    return null;
+  }
+  const { prepared } = decoded.value;
+  const opened = manifest === null ? undefined : openSignedManifest(manifest);
+  const signed = opened?.ok === true ? opened.value : null;
+  const fits =
+    prepared !== null &&
+    signed !== null &&
+    equal(signed.hash, prepared) &&
+    equal(signed.manifest.keyId, keyId) &&
+    sameStamp(signed.manifest.stamp, stamp) &&
+    verifyWriter(ctx.cluster, ctx.verifier, signed);
+  if (prepared !== null && !fits) ctx.peers.suspect(slot, 'BAD_RESOLUTION', 'the accepted manifest is not shown');
+  return { wire: resolution, prepared, manifest: fits ? signed : null, holds };
+}
+
+/** The manifest that k nodes have accepted and hold the content of, if there is one. */
+function completable(accepted: readonly Statement[]): SignedManifest | null {
+  for (const { manifest } of accepted) {
+    if (manifest === null) continue;
+    const holders = accepted.filter((s) => s.holds && s.manifest !== null && equal(s.manifest.hash, manifest.hash));
+    if (holders.length >= manifest.manifest.k) return manifest;
+  }
+  return null;
+}
+
+async function release(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  stamp: Stamp,
+  statements: ReadonlyMap<number, Statement>,
+): Promise<Resolution> {
+  const { peers, clock, deadlines } = ctx;
+  const resolutions = [...statements.values()].map(({ wire }) => wire);
+  const untilMs = clock.monotonicMs() + deadlines.resolveMs;
+  const toldSlots: number[] = [];
+  await gather(
+    peers.all(),
+    async (slot) => {
+      const result = await peers.persist(slot, { t: 'ABORT' as const, keyId, stamp, resolutions }, EMPTY, untilMs);
+      if (result.kind === 'answer') toldSlots.push(slot);
+      return null;
+    },
+    () => false,
+  );
+  return { outcome: 'released', toldSlots: toldSlots.sort((a, b) => a - b) };
+}
