@@ -1,4 +1,5 @@
 /** The frame format, byte for byte, and the parser against every way of cutting and spoiling its input. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { concat, fromHex, hex, utf8 } from '../base/bytes.ts';
@@ -50,6 +51,26 @@ describe('the frame format', () => {
     const bytes = encodeFrame('request', 0x01020304, frame);
     expect(hex(bytes)).toBe('0000000300000002' + '01' + '01020304' + '61736b' + 'fffe');
     expect(new TextDecoder().decode(PREFACE)).toBe('HOLDFAST/1\n');
+  });
+
+  test('the example of the specification reads as it says', () => {
+    const page = readFileSync(new URL('../../spec/formats/frames.md', import.meta.url), 'utf8');
+    const example = page.split('```')[1] ?? '';
+    const sides = (arrow: string): ParseStep[] => {
+      const lines = example.split('\n').filter((line) => line.startsWith(arrow));
+      const bytes = lines.map((line) => /^.. ((?:(?:[0-9a-f]{2}|\|) )+) /.exec(line)?.[1] ?? '');
+      return parse(bytes.map((text) => fromHex(text.replaceAll(/[ |]/g, ''))));
+    };
+    const frame = (kind: FrameKind, id: number, body: string, payload: number[]): ParseStep => ({
+      step: 'frame',
+      frame: { kind, id, body: utf8(body), payload: Uint8Array.from(payload) },
+    });
+    expect(sides('->')).toEqual([{ step: 'preface' }, frame('request', 1, 'ask', [0xff, 0xfe])]);
+    expect(sides('<-')).toEqual([
+      { step: 'preface' },
+      frame('response', 1, 'ok', []),
+      frame('notice', 0, 'n', []),
+    ]);
   });
 
   test('an error frame carries one byte, and a reason of a later version reads as a failure', () => {

@@ -2,6 +2,7 @@
  * Who gets in, at both ends of a connection. Every refusal is tried with a peer that goes as far as it can
  * on its own; a control shows that the same steps with the right key do get in.
  */
+import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:tls';
@@ -10,6 +11,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { concat, fromUtf8, utf8 } from '../base/bytes.ts';
 import type { PeerKey } from '../base/ports.ts';
 import { PREFACE, encodeFrame } from './frames.ts';
+import { HandMadeTls } from './tls-by-hand.contract.ts';
+import type { HandMadeIdentity } from './tls-by-hand.contract.ts';
 import { ALPN_PROTOCOL } from './tls-handshake.ts';
 import { listenTls } from './tls-listener.ts';
 import type { TlsListener } from './tls-listener.ts';
@@ -33,6 +36,12 @@ afterEach(async () => {
 
 function portOf(address: string): number {
   return Number(address.split(':')[1]);
+}
+
+/** One process's certificate, with a handshake signed by another's key or by its own. */
+async function showing(name: string, signer: string): Promise<HandMadeIdentity> {
+  const certificate = new X509Certificate((await identityOf(name)).certificatePem).raw;
+  return { certificate, signingKeyPem: (await identityOf(signer)).privateKeyPem };
 }
 
 /** All bytes until the other end closes. */
@@ -140,6 +149,24 @@ describe('the listener', () => {
     expect(asked).toEqual(['ask']);
   });
 
+  test.each([
+    ['lets in who shows a named certificate and holds its key (the control)', 'gateway', true],
+    ['refuses who shows a named certificate without holding its key', 'stranger', false],
+  ] as const)('%s', async (_what, signer, admitted) => {
+    const socket = connectTcp(portOf(listener.address), '127.0.0.1');
+    cleanups.push(() => socket.destroy());
+    const peer = new HandMadeTls(socket, 'client', await showing('gateway', signer), ASK);
+    if (admitted) {
+      await expect.poll(() => asked).toEqual(['ask']);
+      await expect.poll(() => peer.received.length).toBeGreaterThan(PREFACE.length);
+      return;
+    }
+    await untilClosed(socket);
+    expect(peer.received.length).toBe(0);
+    await telemetry.reaches(1, 'transport.refused', { code: 'FOREIGN_PEER', fault: 'handshake' });
+    expect(asked).toEqual([]);
+  });
+
   test('resumes no session: every connection proves its key', async () => {
     const first = await intrude('gateway');
     const ended = untilClosed(first);
@@ -227,6 +254,22 @@ describe('the channel', () => {
     });
     expect(await ask(address)).toBe('answered');
     expect(received()).toEqual(ASK);
+  });
+
+  test.each([
+    ['asks who shows the right certificate and holds its key (the control)', 'node', 'DISCONNECTED'],
+    ['refuses who shows the right certificate without holding its key', 'stranger', 'UNREACHABLE'],
+  ] as const)('%s', async (_what, signer, code) => {
+    const identity = await showing('node', signer);
+    const peers: HandMadeTls[] = [];
+    const server = createTcpServer((socket) => {
+      const peer = new HandMadeTls(socket, 'server', identity, PREFACE);
+      peers.push(peer);
+      socket.on('data', () => peer.received.includes('ask') && socket.destroy());
+    });
+    expect(await ask(`127.0.0.1:${await listenOnLoopback(server)}`)).toBe(code);
+    const received = concat(...peers.map((peer) => peer.received));
+    expect(received).toEqual(code === 'DISCONNECTED' ? ASK : new Uint8Array(0));
   });
 
   test('refuses the certificate of another process, whom it tells nothing', async () => {

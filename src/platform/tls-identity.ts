@@ -52,7 +52,7 @@ export function pkcs8FromSeed(seed: Uint8Array): Uint8Array {
   return concat(PKCS8_PREFIX, seed);
 }
 
-/** The raw seed inside a PKCS#8 document, or undefined unless it is exactly the form that `pkcs8FromSeed` makes. */
+/** The seed inside a PKCS#8 document; undefined unless it has exactly the form that `pkcs8FromSeed` makes. */
 export function seedFromPkcs8(der: Uint8Array): Uint8Array | undefined {
   if (der.length !== PKCS8_PREFIX.length + SEED_BYTES) return undefined;
   if (PKCS8_PREFIX.some((byte, index) => der[index] !== byte)) return undefined;
@@ -110,7 +110,7 @@ function rawEd25519(publicKey: KeyObject): Uint8Array | undefined {
   return raw.length === PUBLIC_KEY_BYTES ? raw : undefined;
 }
 
-/** Positive, 127 bits, fixed by what the certificate says: two certificates differ in number or not at all. */
+/** Positive, 127 bits, fixed by what the certificate says: two certificates differ in number or are one. */
 function serialNumber(rawPublicKey: Uint8Array, commonName: string): string {
   const digest = createHash('sha256').update(rawPublicKey).update(commonName).digest().subarray(0, 16);
   digest[0] = ((digest[0] ?? 0) & 0x3f) | 0x40;
