@@ -1,0 +1,76 @@
+/**
+ * The one interface behind which the erasure code stands. A codec owns a piece of memory; a stripe lies in it
+ * as n cells of equal size side by side, data cells first, so that sealing writes straight into the data cells
+ * and coding writes the parity cells behind them. `reference.ts` is the definition in plain TypeScript, `wasm.ts`
+ * the fast one; both give the same bytes for every stripe, and workspace.ts is how callers use either.
+ */
+import { CELL_ALIGN_BYTES } from '../base/limits.ts';
+import { requireShape } from './matrix.ts';
+import type { CodeShape } from './matrix.ts';
+
+/** Where a stripe lies: cell i is `cellBytes` bytes of the codec's memory from `base + i * cellBytes`. */
+export interface StripePlace {
+  readonly base: number;
+  /** A multiple of 64, at least 64. */
+  readonly cellBytes: number;
+}
+
+export interface Codec {
+  readonly name: string;
+  /** Never moves and never grows: views of it stay valid as long as the codec lives. */
+  readonly memory: Uint8Array;
+  /** Computes the n - k parity cells from the k data cells. */
+  encode(shape: CodeShape, place: StripePlace): void;
+  /**
+   * Computes the cells `want` from cells `have`, at least k of them, of which exactly k are used: the data cells
+   * and then the parity cells of lowest index. Any other cell stays as it is. The two lists are disjoint and
+   * hold no index twice; their order does not matter. The cells in `have` must have been checked by the
+   * caller: a codec cannot see a wrong cell, it only computes wrong cells from it.
+   */
+  reconstruct(shape: CodeShape, place: StripePlace, have: readonly number[], want: readonly number[]): void;
+}
+
+/** Makes a codec with that much memory. */
+export type CodecFactory = (memoryBytes: number) => Codec;
+
+/** What reconstruct works from: the k cells used and the cells wanted, both ascending. */
+export interface Reconstruction {
+  readonly sources: readonly number[];
+  readonly targets: readonly number[];
+}
+
+/** Throws RangeError unless the stripe is well-formed and lies within the memory. */
+export function requirePlace(shape: CodeShape, place: StripePlace, memoryBytes: number): void {
+  requireShape(shape);
+  const { base, cellBytes } = place;
+  if (!isCellSize(cellBytes)) throw new RangeError(`cellBytes = ${cellBytes} is not a multiple of 64`);
+  const end = base + shape.n * cellBytes;
+  if (!Number.isSafeInteger(base) || base < 0 || base % CELL_ALIGN_BYTES !== 0 || end > memoryBytes) {
+    throw new RangeError(`stripe at ${base} to ${end} is not within the memory of ${memoryBytes} bytes`);
+  }
+}
+
+export function isCellSize(cellBytes: number): boolean {
+  return Number.isSafeInteger(cellBytes) && cellBytes > 0 && cellBytes % CELL_ALIGN_BYTES === 0;
+}
+
+/** Checks the lists given to `reconstruct` and picks the cells to use; throws RangeError. */
+export function planReconstruction(
+  shape: CodeShape,
+  have: readonly number[],
+  want: readonly number[],
+): Reconstruction {
+  const seen = new Set<number>();
+  for (const index of [...have, ...want]) {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= shape.n) {
+      throw new RangeError(`cell ${index} is not one of ${shape.n}`);
+    }
+    if (seen.has(index)) throw new RangeError(`cell ${index} is named twice`);
+    seen.add(index);
+  }
+  if (have.length < shape.k) throw new RangeError(`${have.length} cells do not decode: k = ${shape.k}`);
+  return {
+    sources: have.toSorted((a, b) => a - b).slice(0, shape.k),
+    targets: want.toSorted((a, b) => a - b),
+  };
+}
