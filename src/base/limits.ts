@@ -87,6 +87,10 @@ export const CHANGES_LEAVES_MAX = 1000;
 /** Certificates in one answer to CERTS, keys in one SHOWN. */
 export const CERTS_BATCH_MAX = 32;
 export const SHOWN_BATCH_MAX = 512;
+/** Replies under one owed signature (13.5). */
+export const REPLIES_BATCH_MAX = 4096;
+/** How long a node may owe the signature of a reply. */
+export const REPLIES_OWED_MS = 100;
 
 /** Uploaded cells that no manifest has bound are dropped after this long (13.4). */
 export const UNBOUND_CELLS_MS = 10 * 60_000;

@@ -9,13 +9,15 @@ import {
   CHANGES_LEAVES_MAX,
   FRAME_BODY_BYTES_MAX,
   LEASE_MS_MAX,
+  REPLIES_BATCH_MAX,
   SHOWN_BATCH_MAX,
 } from '../base/limits.ts';
+import { sha256 } from '../crypto/primitives.ts';
 import { certBytes } from './certificate.ts';
 import { bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
 import { signedManifestSchema } from './manifest.ts';
-import { proofSchema } from './proofs.ts';
+import { batchSchema, proofSchema } from './proofs.ts';
 import { SLOTS_MAX } from './quorum.ts';
 import { stampSchema } from './stamp.ts';
 
@@ -239,6 +241,31 @@ export function decodeAnswer<T extends RequestType>(type: T, body: Uint8Array): 
   const value = decoded.value;
   if (typeof value === 'object' && 'refused' in value) return { kind: 'refused', refused: value.refused };
   return { kind: 'answer', answer: value as AnswerOf<T> };
+}
+
+/**
+ * The signature that a node owes for its replies to QUERY and FETCH (13.5): they are used at once, on the word of
+ * the TLS channel; within 100 ms one batch signature over their leaves follows, unasked, so that what was
+ * shown can be held against the node.
+ */
+const repliesSchema = z.strictObject({
+  t: z.literal('REPLIES'),
+  leaves: z.array(hash32).min(1).max(REPLIES_BATCH_MAX),
+  batch: batchSchema,
+});
+export type RepliesNotice = z.infer<typeof repliesSchema>;
+
+export function encodeReplies(notice: RepliesNotice): Uint8Array {
+  return encode(notice);
+}
+
+export function decodeReplies(body: Uint8Array): Decoded<RepliesNotice> {
+  return decode(repliesSchema, body, FRAME_BODY_BYTES_MAX);
+}
+
+/** Canonical body of one reply's statement: which answer to which request, by whom. Rows in it commit to the cells beside it. */
+export function replyStatement(nodeId: Uint8Array, epoch: number, request: Uint8Array, answer: Uint8Array): Uint8Array {
+  return encode({ v: 1, nodeId, epoch, request: sha256(request), answer: sha256(answer) });
 }
 
 /** Body of the signed answer to RESOLVE: what this node has accepted for (keyId, stamp), or NEVER. */

@@ -21,6 +21,7 @@ import { collectGarbage, dropLeases, freeUnbound } from './collect-garbage.ts';
 import { compactCells } from './compact-cells.ts';
 import { memberOf, TUNING_DEFAULT } from './context.ts';
 import type { Member, NodeContext, NodeTuning } from './context.ts';
+import { OwedSignatures } from './owed-signatures.ts';
 import { recover } from './recover.ts';
 import type { Recovered } from './recover.ts';
 import { Refused, reply } from './reply.ts';
@@ -28,7 +29,7 @@ import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
 import { Uploads } from './uploads.ts';
 
-/** New content is refused below this much free space, so that records of what was promised always fit. */
+/** New content is refused below this much free space, and certificates below a quarter of it, so that the records of what was promised always fit. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1_000;
 const MARKS_MS = 60_000;
@@ -72,6 +73,7 @@ export class StorageNode {
   readonly #recovered: Recovered;
   readonly #stopping = new AbortController();
   readonly #deps: NodeDeps;
+  readonly #owed: OwedSignatures;
   #state: NodeStatus['state'] = 'CHECKING';
   #lost: OperationError | null = null;
   #space: DiskSpace = { totalBytes: 0, freeBytes: 0 };
@@ -81,6 +83,7 @@ export class StorageNode {
     this.#deps = deps;
     this.#ctx = ctx;
     this.#recovered = recovered;
+    this.#owed = new OwedSignatures(ctx.cluster, ctx.self, ctx.signingKey, ctx.clock);
   }
 
   /**
@@ -149,7 +152,10 @@ export class StorageNode {
         this.#ctx.telemetry.count('malformed_requests');
         throw new Refused('BAD', `message: ${request.reason}`);
       }
-      return await this.#answer(from, member, request.value, frame.payload);
+      const answer = await this.#answer(from, member, request.value, frame.payload);
+      const isReply = request.value.t === 'QUERY' || request.value.t === 'FETCH';
+      if (isReply && member.kind === 'writer') this.#owed.owe(from, frame, answer);
+      return answer;
     } catch (error) {
       if (error instanceof Refused) return error.toFrame();
       return this.#failed(error).toFrame();
@@ -201,9 +207,10 @@ export class StorageNode {
         await ctx.uploads.cell(from, writer.gatewayId, request, payload, (bytes) => this.#mayReserve(writer.gatewayId, bytes));
         return reply('CELL', {});
       case 'PREPARE':
-        if (payload.length > 0) this.#mayReserve(writer.gatewayId, payload.length);
+        this.#mayReserve(writer.gatewayId, payload.length);
         return handlePrepare(ctx, from, writer, request, payload);
       case 'COMMIT':
+        if (this.#space.freeBytes < FREE_BYTES_MIN / 4) throw new Refused('FULL', 'the disk has no room');
         return handleCommit(ctx, request, payload);
       case 'FETCH':
         return handleFetch(ctx, request);
@@ -282,6 +289,7 @@ export class StorageNode {
   async abandon(): Promise<void> {
     this.#state = 'STOPPED';
     this.#stopping.abort();
+    this.#owed.cancel();
     await this.#upkeep;
     for (const channel of this.#ctx.peers.values()) await channel.close();
     await this.#recovered.close();
