@@ -5,6 +5,7 @@
  * reached are asked again until the time is over.
  */
 import type { Clock, Timer } from '../base/ports.ts';
+import { Cancellation } from './cancellation.ts';
 
 export type Piece<T, S> =
   /** A piece that was verified. */
@@ -46,7 +47,7 @@ class Collection<T, S> {
   readonly #options: CollectOptions<T, S>;
   readonly #resolve: (outcome: Collected<T, S>) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #abort = new AbortController();
+  readonly #calls = new Cancellation();
   readonly #pieces = new Map<number, T>();
   /** Slots not asked yet, preferred first. */
   readonly #waiting: number[];
@@ -101,7 +102,7 @@ class Collection<T, S> {
 
   #launch(slot: number): void {
     this.#active += 1;
-    this.#options.ask(slot, this.#abort.signal).then(
+    this.#calls.run((signal) => this.#options.ask(slot, signal)).then(
       (piece) => {
         this.#active -= 1;
         if (!this.#over) this.#take(slot, piece);
@@ -147,7 +148,7 @@ class Collection<T, S> {
     this.#over = true;
     for (const timer of this.#timers) timer.cancel();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    this.#abort.abort();
+    this.#calls.cancel();
   }
 
   #later(delayMs: number, action: () => void): void {

@@ -7,6 +7,7 @@ import { EMPTY, equal } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
 import type { Stamp } from '../protocol/stamp.ts';
+import { Cancellation } from './cancellation.ts';
 import { higher, reaches } from './certificates.ts';
 import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
@@ -43,12 +44,14 @@ export async function query(ctx: ClientContext, keyId: Uint8Array, options: Quer
   const q = quorumSize(cluster.geometry);
   const pending = new Map<number, Promise<QueryReply | null>>();
   const foreign = new Set<number>();
+  const calls = new Cancellation(options.signal);
   let ended = false;
 
   const ask = async (slot: number): Promise<QueryReply | null> => {
     const cell0 = options.cellsFrom?.has(slot) ?? false;
     const request = { t: 'QUERY' as const, keyId, cell0, seen: ctx.seen(slot) };
-    const result = await peers.persist(slot, request, EMPTY, untilMs, () => !ended, options.signal);
+    const wanted = (): boolean => !ended;
+    const result = await calls.run((signal) => peers.persist(slot, request, EMPTY, untilMs, wanted, signal));
     if (result.kind !== 'answer') return null;
     const { cert, row, path, epoch, configHash } = result.answer;
     if (epoch !== cluster.epoch || !equal(configHash, cluster.hash)) {
@@ -63,6 +66,7 @@ export async function query(ctx: ClientContext, keyId: Uint8Array, options: Quer
   const settled = (slot: number): Promise<QueryReply | null> => pending.get(slot) ?? Promise.resolve(null);
   const { found, enough } = await gather(slots, settled, (replies) => replies.size >= q);
   ended = true;
+  calls.end();
   if (!enough) throw shortage(ctx, found.size, q, foreign.size, options.signal);
   let highest: Certified | null = null;
   for (const { shown } of found.values()) highest = higher(highest, shown);

@@ -4,6 +4,7 @@
  * computed again where nobody had checked them, and the seal opened.
  */
 import { OperationError } from '../base/errors.ts';
+import { Cancellation } from './cancellation.ts';
 import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { fetchStripe } from './fetch.ts';
@@ -29,7 +30,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
   readonly #version: Certified;
   readonly #steps: Iterator<Step, void>;
   readonly #options: StreamOptions;
-  readonly #abort = new AbortController();
+  readonly #loads = new Cancellation();
   readonly #window: Promise<Loaded>[] = [];
   #isFirst = true;
 
@@ -59,7 +60,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
     try {
       for (;;) {
         // Closed from outside: a stream that merely stopped would pass for a whole one.
-        if (this.#abort.signal.aborted) throw new OperationError('CANCELLED', 'The reading was given up.');
+        if (this.#loads.isCancelled) throw new OperationError('CANCELLED', 'The reading was given up.');
         const next = this.#window.shift();
         if (next === undefined) break;
         const loaded = await next;
@@ -75,28 +76,29 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
 
   /** Ends the fetching; what was read is dropped. */
   close(): void {
-    this.#abort.abort();
+    this.#loads.cancel();
     this.#window.length = 0;
   }
 
   #fill(): void {
-    while (this.#window.length < this.#ctx.windowStripes && !this.#abort.signal.aborted) {
+    while (this.#window.length < this.#ctx.windowStripes && !this.#loads.isCancelled) {
       const { done, value } = this.#steps.next();
       if (done === true) return;
-      const loading = this.#load(value, this.#isFirst);
+      const isFirst = this.#isFirst;
       this.#isFirst = false;
+      const loading = this.#loads.run((signal) => this.#load(value, isFirst, signal));
       // A failure is seen when its turn comes, which is never if the reader goes away.
       loading.catch(() => undefined);
       this.#window.push(loading);
     }
   }
 
-  async #load(step: Step, isFirst: boolean): Promise<Loaded> {
+  async #load(step: Step, isFirst: boolean, signal: AbortSignal): Promise<Loaded> {
     const { leaseMs, early } = this.#options;
     const fetched = await fetchStripe(this.#ctx, this.#version, step.content, step.stripe, {
       leaseMs,
       mayRestart: isFirst,
-      signal: this.#abort.signal,
+      signal,
       ...(isFirst && step.stripe === 0 && early !== undefined ? { early } : {}),
     });
     if (fetched.kind === 'superseded') return fetched;

@@ -13,6 +13,7 @@ import { SUITE_1 } from '../protocol/manifest.ts';
 import { quorumSize } from '../protocol/quorum.ts';
 import { fragmentBytes, plainBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
+import { Cancellation } from './cancellation.ts';
 import type { Chunks } from './chunks.ts';
 import type { ClientContext } from './context.ts';
 import { noQuorum } from './query.ts';
@@ -58,12 +59,12 @@ export async function uploadStripes(
 }
 
 /** The one stripe of a small content: it needs no upload, its cells travel with PREPARE. */
-export function codeSingleStripe(
+export async function codeSingleStripe(
   ctx: ClientContext,
   layout: Layout,
   key: AeadKey,
   plain: readonly Uint8Array[],
-): CodedStripe & { readonly contentId: Uint8Array } {
+): Promise<CodedStripe & { readonly contentId: Uint8Array }> {
   const coded = await codeStripe(ctx.workspaces, layout, key, SUITE_1, 0, plain);
   const folder = new MatrixFolder();
   folder.add(rowLeaf(coded.row));
@@ -98,7 +99,7 @@ class StripeUpload {
   readonly #ctx: ClientContext;
   readonly #reserve: number;
   readonly #q: number;
-  readonly #abort = new AbortController();
+  readonly #calls = new Cancellation();
   readonly #live: Set<number>;
   /** Stripes that some live slot has not taken, oldest first. */
   readonly #flights = new Set<Flight>();
@@ -148,13 +149,13 @@ class StripeUpload {
   end(): void {
     for (const { lagTimer } of this.#flights) lagTimer?.cancel();
     this.#flights.clear();
-    this.#abort.abort();
+    this.#calls.cancel();
   }
 
   async #sendCell(slot: number, stripe: number, row: Uint8Array, cell: Uint8Array): Promise<boolean> {
     const { peers, deadlines } = this.#ctx;
     const request = { t: 'CELL' as const, upload: this.id, stripe, reserve: this.#reserve, row };
-    const result = await peers.call(slot, request, cell, deadlines.cellMs, this.#abort.signal);
+    const result = await this.#calls.run((signal) => peers.call(slot, request, cell, deadlines.cellMs, signal));
     if (result.kind === 'refused') this.#refusals.push(result.refused.code);
     return result.kind === 'answer';
   }
