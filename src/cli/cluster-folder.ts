@@ -11,9 +11,7 @@ import { OperationError } from '../base/errors.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { requireGeometry } from '../protocol/quorum.ts';
 import type { Geometry } from '../protocol/quorum.ts';
-import { systemClock } from '../platform/clock.ts';
 import { NodeDisk } from '../platform/disk.ts';
-import { systemRandom } from '../platform/random.ts';
 import { readDocument } from './bound-cluster.ts';
 import {
   ADMIN_FILE,
@@ -29,6 +27,7 @@ import { gatewayInit, makeMemberFolder, nodeInit } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
 import type { JoinRequest } from './join-request.ts';
 import { makeRootConfiguration, openConfiguration } from './root-configuration.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
 
 export const DEFAULT_GEOMETRY = { n: 6, f: 1, k: 4 } as const;
 const HOST = '127.0.0.1';
@@ -63,7 +62,7 @@ export function gatewayFolder(dir: string): string {
 /** The cluster of a folder, made when there is none yet. The caller holds the folder's lock. */
 export async function openOrCreateCluster(dir: string, asked: AskedGeometry): Promise<ClusterFolder> {
   const configFile = path.join(dir, CONFIG_FILE);
-  const disk = await NodeDisk.open(dir);
+  const disk = new NodeDisk(dir);
   if (await disk.exists(CONFIG_FILE)) {
     const cluster = openConfiguration(await readDocument(configFile), configFile);
     refuseOtherGeometry(cluster.geometry, asked);

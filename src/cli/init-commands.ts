@@ -8,13 +8,12 @@ import path from 'node:path';
 import { hex, utf8 } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { holderCount, quorumSize } from '../protocol/quorum.ts';
-import { systemClock } from '../platform/clock.ts';
 import { NodeDisk } from '../platform/disk.ts';
-import { systemRandom } from '../platform/random.ts';
 import { initOwner, readRootSecret } from './gateway-folder.ts';
 import { ADMIN_FILE, CONFIG_FILE, initAdmin, initGateway, initNode } from './identity-folder.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
 import { makeRootConfiguration, shortId } from './root-configuration.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
 import type { Terminal } from './terminal.ts';
 
 export const JOIN_FILE = 'join.json';
@@ -28,7 +27,7 @@ export async function makeMemberFolder(dir: string): Promise<NodeDisk> {
   } catch (error) {
     throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be made: ${String(error)}`, { cause: error });
   }
-  return NodeDisk.open(folder);
+  return new NodeDisk(folder);
 }
 
 export interface NodeInitOptions {
@@ -52,7 +51,7 @@ export interface GatewayInitOptions {
 }
 
 export async function gatewayInit(options: GatewayInitOptions): Promise<string> {
-  const imported = options.ownerFrom === undefined ? undefined : await readRootSecret(await NodeDisk.open(path.resolve(options.ownerFrom)));
+  const imported = options.ownerFrom === undefined ? undefined : await readRootSecret(new NodeDisk(path.resolve(options.ownerFrom)));
   const disk = await makeMemberFolder(options.dir);
   // The secret first: an identity in a folder says that the secret was there.
   await initOwner(disk, systemRandom, systemClock.nowMs(), imported);

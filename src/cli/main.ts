@@ -115,6 +115,15 @@ function addChecks(root: Command): void {
       const { statusCommand } = await import('./status-command.ts');
       await statusCommand(options.dir, terminalOf(options));
     });
+  root
+    .command('verify')
+    .description('check logs, certificates and every cell of all nodes, directly; exit code 3 on any damage')
+    .addOption(dirOption('folder of a running cluster, or of a gateway'))
+    .addOption(jsonOption())
+    .action(async (options: Common & { dir: string }) => {
+      const { verifyCommand } = await import('./verify-command.ts');
+      await verifyCommand({ dir: options.dir, terminal: terminalOf(options) });
+    });
 }
 
 function addNode(root: Command): void {
@@ -184,6 +193,9 @@ async function main(): Promise<number> {
   }
 }
 
+// Timers of the ports do not keep a process alive; a command that waits for one is still at work.
+const atWork = setInterval(() => undefined, 2 ** 30);
 process.exitCode = await main();
+clearInterval(atWork);
 // What a command leaves open (an idle connection, the channel to a parent) must not keep the process.
 process.stdout.write('', () => process.exit());

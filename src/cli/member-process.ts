@@ -48,7 +48,7 @@ export async function runMember(
     const lock = await lockFolder(folderPath);
     closers.push(() => lock.release());
     const telemetry = processTelemetry({ process: name });
-    const disk = await NodeDisk.open(folderPath);
+    const disk = new NodeDisk(folderPath);
     const folder: MemberFolder = {
       path: folderPath,
       disk,

@@ -6,9 +6,7 @@
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
-import { systemClock } from '../platform/clock.ts';
 import type { NodeDisk } from '../platform/disk.ts';
-import { systemRandom } from '../platform/random.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { listenTls } from '../platform/tls-listener.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
@@ -20,6 +18,7 @@ import { FRESH_FILE, readNodeIdentity } from './identity-folder.ts';
 import type { NodeIdentity } from './identity-folder.ts';
 import { runMember } from './member-process.ts';
 import type { MemberFolder, RunningMember } from './member-process.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
 
 export interface NodeRunOptions {
   readonly dir: string;

@@ -25,7 +25,7 @@ export interface ObjectCommandOptions {
 const SINGLE_PUT_BYTES_MAX = 5 * 1024 ** 3;
 
 async function withClient<T>(options: ObjectCommandOptions, work: (client: S3Client) => Promise<T>): Promise<T> {
-  const endpoint = await readEndpoint(await NodeDisk.open(options.dir), options.dir);
+  const endpoint = await readEndpoint(new NodeDisk(options.dir), options.dir);
   const client = new S3Client(endpoint);
   try {
     return await work(client);

@@ -19,7 +19,7 @@ interface MemberStatus {
 
 export async function statusCommand(dir: string, terminal: Terminal): Promise<void> {
   const folder = path.resolve(dir);
-  const endpoint = await readEndpoint(await NodeDisk.open(folder), folder);
+  const endpoint = await readEndpoint(new NodeDisk(folder), folder);
   const members = await Promise.all([
     ...endpoint.nodes.map((node) => ask(`node ${node.slot}`, node.folder)),
     ask('gateway', endpoint.gateway.folder),

@@ -30,7 +30,8 @@ export interface Failure {
 
 export interface ChildOptions {
   readonly name: string;
-  /** Arguments of this very program. */
+  /** The program, a JavaScript file, and its arguments. */
+  readonly program: string;
   readonly args: readonly string[];
   /** Receives all that the child prints. */
   readonly logFile: string;
@@ -75,8 +76,7 @@ export class SupervisedChild {
     if (this.#stopping) return;
     const log = openLog(this.#options.logFile);
     this.#startedAt = performance.now();
-    const [, program] = process.argv;
-    const child = spawn(process.execPath, [program ?? '', ...this.#options.args], {
+    const child = spawn(process.execPath, [this.#options.program, ...this.#options.args], {
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...process.env, ...ALLOCATOR },
     });

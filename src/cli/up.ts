@@ -77,6 +77,7 @@ class Up {
     const member = (name: string, dir: string, args: readonly string[]): SupervisedChild =>
       new SupervisedChild({
         name,
+        program: process.argv[1] ?? '',
         args: [...args, '--dir', dir, '--config', configFile],
         logFile: path.join(folder.path, `${path.basename(dir)}.log`),
         onChange: (child) => this.#changed(child),
@@ -203,7 +204,7 @@ class Up {
   }
 
   async #endpoint(): Promise<EndpointFile> {
-    const [key] = await readAccessKeys(await NodeDisk.open(gatewayFolder(this.#folder.path)));
+    const [key] = await readAccessKeys(new NodeDisk(gatewayFolder(this.#folder.path)));
     if (key === undefined) throw new OperationError('CORRUPT', 'The gateway has no access key.');
     return {
       v: 1,
@@ -231,7 +232,7 @@ class Up {
   #writeEndpoint(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       try {
-        await writeEndpoint(await NodeDisk.open(this.#folder.path), await this.#endpoint());
+        await writeEndpoint(new NodeDisk(this.#folder.path), await this.#endpoint());
       } catch (error) {
         this.#terminal.warn('endpoint_not_written', {}, `endpoint.json could not be written: ${String(error)}`);
       }

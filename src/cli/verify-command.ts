@@ -1,0 +1,90 @@
+/**
+ * `holdfast verify`: asks every storage node directly, over the same TLS as the gateway and with its identity,
+ * and checks all that can be checked from outside: logs, certificates, receipts, every cell of every slot, and
+ * that contents are codewords. May run beside a working cluster: a version replaced meanwhile is looked at
+ * again. Ends with DAMAGED (exit code 3) when anything was found.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { OperationError } from '../base/errors.ts';
+import { CELL_BYTES_MAX, CERTS_BATCH_MAX } from '../base/limits.ts';
+import { Certificates } from '../client/certificates.ts';
+import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { Peers } from '../client/peers.ts';
+import { wasmCodec } from '../erasure/wasm.ts';
+import { NodeDisk } from '../platform/disk.ts';
+import { makeTlsIdentity } from '../platform/tls-identity.ts';
+import { TlsTransport } from '../platform/tls-transport.ts';
+import { StatementVerifier } from '../protocol/statement.ts';
+import { bindCluster } from './bound-cluster.ts';
+import { gatewayFolder } from './cluster-folder.ts';
+import { CONFIG_FILE, IDENTITY_FILE, readGatewayIdentity } from './identity-folder.ts';
+import { processTelemetry } from './process-telemetry.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
+import type { Terminal } from './terminal.ts';
+import { NodeLog } from './verify-logs.ts';
+import { ObjectVerifier } from './verify-objects.ts';
+import { VerifyReport } from './verify-report.ts';
+
+export interface VerifyOptions {
+  /** Folder of `holdfast up`, or of a gateway. */
+  readonly dir: string;
+  readonly terminal: Terminal;
+}
+
+/** Batches of keys under way at once. */
+const BATCHES = 4;
+
+export async function verifyCommand(options: VerifyOptions): Promise<void> {
+  const folder = memberFolder(path.resolve(options.dir));
+  const disk = new NodeDisk(folder);
+  const identity = await readGatewayIdentity(disk);
+  const beside = path.join(path.dirname(folder), CONFIG_FILE);
+  const cluster = await bindCluster(disk, (await disk.exists(CONFIG_FILE)) ? undefined : beside);
+  const telemetry = processTelemetry({ process: 'verify', level: 'error' });
+  const tls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-verify' });
+  const transport = new TlsTransport({ identity: tls, telemetry, clock: systemClock });
+  const peers = new Peers(cluster, transport, systemClock, telemetry, DEFAULT_DEADLINES);
+  const report = new VerifyReport(cluster);
+  try {
+    const logs = cluster.slots.map((slot) => new NodeLog(cluster, slot));
+    const follow = (): Promise<unknown> =>
+      Promise.all(logs.map((log, slot) => (report.isReachable(slot) ? log.follow(peers, systemRandom, report) : undefined)));
+    await follow();
+    const codec = wasmCodec(cluster.slots.length * CELL_BYTES_MAX);
+    const certificates = new Certificates(cluster, new StatementVerifier(cluster.id));
+    const verifier = new ObjectVerifier({ cluster, peers, certificates, logs, codec, report });
+    await verifyAll(verifier, options.terminal);
+    // Receipts given while the check ran lie behind the first checkpoints.
+    if (verifier.pending.length > 0) await follow();
+    verifier.settlePending();
+  } finally {
+    await peers.close();
+  }
+  options.terminal.say('verified', report.toJson(), report.toText());
+  if (!report.isDamaged) return;
+  const accused = report.accused().map(({ slot }) => `node ${slot}`);
+  throw new OperationError('DAMAGED', `Damage was found: ${[...accused, ...(report.writers.length > 0 ? ['a writer'] : [])].join(', ')}.`);
+}
+
+async function verifyAll(verifier: ObjectVerifier, terminal: Terminal): Promise<void> {
+  const keys = verifier.keys();
+  const progress = terminal.progress('verify', keys.length, 'objects');
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < keys.length) {
+      const batch = keys.slice(next, next + CERTS_BATCH_MAX);
+      next += batch.length;
+      await verifier.verifyKeys(batch);
+      progress.advance(batch.length);
+    }
+  };
+  await Promise.all(Array.from({ length: BATCHES }, work));
+  progress.end();
+}
+
+function memberFolder(dir: string): string {
+  if (fs.existsSync(path.join(dir, IDENTITY_FILE))) return dir;
+  if (fs.existsSync(path.join(gatewayFolder(dir), IDENTITY_FILE))) return gatewayFolder(dir);
+  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster nor of a gateway.`, { remedy: 'Name one with --dir.' });
+}

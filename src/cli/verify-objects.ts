@@ -1,0 +1,307 @@
+/**
+ * The objects half of `holdfast verify`: for each key the certificates that the nodes show, and of its highest
+ * version every piece of every slot, each held against the manifest's commitment; then the codeword is
+ * computed again from k good cells, so that a writer that encoded nonsense is seen as well (I6). Needs no key
+ * of the owner: nothing is decrypted.
+ */
+import { EMPTY, equal, hex, mapKey } from '../base/bytes.ts';
+import { CERTS_BATCH_MAX, FRAME_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
+import { Certificates, higher } from '../client/certificates.ts';
+import type { Certified } from '../client/certificates.ts';
+import type { CallResult, Peers } from '../client/peers.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import type { Codec } from '../erasure/codec.ts';
+import { rowLeaf } from '../merkle/tiles.ts';
+import { verifyInclusion } from '../merkle/tree.ts';
+import type { Cluster } from '../protocol/configuration.ts';
+import { decode } from '../protocol/encoding.ts';
+import { partTableSchema } from '../protocol/manifest.ts';
+import type { Part } from '../protocol/manifest.ts';
+import type { Request } from '../protocol/messages.ts';
+import { compareStamps } from '../protocol/stamp.ts';
+import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
+import type { Layout } from '../protocol/stripes.ts';
+import type { NodeLog } from './verify-logs.ts';
+import type { VerifyReport } from './verify-report.ts';
+
+const CALL_MS = 15_000;
+const LEASE_MS = 60_000;
+/** How often a version may be replaced under the check before its key is left to the next run. */
+const RESTARTS_MAX = 5;
+const HASH = 32;
+
+export interface VerifyContext {
+  readonly cluster: Cluster;
+  readonly peers: Peers;
+  readonly certificates: Certificates;
+  readonly logs: readonly NodeLog[];
+  readonly codec: Codec;
+  readonly report: VerifyReport;
+}
+
+interface Content {
+  readonly contentId: Uint8Array;
+  readonly layout: Layout;
+}
+
+/** What a slot gave for one piece: bytes that verified, nothing, or the news that the version was replaced. */
+type Piece = { readonly kind: 'good'; readonly bytes: Uint8Array; readonly row: Uint8Array | null } | { readonly kind: 'bad' } | { readonly kind: 'replaced' };
+
+export class ObjectVerifier {
+  readonly #ctx: VerifyContext;
+  /** Contents of which all slots were found good: copies and parts name the same ones. */
+  readonly #whole = new Set<string>();
+  /** Certificates whose receipts lie beyond what was read of a log. */
+  readonly pending: Certified[] = [];
+
+  constructor(ctx: VerifyContext) {
+    this.#ctx = ctx;
+  }
+
+  /** Keys that any node's log names. */
+  keys(): Uint8Array[] {
+    const keys = new Map<string, Uint8Array>();
+    for (const log of this.#ctx.logs) {
+      for (const name of log.committed.keys()) keys.set(name, Uint8Array.from(name, (c) => c.charCodeAt(0)));
+    }
+    return [...keys.values()];
+  }
+
+  /** Checks up to CERTS_BATCH_MAX keys. */
+  async verifyKeys(keyIds: readonly Uint8Array[]): Promise<void> {
+    const shown = await this.#shownCertificates(keyIds);
+    for (const [index, keyId] of keyIds.entries()) {
+      await this.#verifyKey(keyId, shown.map((certs) => certs[index] ?? null));
+    }
+  }
+
+  async #verifyKey(keyId: Uint8Array, shown: readonly (Certified | null)[]): Promise<void> {
+    const { report, logs } = this.#ctx;
+    for (const [slot, certified] of shown.entries()) {
+      const promised = logs[slot]?.committed.get(mapKey(keyId));
+      if (promised === undefined || !report.isReachable(slot)) continue;
+      if (certified !== null && compareStamps(certified.stamp, promised) >= 0) continue;
+      report.note(slot, 'certificate', `key ${short(keyId)}: it shows less than its own log holds`);
+    }
+    let version: Certified | null = null;
+    for (const certified of shown) version = higher(version, certified);
+    for (let restart = 0; version !== null && restart < RESTARTS_MAX; restart += 1) {
+      const outcome = await this.#verifyVersion(version);
+      if (outcome === 'done') return;
+      const again = await this.#shownCertificates([keyId]);
+      for (const certs of again) version = higher(version, certs[0] ?? null);
+    }
+  }
+
+  async #verifyVersion(version: Certified): Promise<'done' | 'replaced'> {
+    const { report } = this.#ctx;
+    const { manifest } = version.signed;
+    let outcome: 'whole' | 'short' | 'replaced' = 'whole';
+    switch (manifest.kind) {
+      case 'TOMBSTONE':
+        break;
+      case 'INLINE':
+        outcome = (await this.#verifyBody(version)).outcome;
+        break;
+      case 'DATA': {
+        const { k, n, cellBytes, size, contentId } = manifest;
+        outcome = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } });
+        break;
+      }
+      case 'TABLE':
+        outcome = await this.#verifyParts(version);
+        break;
+    }
+    if (outcome === 'replaced') return 'replaced';
+    report.versions += 1;
+    if (outcome === 'short') report.unreadable += 1;
+    this.#checkReceipts(version, true);
+    return 'done';
+  }
+
+  /** Holds each receipt of the certificate against the log of its slot. */
+  #checkReceipts(version: Certified, mayWait: boolean): void {
+    const { logs, report } = this.#ctx;
+    let waits = false;
+    for (const { slot, logIndex } of version.cert.receipts) {
+      const held = logs[slot]?.holdsReceipt(version.cert) ?? 'unknown';
+      if (held === 'no') report.note(slot, 'log', `entry ${logIndex} is not the one that its receipt promised`);
+      if (held === 'unknown' && report.isReachable(slot)) {
+        waits = true;
+        if (!mayWait) report.note(slot, 'log', `it gave a receipt for entry ${logIndex}, but its log ends before`);
+      }
+    }
+    if (waits && mayWait) this.pending.push(version);
+  }
+
+  /** After the logs were followed further: what still has no place in them was promised and is not there. */
+  settlePending(): void {
+    for (const version of this.pending) this.#checkReceipts(version, false);
+  }
+
+  async #verifyParts(version: Certified): Promise<'whole' | 'short' | 'replaced'> {
+    const body = await this.#verifyBody(version);
+    if (body.outcome !== 'whole' || body.bytes === null) return body.outcome;
+    const table = decode<readonly Part[]>(partTableSchema, body.bytes, FRAME_PAYLOAD_BYTES_MAX);
+    if (!table.ok) {
+      this.#ctx.report.writers.push(`version ${short(version.signed.hash)}: its part table is malformed: ${table.reason}`);
+      return 'short';
+    }
+    let outcome: 'whole' | 'short' = 'whole';
+    for (const { contentId, size, n, k, cellBytes } of table.value) {
+      const part = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } });
+      if (part === 'replaced') return part;
+      if (part === 'short') outcome = 'short';
+    }
+    return outcome;
+  }
+
+  async #verifyBody(version: Certified): Promise<{ outcome: 'whole' | 'short' | 'replaced'; bytes: Uint8Array | null }> {
+    const { keyId, contentId } = version.signed.manifest;
+    const what = `version ${short(version.signed.hash)}`;
+    const pieces = await this.#fromEach(async (slot) => {
+      const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, leaseMs: LEASE_MS };
+      const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
+      if (result.kind !== 'answer') return this.#refusal(slot, version, result, what);
+      if (equal(sha256(result.payload), contentId)) return { kind: 'good', bytes: result.payload, row: null };
+      this.#ctx.report.note(slot, 'wrong', `${what}: a body that the manifest does not commit to`);
+      return { kind: 'bad' };
+    });
+    if (pieces === null) return { outcome: 'replaced', bytes: null };
+    this.#ctx.report.contents += 1;
+    const [bytes] = pieces.values();
+    return bytes === undefined ? { outcome: 'short', bytes: null } : { outcome: 'whole', bytes: bytes.bytes };
+  }
+
+  async #verifyContent(version: Certified, content: Content): Promise<'whole' | 'short' | 'replaced'> {
+    const name = `${mapKey(content.contentId)} ${content.layout.size}`;
+    if (this.#whole.has(name)) return 'whole';
+    let outcome: 'whole' | 'short' = 'whole';
+    let complete = true;
+    for (let stripe = 0; stripe < stripeCount(content.layout); stripe += 1) {
+      const cells = await this.#fromEach((slot) => this.#fetchCell(version, content, stripe, slot));
+      if (cells === null) return 'replaced';
+      if (cells.size < content.layout.n) complete = false;
+      if (cells.size < content.layout.k) outcome = 'short';
+      else this.#checkCodeword(version, content, stripe, cells);
+    }
+    this.#ctx.report.contents += 1;
+    if (complete) this.#whole.add(name);
+    return outcome;
+  }
+
+  async #fetchCell(version: Certified, { contentId, layout }: Content, stripe: number, slot: number): Promise<Piece> {
+    const what = `content ${short(contentId)} stripe ${stripe}`;
+    const { keyId } = version.signed.manifest;
+    const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, contentId, stripe, leaseMs: LEASE_MS };
+    const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
+    if (result.kind !== 'answer') return this.#refusal(slot, version, result, what);
+    const { row, path } = result.answer;
+    const proven = row.length === HASH * layout.n && verifyInclusion(contentId, rowLeaf(row), stripe, stripeCount(layout), path);
+    const cell = result.payload;
+    const right = proven && cell.length === cellBytesOf(layout, stripe) && equal(sha256(cell), hashAt(row, slot));
+    if (right) return { kind: 'good', bytes: cell, row };
+    this.#ctx.report.note(slot, 'wrong', `${what}: a ${proven ? 'cell' : 'row'} that the manifest does not commit to`);
+    return { kind: 'bad' };
+  }
+
+  /** Computes every cell from k of the good ones and holds it against the row: the row must be a codeword's. */
+  #checkCodeword(version: Certified, { contentId, layout }: Content, stripe: number, cells: ReadonlyMap<number, { bytes: Uint8Array; row: Uint8Array | null }>): void {
+    const { codec, report } = this.#ctx;
+    const { k, n } = layout;
+    const cellBytes = cellBytesOf(layout, stripe);
+    const have = [...cells.keys()].sort((a, b) => a - b).slice(0, k);
+    const row = cells.get(have[0] ?? 0)?.row ?? EMPTY;
+    if (n * cellBytes > codec.memory.length) return;
+    for (const slot of have) codec.memory.set(cells.get(slot)?.bytes ?? EMPTY, slot * cellBytes);
+    const want = Array.from({ length: n }, (_, slot) => slot).filter((slot) => !have.includes(slot));
+    codec.reconstruct({ k, n }, { base: 0, cellBytes }, have, want);
+    const isCodeword = want.every((slot) => equal(sha256(codec.memory.subarray(slot * cellBytes, (slot + 1) * cellBytes)), hashAt(row, slot)));
+    if (!isCodeword) report.writers.push(`gateway ${short(version.signed.manifest.gatewayId)}: content ${short(contentId)} stripe ${stripe} is no codeword`);
+  }
+
+  /** Why there is no piece; a proven newer version is no fault. */
+  #refusal(slot: number, version: Certified, result: Exclude<CallResult<Request['t']>, { kind: 'answer' }>, what: string): Piece {
+    const { report, certificates } = this.#ctx;
+    if (result.kind === 'failed') {
+      if (result.error.code === 'TIMEOUT' || result.error.code === 'BUSY') report.note(slot, 'unanswered', `${what}: ${result.error.code}`);
+      else report.lose(slot, `it stopped answering: ${result.error.code}`);
+      return { kind: 'bad' };
+    }
+    if (result.kind === 'malformed') {
+      report.note(slot, 'wrong', `${what}: a malformed answer: ${result.reason}`);
+      return { kind: 'bad' };
+    }
+    const { code, cert, reason } = result.refused;
+    if (code === 'SUPERSEDED' && cert !== null) {
+      const opened = certificates.open(cert);
+      const { keyId } = version.signed.manifest;
+      const isNewer = opened.ok && equal(opened.certified.signed.manifest.keyId, keyId) && compareStamps(opened.certified.stamp, version.stamp) > 0;
+      if (isNewer) return { kind: 'replaced' };
+    }
+    if (code === 'HOLE') report.note(slot, 'damaged', `${what}: its cell is damaged on its disk`);
+    else if (code === 'NOT_HELD') report.note(slot, 'missing', `${what}: it does not hold it${promised(version, slot)}`);
+    else report.note(slot, 'unanswered', `${what}: refused, ${code}: ${reason}`);
+    return { kind: 'bad' };
+  }
+
+  /** Asks every reachable slot at once. The good pieces by slot, or null when the version was replaced. */
+  async #fromEach(ask: (slot: number) => Promise<Piece>): Promise<Map<number, { bytes: Uint8Array; row: Uint8Array | null }> | null> {
+    const { peers, report } = this.#ctx;
+    const slots = peers.all().filter((slot) => report.isReachable(slot));
+    const pieces = await Promise.all(slots.map(async (slot) => ({ slot, piece: await ask(slot) })));
+    if (pieces.some(({ piece }) => piece.kind === 'replaced')) return null;
+    const good = new Map<number, { bytes: Uint8Array; row: Uint8Array | null }>();
+    for (const { slot, piece } of pieces) {
+      if (piece.kind !== 'good') continue;
+      report.good(slot, piece.bytes.length);
+      good.set(slot, piece);
+    }
+    return good;
+  }
+
+  /** By slot, then in the order of the keys: valid certificates, null for none. */
+  async #shownCertificates(keyIds: readonly Uint8Array[]): Promise<(Certified | null)[][]> {
+    const { peers, report } = this.#ctx;
+    return Promise.all(
+      peers.all().map(async (slot) => {
+        const certs: (Certified | null)[] = [];
+        while (certs.length < keyIds.length && report.isReachable(slot)) {
+          const rest = keyIds.slice(certs.length, certs.length + CERTS_BATCH_MAX);
+          const result = await peers.call(slot, { t: 'CERTS', keyIds: rest }, EMPTY, CALL_MS);
+          if (result.kind === 'failed') {
+            report.lose(slot, `it stopped answering: ${result.error.code}`);
+            break;
+          }
+          if (result.kind !== 'answer' || result.answer.certs.length === 0) {
+            report.note(slot, 'certificate', 'it does not show its certificates');
+            break;
+          }
+          for (const [index, bytes] of result.answer.certs.entries()) certs.push(this.#openShown(slot, rest[index] ?? EMPTY, bytes));
+        }
+        return certs;
+      }),
+    );
+  }
+
+  #openShown(slot: number, keyId: Uint8Array, bytes: Uint8Array | null): Certified | null {
+    if (bytes === null) return null;
+    const opened = this.#ctx.certificates.open(bytes);
+    const isOfKey = opened.ok && equal(opened.certified.signed.manifest.keyId, keyId);
+    if (opened.ok && isOfKey) return opened.certified;
+    this.#ctx.report.note(slot, 'certificate', `key ${short(keyId)}: ${opened.ok ? 'the certificate of another key' : opened.reason}`);
+    return null;
+  }
+}
+
+function promised(version: Certified, slot: number): string {
+  return version.cert.receipts.some((receipt) => receipt.slot === slot) ? ', although it gave a receipt' : '';
+}
+
+function hashAt(row: Uint8Array, slot: number): Uint8Array {
+  return row.subarray(HASH * slot, HASH * (slot + 1));
+}
+
+function short(bytes: Uint8Array): string {
+  return hex(bytes.subarray(0, 6));
+}
