@@ -5,12 +5,13 @@
  * bytes, so they are parsed strictly and bounded like anything from outside.
  */
 import { z } from 'zod';
+import { fromMapKey, mapKey } from '../base/bytes.ts';
 import { ENC_META_BYTES_MAX, PART_COUNT_MAX } from '../base/limits.ts';
-import { bytesOf, decode, encode, hash32, id16, uint } from '../protocol/encoding.ts';
+import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint } from '../protocol/encoding.ts';
 import type { Decoded } from '../protocol/encoding.ts';
 
 export const NAME_BYTES_MAX = 1024;
-const HEADER_CHARS_MAX = 4096;
+const HEADER_BYTES_MAX = 4096;
 const USER_FIELDS_MAX = 1024;
 
 /** Headers that come back with an object: byte strings, one character a byte. */
@@ -97,7 +98,9 @@ const objectName = z
   .string()
   .min(1)
   .refine((name) => encoder.encode(name).length <= NAME_BYTES_MAX, { error: 'name too long' });
-const header = z.string().max(HEADER_CHARS_MAX).nullable();
+/** Kept as bytes: half of what the characters of a byte string would take as text. */
+const byteString = bytesUpTo(HEADER_BYTES_MAX).transform((bytes) => mapKey(bytes));
+const header = byteString.nullable();
 const shortText = z.string().max(128);
 const operation = hash32.nullable();
 const partNumber = z.int().min(1).max(PART_COUNT_MAX);
@@ -109,7 +112,7 @@ const headers = z.strictObject({
   contentEncoding: header,
   contentLanguage: header,
   expires: header,
-  user: z.array(z.tuple([z.string().max(HEADER_CHARS_MAX), z.string().max(HEADER_CHARS_MAX)])).max(USER_FIELDS_MAX),
+  user: z.array(z.tuple([byteString, byteString])).max(USER_FIELDS_MAX),
 });
 const checksum = z.strictObject({ algorithm: shortText, type: shortText, value: shortText });
 
@@ -161,7 +164,12 @@ const tombstoneMeta = z.strictObject({
 const versionMeta: z.ZodType<VersionMeta> = z.discriminatedUnion('t', [objectMeta, uploadMeta, partMeta, tombstoneMeta]);
 
 export function encodeMeta(meta: VersionMeta): Uint8Array {
-  return encode(meta);
+  return encode('headers' in meta ? { ...meta, headers: encodedHeaders(meta.headers) } : meta);
+}
+
+function encodedHeaders({ user, ...named }: StoredHeaders): Record<string, unknown> {
+  const bytes = Object.entries(named).map(([name, value]) => [name, value === null ? null : fromMapKey(value)] as const);
+  return { ...Object.fromEntries(bytes), user: user.map(([name, value]) => [fromMapKey(name), fromMapKey(value)]) };
 }
 
 /** Parses opened metadata. Never throws. */

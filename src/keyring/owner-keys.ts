@@ -9,14 +9,13 @@
  */
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
-import { concat, u32be, utf8 } from '../base/bytes.ts';
+import { concat, hex, u32be, utf8 } from '../base/bytes.ts';
 import { ENC_META_BYTES_MAX } from '../base/limits.ts';
 import type { Random } from '../base/ports.ts';
 import { prf } from '../crypto/primitives.ts';
-import { bytesOf, decode, encode, hash32, uint, uintUpTo } from '../protocol/encoding.ts';
+import { bytesOf, decode, encode, uint, uintUpTo } from '../protocol/encoding.ts';
 import { BucketKeys } from './bucket-keys.ts';
 import type { BucketSecrets } from './bucket-keys.ts';
-import type { Fingerprint } from './metadata.ts';
 import { deriveKey } from './purposes.ts';
 import { open, pad, seal, unpad } from './sealing.ts';
 
@@ -30,7 +29,6 @@ export interface BucketSeal {
   /** Unix milliseconds when this generation was created. */
   readonly createdMs: number;
   readonly secrets: BucketSecrets;
-  readonly operation: Fingerprint;
 }
 
 const sealSchema: z.ZodType<BucketSeal> = z.strictObject({
@@ -44,19 +42,24 @@ const sealSchema: z.ZodType<BucketSeal> = z.strictObject({
       .max(WRAPPING_KEYS_MAX),
     nameKey: bytesOf(32),
   }),
-  operation: hash32.nullable(),
 });
 
 export class OwnerKeys {
   readonly #bucketNames: Uint8Array;
   readonly #bucketRecords: Uint8Array;
   readonly #bucketSecrets: Uint8Array;
+  /** Names the owner in S3's answers: 64 hex digits. */
+  readonly ownerId: string;
+  /** Authenticates continuation tokens, which any gateway of the owner may be given. */
+  readonly tokenKey: Uint8Array;
 
   constructor(rootSecret: Uint8Array) {
     assert(rootSecret.length === ROOT_SECRET_BYTES, 'a root secret has 32 bytes');
     this.#bucketNames = deriveKey(rootSecret, 'bucketNames');
     this.#bucketRecords = deriveKey(rootSecret, 'bucketRecords');
     this.#bucketSecrets = deriveKey(rootSecret, 'bucketSecrets');
+    this.ownerId = hex(deriveKey(rootSecret, 'ownerId'));
+    this.tokenKey = deriveKey(rootSecret, 'tokens');
   }
 
   /** The same on every gateway of the owner, in every generation. */

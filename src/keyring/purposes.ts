@@ -13,6 +13,10 @@ const PURPOSES = {
   bucketRecords: 'holdfast/1/bucket records',
   /** Root -> PRF key from which the first secrets of a bucket come. */
   bucketSecrets: 'holdfast/1/bucket secrets',
+  /** Root -> the public name of the owner. */
+  ownerId: 'holdfast/1/owner id',
+  /** Root -> key that authenticates continuation tokens. */
+  tokens: 'holdfast/1/continuation tokens',
   /** Data key -> key that seals the name and metadata of that version. */
   meta: 'holdfast/1/meta',
   /** Wrapping key -> key that seals the metadata of tombstones, which have no data key. */
