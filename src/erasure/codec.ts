@@ -54,23 +54,33 @@ export function isCellSize(cellBytes: number): boolean {
   return Number.isSafeInteger(cellBytes) && cellBytes > 0 && cellBytes % CELL_ALIGN_BYTES === 0;
 }
 
-/** Checks the lists given to `reconstruct` and picks the cells to use; throws RangeError. */
-export function planReconstruction(
-  shape: CodeShape,
-  have: readonly number[],
-  want: readonly number[],
-): Reconstruction {
-  const seen = new Set<number>();
-  for (const index of [...have, ...want]) {
-    if (!Number.isSafeInteger(index) || index < 0 || index >= shape.n) {
-      throw new RangeError(`cell ${index} is not one of ${shape.n}`);
-    }
-    if (seen.has(index)) throw new RangeError(`cell ${index} is named twice`);
-    seen.add(index);
+/** The same two lists as bit sets: bit i stands for cell i. Cheap to make and to compare, for every stripe. */
+export interface CellSets {
+  readonly sources: number;
+  readonly targets: number;
+}
+
+/** Checks the lists given to `reconstruct` and picks the k cells to use; throws RangeError. */
+export function selectCells({ k, n }: CodeShape, have: readonly number[], want: readonly number[]): CellSets {
+  let sources = setOf(have, n, 0);
+  const targets = setOf(want, n, sources);
+  if (have.length < k) throw new RangeError(`${have.length} cells do not decode: k = ${k}`);
+  for (let surplus = have.length - k; surplus > 0; surplus -= 1) sources &= ~(1 << (31 - Math.clz32(sources)));
+  return { sources: sources >>> 0, targets };
+}
+
+/** The lists, ascending, that the sets stand for. */
+export function listCells({ n }: CodeShape, { sources, targets }: CellSets): Reconstruction {
+  const list = (set: number): number[] => Array.from({ length: n }, (_, i) => i).filter((i) => (set >>> i) & 1);
+  return { sources: list(sources), targets: list(targets) };
+}
+
+function setOf(cells: readonly number[], n: number, excluded: number): number {
+  let set = 0;
+  for (const index of cells) {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= n) throw new RangeError(`cell ${index} is not one of ${n}`);
+    if (((set | excluded) >>> index) & 1) throw new RangeError(`cell ${index} is named twice`);
+    set |= 1 << index;
   }
-  if (have.length < shape.k) throw new RangeError(`${have.length} cells do not decode: k = ${shape.k}`);
-  return {
-    sources: have.toSorted((a, b) => a - b).slice(0, shape.k),
-    targets: want.toSorted((a, b) => a - b),
-  };
+  return set >>> 0;
 }

@@ -1,10 +1,10 @@
 /**
- * The erasure code as it is defined, in plain TypeScript, one byte after the other: the oracle for wasm.ts and
- * the fallback where WebAssembly SIMD is missing. Cells are combined by the rows of the generator matrix; lost
+ * The erasure code as it is defined, in plain TypeScript, one byte after the other: the oracle for wasm.ts, far
+ * too slow for work. Cells are combined by the rows of the generator matrix; lost
  * cells by the rows of the generator times the inverse of the rows that are present (protocol 4.1).
  */
 import { assert } from '../base/assert.ts';
-import { planReconstruction, requirePlace } from './codec.ts';
+import { listCells, requirePlace, selectCells } from './codec.ts';
 import type { Codec, StripePlace } from './codec.ts';
 import { productTable } from './gf256.ts';
 import { generatorRow, invert, parityMatrix, product } from './matrix.ts';
@@ -26,7 +26,7 @@ export function referenceCodec(memoryBytes: number): Codec {
     },
     reconstruct(shape, place, have, want) {
       requirePlace(shape, place, memoryBytes);
-      const { sources, targets } = planReconstruction(shape, have, want);
+      const { sources, targets } = listCells(shape, selectCells(shape, have, want));
       const rows = recoveryRows(shape, sources, targets);
       const inputs = sources.map((index) => cell(place, index));
       for (const [i, target] of targets.entries()) combine(rows[i] ?? [], inputs, cell(place, target));

@@ -5,7 +5,7 @@
  * missing cells is chosen by whoever fails.
  */
 import { assert } from '../base/assert.ts';
-import { planReconstruction, requirePlace } from './codec.ts';
+import { listCells, requirePlace, selectCells } from './codec.ts';
 import type { Codec, Reconstruction } from './codec.ts';
 import { hornerDecodeModule, hornerEncodeModule, matrixModule } from './kernels.ts';
 import { VANDERMONDE_PARITY_MAX, isVandermonde } from './matrix.ts';
@@ -68,10 +68,11 @@ export function wasmCodec(memoryBytes: number, kernelsMax: number = KERNELS_MAX)
     },
     reconstruct(shape, place, have, want) {
       requirePlace(shape, place, memoryBytes);
-      const plan = planReconstruction(shape, have, want);
-      if (plan.targets.length === 0) return;
-      const key = `${shape.k}/${shape.n}:${plan.sources.join()}>${plan.targets.join()}`;
-      kernel(key, () => reconstructModule(shape, plan))(place.base, place.cellBytes);
+      const sets = selectCells(shape, have, want);
+      if (sets.targets === 0) return;
+      const key = `${shape.k}/${shape.n}:${sets.sources}>${sets.targets}`;
+      const run = kernel(key, () => reconstructModule(shape, listCells(shape, sets)));
+      run(place.base, place.cellBytes);
     },
   };
 }
