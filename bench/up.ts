@@ -1,0 +1,56 @@
+/** Starts the product as a user does, `holdfast up` in an empty folder, for a benchmark to load it. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import type { Target } from './load.ts';
+
+const START_MS = 60_000;
+
+export interface RunningCluster extends Target {
+  readonly gatewayPid: number;
+  readonly nodes: readonly { readonly slot: number; readonly pid: number; readonly folder: string }[];
+  stop(): Promise<void>;
+}
+
+interface EndpointJson {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly gateway: { readonly pid: number | null };
+  readonly nodes: readonly { readonly slot: number; readonly pid: number | null; readonly folder: string; readonly state: string }[];
+}
+
+export async function startCluster(program: string, dir: string): Promise<RunningCluster> {
+  const child = spawn(process.execPath, [program, 'up', '--dir', dir, '--port', '0'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const endpoint = await untilServing(child, join(dir, 'endpoint.json'));
+  const { region, accessKeyId, secretAccessKey, gateway } = endpoint;
+  const nodes = endpoint.nodes.map(({ slot, pid, folder }) => ({ slot, pid: pid ?? 0, folder }));
+  return {
+    port: Number(new URL(endpoint.endpoint).port),
+    credentials: { accessKeyId, secretAccessKey, region },
+    gatewayPid: gateway.pid ?? 0,
+    nodes,
+    pids: [gateway.pid ?? 0, ...nodes.map((node) => node.pid)],
+    agent: new http.Agent({ keepAlive: true }),
+    stop: () =>
+      new Promise((resolve) => {
+        child.once('exit', () => resolve());
+        child.kill('SIGTERM');
+      }),
+  };
+}
+
+async function untilServing(child: ChildProcess, file: string): Promise<EndpointJson> {
+  for (const end = performance.now() + START_MS; performance.now() < end; ) {
+    if (child.exitCode !== null) throw new Error(`holdfast up ended with ${child.exitCode}`);
+    if (existsSync(file)) {
+      const endpoint = JSON.parse(readFileSync(file, 'utf8')) as EndpointJson;
+      if (endpoint.gateway.pid !== null && endpoint.nodes.every((node) => node.state === 'serving')) return endpoint;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`holdfast up did not serve within ${START_MS} ms`);
+}
