@@ -304,7 +304,11 @@ describe('the channel', () => {
 
   test('sends no request before the greeting, and gives up when none comes', async () => {
     const { address, received } = await impostor('node', {}, () => undefined);
-    expect(await ask(address)).toBe('UNREACHABLE');
+    const channel = transport.open(address, await keyOf('node'));
+    const first = codeOf(channel.request(frameOf('ask'), PATIENT));
+    await expect.poll(() => received().length).toBe(PREFACE.length);
+    const second = codeOf(channel.request(frameOf('ask while it waits'), PATIENT));
+    expect([await first, await second]).toEqual(['UNREACHABLE', 'UNREACHABLE']);
     expect(received()).toEqual(PREFACE);
   });
 

@@ -179,6 +179,37 @@ describe('the listener bounds', () => {
     await Promise.all(asked);
   });
 
+  test('what it reads of a peer that asks faster than it answers', async () => {
+    let asked = 0;
+    const handler: FrameHandler = (_from, frame) => {
+      asked += 1;
+      return asked <= 20 ? Promise.resolve(frame) : new Promise(() => undefined);
+    };
+    const { address } = await serve(handler, { requestsInFlight: 2 });
+    const socket = await byHand(address);
+    socket.resume();
+    // Several frames in each piece that the socket gives, so that some are left when it is held.
+    const payload = new Uint8Array(1024);
+    const one = (id: number): Uint8Array => encodeFrame('request', id, { body: EMPTY, payload });
+    const piece = (from: number): Uint8Array => concat(...Array.from({ length: 64 }, (_, i) => one(from + i)));
+    let taken = 0;
+    const writeOn = (): void => {
+      socket.write(piece(taken + 1), () => {
+        taken += 64;
+        if (taken < 65_536) writeOn();
+      });
+    };
+    socket.write(PREFACE, writeOn);
+    await expect.poll(() => asked).toBe(22);
+    await testClock.sleep(300);
+    const before = taken;
+    await testClock.sleep(300);
+    // Only the kernel's buffers have filled; then nothing moves any more.
+    expect(taken).toBe(before);
+    expect(taken).toBeLessThan(32_768);
+    expect(asked).toBe(22);
+  });
+
   test('what it holds for a peer that asks and does not read, and for how long', async () => {
     let answered = 0;
     const payload = new Uint8Array(256 * 1024);
@@ -284,6 +315,26 @@ describe('the channel bounds', () => {
     await testClock.sleep(250);
     expect(await codeOf(channel.request(frameOf('x'), PATIENT))).toBe('UNREACHABLE');
     expect(telemetry.of('transport.dial_failures')).toBe(2);
+  });
+
+  test('a failed dial to itself: what is asked right after it has a dial of its own', async () => {
+    const { address } = await serve(echo);
+    let dials = 0;
+    const server = createTcpServer((near) => {
+      dials += 1;
+      near.on('error', () => near.destroy());
+      if (dials === 1) return near.resetAndDestroy();
+      const far = connectTcp(portOf(address), '127.0.0.1');
+      far.on('error', () => near.destroy());
+      near.pipe(far).pipe(near);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+    const port = (server.address() as AddressInfo).port;
+    const channel = await channelTo(`127.0.0.1:${port}`, { backoffMinMs: 0, backoffMaxMs: 0 });
+    expect(await codeOf(channel.request(frameOf('x'), PATIENT))).toBe('UNREACHABLE');
+    expect(await codeOf(channel.request(frameOf('x'), PATIENT))).toBe('answered');
+    expect(dials).toBe(2);
   });
 
   test('the time of a dial, also when nobody answers at all', async () => {

@@ -173,7 +173,6 @@ class TlsChannel implements Channel {
     checkFrameSize(frame);
     if (options.signal?.aborted === true) throw this.#error('CANCELLED', 'the caller gave up');
     if (this.#closed) throw this.#error('UNREACHABLE', 'the channel was closed');
-    if (this.#refusal !== undefined && this.#backingOff()) throw this.#refusal;
     const { queuedRequests, queuedBytes } = this.#limits;
     if (this.#queue.size >= queuedRequests || this.#queuedBytes + frameBytes(frame) > queuedBytes) {
       throw this.#error('BUSY', 'too many requests wait for this peer');
