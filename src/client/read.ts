@@ -208,8 +208,8 @@ async function open(
     onEnd: () => {
       if (check && isAll) trust.onChecked(hash);
     },
+    signal: options.signal,
   });
-  options.signal?.addEventListener('abort', () => stream.close(), { once: true });
   const by = await stream.first();
   if (by !== null) return { kind: 'superseded', by };
   return { kind: 'fetched', value: { start, end, stream, close: () => stream.close() } };

@@ -21,6 +21,7 @@ export interface StreamOptions {
   readonly early: ((slot: number) => Promise<EarlyPiece | null>) | undefined;
   /** Called when every step was read. */
   readonly onEnd: () => void;
+  readonly signal: AbortSignal | undefined;
 }
 
 type Loaded = Fetched<readonly Uint8Array[]>;
@@ -30,7 +31,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
   readonly #version: Certified;
   readonly #steps: Iterator<Step, void>;
   readonly #options: StreamOptions;
-  readonly #loads = new Cancellation();
+  readonly #loads: Cancellation;
   readonly #window: Promise<Loaded>[] = [];
   #isFirst = true;
 
@@ -39,6 +40,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
     this.#version = version;
     this.#steps = steps;
     this.#options = options;
+    this.#loads = new Cancellation(options.signal);
   }
 
   /** Reads the first stripe. Returns the version to read instead when this one is no longer there, else null. */
