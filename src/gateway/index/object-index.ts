@@ -1,0 +1,288 @@
+/**
+ * The gateway's index: which names a bucket holds, in S3's byte order (architecture, life of a LIST). It is a
+ * view: it takes in versions in any order, also twice, keeps the highest of each key, and may be deleted at any
+ * time. It is never asked whether an object exists when that must be right; the storage nodes are.
+ *
+ * Updates go through one queue: all that wait are applied in one batch, so that two versions of a key never
+ * race and many small writes share one write of the store.
+ */
+import { concat, equal, fromUtf8 } from '../../base/bytes.ts';
+import type { KeyValueStore } from '../../base/ports.ts';
+import { compareStamps } from '../../protocol/stamp.ts';
+import { Batch } from './batch.ts';
+import type { IndexedVersion } from './indexed-version.ts';
+import { placementOf } from './indexed-version.ts';
+import {
+  decodeRow,
+  encodeRow,
+  endOf,
+  expiryKey,
+  multipartKey,
+  multipartPrefix,
+  OBJECT_NAME_AT,
+  objectsPrefix,
+  partNumberOf,
+  PREFIX,
+  rowKey,
+  ROWS,
+  sortable,
+  UPLOAD_ID_AT,
+} from './rows.ts';
+import type { BucketRow, KeyRow, ObjectRow, OperationRow, PartRow } from './rows.ts';
+
+export type IndexUpdate =
+  /** A certified version. `slots`: whose logs show it; 'settled': at least c nodes hold it. */
+  | { readonly t: 'version'; readonly version: IndexedVersion; readonly slots: readonly number[] | 'settled' }
+  /** One more log shows a version that the index may know. */
+  | { readonly t: 'seen'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array; readonly slot: number }
+  | { readonly t: 'settled'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array }
+  | { readonly t: 'tail'; readonly slot: number; readonly bytes: Uint8Array }
+  /** Forgets everything that was taken in before. */
+  | { readonly t: 'clear' };
+
+export interface ListedObject extends ObjectRow {
+  readonly name: string;
+}
+
+export interface ListedPart extends PartRow {
+  readonly number: number;
+}
+
+/** A multipart upload or part found by the sweep of leftovers. */
+export interface MultipartEntry {
+  readonly uploadId: Uint8Array;
+  /** 0: the upload itself. */
+  readonly number: number;
+}
+
+export interface IndexOptions {
+  /** c: logs that must show a version before a LIST may. */
+  readonly holdersNeeded: number;
+  /** Results of operations older than this are forgotten (13.11). */
+  readonly operationWindowMs: number;
+}
+
+interface Waiting {
+  readonly updates: readonly IndexUpdate[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Updates in one batch of the store. */
+const BATCH_UPDATES_MAX = 2048;
+/** Expired operations removed beside one batch: removal keeps up with what is added. */
+const EXPIRED_PER_BATCH = 64;
+
+export class ObjectIndex {
+  readonly #store: KeyValueStore;
+  readonly #options: IndexOptions;
+  readonly #waiting: Waiting[] = [];
+  #isApplying = false;
+
+  constructor(store: KeyValueStore, options: IndexOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /** What is known of a key's highest version. */
+  async key(keyId: Uint8Array): Promise<KeyRow | undefined> {
+    const bytes = await this.#store.get(rowKey('key', keyId));
+    return bytes === undefined ? undefined : decodeRow(ROWS.key, bytes);
+  }
+
+  /** Takes updates in, in order. On return they are seen by every later read; not necessarily durable: a view need not be. */
+  apply(updates: readonly IndexUpdate[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ updates, resolve, reject });
+      if (!this.#isApplying) void this.#applyAll();
+    });
+  }
+
+  /** Objects with `from <= name < below` in byte order, at most `limit`. */
+  async objects(
+    bucketId: Uint8Array,
+    gen: number,
+    from: Uint8Array,
+    below: Uint8Array | undefined,
+    limit: number,
+  ): Promise<readonly ListedObject[]> {
+    const prefix = objectsPrefix(bucketId, gen);
+    const lt = below === undefined ? endOf(prefix) : concat(prefix, below);
+    const out: ListedObject[] = [];
+    for await (const [key, value] of this.#store.range({ gte: concat(prefix, from), lt, limit })) {
+      out.push({ name: fromUtf8(key.subarray(OBJECT_NAME_AT)), ...decodeRow(ROWS.object, value) });
+    }
+    return out;
+  }
+
+  /** Parts of one upload in ascending order of their numbers. */
+  async parts(bucketId: Uint8Array, gen: number, uploadId: Uint8Array): Promise<readonly ListedPart[]> {
+    const gte = multipartKey(bucketId, gen, uploadId, 1);
+    const lt = endOf(concat(multipartPrefix(bucketId, gen), uploadId));
+    const out: ListedPart[] = [];
+    for await (const [key, value] of this.#store.range({ gte, lt })) {
+      out.push({ number: partNumberOf(key), ...decodeRow(ROWS.part, value) });
+    }
+    return out;
+  }
+
+  /** Uploads and parts of a bucket, each upload before its parts; what of them is left over shows by a missing number 0. */
+  async *multipart(bucketId: Uint8Array, gen: number): AsyncIterable<MultipartEntry> {
+    const prefix = multipartPrefix(bucketId, gen);
+    for await (const [key] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) {
+      yield { uploadId: key.slice(UPLOAD_ID_AT, UPLOAD_ID_AT + 16), number: partNumberOf(key) };
+    }
+  }
+
+  /** Certificates of this bucket that were seen on fewer than c logs. */
+  async *unsettled(bucketId: Uint8Array): AsyncIterable<Uint8Array> {
+    const prefix = rowKey('unsettled', bucketId);
+    for await (const [, value] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) yield value;
+  }
+
+  async bucket(bucketId: Uint8Array): Promise<BucketRow | undefined> {
+    const bytes = await this.#store.get(rowKey('bucket', bucketId));
+    return bytes === undefined ? undefined : decodeRow(ROWS.bucket, bytes);
+  }
+
+  async *buckets(): AsyncIterable<readonly [bucketId: Uint8Array, row: BucketRow]> {
+    for await (const [key, value] of this.#store.range({ gte: PREFIX.bucket, lt: endOf(PREFIX.bucket) })) {
+      yield [key.slice(PREFIX.bucket.length), decodeRow(ROWS.bucket, value)];
+    }
+  }
+
+  /** The result of an earlier request with this operation id, within the window before `nowMs`. */
+  async operation(opId: Uint8Array, nowMs: number): Promise<OperationRow | undefined> {
+    const bytes = await this.#store.get(rowKey('operation', opId));
+    if (bytes === undefined) return undefined;
+    const row = decodeRow(ROWS.operation, bytes);
+    return row.atMs + this.#options.operationWindowMs > nowMs ? row : undefined;
+  }
+
+  /** How far the slot's log was followed, as it was given to `apply`. */
+  async tail(slot: number): Promise<Uint8Array | undefined> {
+    return this.#store.get(rowKey('tail', sortable(slot)));
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close();
+  }
+
+  async #applyAll(): Promise<void> {
+    this.#isApplying = true;
+    while (this.#waiting.length > 0) {
+      const taken: Waiting[] = [];
+      let count = 0;
+      while (this.#waiting.length > 0 && count < BATCH_UPDATES_MAX) {
+        const next = this.#waiting.shift();
+        if (next === undefined) break;
+        taken.push(next);
+        count += next.updates.length;
+      }
+      try {
+        await this.#applyBatch(taken.flatMap(({ updates }) => updates));
+        for (const { resolve } of taken) resolve();
+      } catch (error) {
+        for (const { reject } of taken) reject(error);
+      }
+    }
+    this.#isApplying = false;
+  }
+
+  async #applyBatch(updates: readonly IndexUpdate[]): Promise<void> {
+    let batch = new Batch(this.#store);
+    for (const update of updates) {
+      switch (update.t) {
+        case 'clear':
+          await this.#store.clear();
+          batch = new Batch(this.#store);
+          break;
+        case 'version':
+          await this.#takeVersion(batch, update.version, update.slots);
+          break;
+        case 'seen':
+          await this.#takeSeen(batch, update.keyId, update.manifestHash, 1 << update.slot);
+          break;
+        case 'settled':
+          await this.#takeSettled(batch, update.keyId, update.manifestHash);
+          break;
+        case 'tail':
+          batch.put(rowKey('tail', sortable(update.slot)), update.bytes);
+          break;
+      }
+    }
+    await batch.write();
+  }
+
+  async #takeVersion(batch: Batch, version: IndexedVersion, slots: readonly number[] | 'settled'): Promise<void> {
+    const { manifest, hash } = version.signed;
+    const key = rowKey('key', manifest.keyId);
+    const known = await batch.row(key, ROWS.key);
+    if (version.operation !== null) await this.#takeOperation(batch, version.operation, manifest.opId, version.nowMs);
+    if (known !== undefined) {
+      const order = compareStamps(manifest.stamp, known.stamp);
+      if (order < 0) return;
+      if (order === 0) {
+        if (!equal(known.manifestHash, hash)) return;
+        if (slots === 'settled') return this.#takeSettled(batch, manifest.keyId, hash);
+        return this.#takeSeen(batch, manifest.keyId, hash, maskOf(slots));
+      }
+      if (known.place.length > 0) batch.del(known.place);
+      if (!known.settled) batch.del(unsettledKey(known.bucketId, manifest.keyId));
+    }
+    const placement = placementOf(version);
+    const holders = slots === 'settled' ? 0 : maskOf(slots);
+    const settled = slots === 'settled' || bits(holders) >= this.#options.holdersNeeded;
+    if (placement !== null) batch.put(placement.key, encodeRow(placement.row));
+    if (!settled) batch.put(unsettledKey(manifest.bucketId, manifest.keyId), version.certBytes);
+    const place = placement?.key ?? new Uint8Array(0);
+    const { bucketId, stamp, kind } = manifest;
+    batch.put(key, encodeRow({ bucketId, stamp, manifestHash: hash, kind, holders, settled, place }));
+  }
+
+  async #takeSeen(batch: Batch, keyId: Uint8Array, manifestHash: Uint8Array, mask: number): Promise<void> {
+    const key = rowKey('key', keyId);
+    const known = await batch.row(key, ROWS.key);
+    if (known === undefined || known.settled || !equal(known.manifestHash, manifestHash)) return;
+    const holders = known.holders | mask;
+    if (bits(holders) >= this.#options.holdersNeeded) return this.#takeSettled(batch, keyId, manifestHash);
+    if (holders !== known.holders) batch.put(key, encodeRow({ ...known, holders }));
+  }
+
+  async #takeSettled(batch: Batch, keyId: Uint8Array, manifestHash: Uint8Array): Promise<void> {
+    const key = rowKey('key', keyId);
+    const known = await batch.row(key, ROWS.key);
+    if (known === undefined || known.settled || !equal(known.manifestHash, manifestHash)) return;
+    batch.put(key, encodeRow({ ...known, settled: true }));
+    batch.del(unsettledKey(known.bucketId, keyId));
+  }
+
+  async #takeOperation(batch: Batch, row: OperationRow, opId: Uint8Array, nowMs: number): Promise<void> {
+    const { operationWindowMs } = this.#options;
+    if (row.atMs + operationWindowMs <= nowMs) return;
+    const key = rowKey('operation', opId);
+    // The first result stays: a repetition that was not recognised is another operation.
+    if ((await batch.get(key)) !== undefined) return;
+    batch.put(key, encodeRow(row));
+    batch.put(expiryKey(row.atMs, opId), new Uint8Array(0));
+    const lt = concat(PREFIX.expiry, sortable(Math.max(0, nowMs - operationWindowMs)));
+    for await (const [expired] of this.#store.range({ gte: PREFIX.expiry, lt, limit: EXPIRED_PER_BATCH })) {
+      batch.del(expired);
+      batch.del(rowKey('operation', expired.subarray(expired.length - 32)));
+    }
+  }
+}
+
+function unsettledKey(bucketId: Uint8Array, keyId: Uint8Array): Uint8Array {
+  return concat(PREFIX.unsettled, bucketId, keyId);
+}
+
+function maskOf(slots: readonly number[]): number {
+  return slots.reduce((mask, slot) => mask | (1 << slot), 0);
+}
+
+function bits(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
+  return count;
+}

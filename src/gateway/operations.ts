@@ -1,0 +1,113 @@
+/**
+ * Requests that come twice (protocol 13.11). A client that lost the connection sends its request again under the
+ * same operation id; it must get the first one's result and not be applied a second time. A request learns
+ * whether it is a repetition when its content is complete and nothing is prepared yet: `settle` then gives the
+ * earlier result, or the right to go on, which one request of an id has at a time.
+ */
+import { equal, mapKey } from '../base/bytes.ts';
+import type { Clock } from '../base/ports.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import { encode } from '../protocol/encoding.ts';
+import type { ObjectIndex } from './index/object-index.ts';
+import type { OperationRow } from './index/rows.ts';
+import type { OperationId } from './s3/object-store.ts';
+
+/** How long a result is remembered. */
+export const OPERATION_WINDOW_MS: number = 60 * 60_000;
+
+export type Earlier =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'done'; readonly row: OperationRow }
+  /** An earlier request with this id may have taken effect: nothing is known. */
+  | { readonly kind: 'unknown' };
+
+/** What a request is, for comparison with one that bears the same id: equal fingerprints mean the same request. */
+export function fingerprintOf(parts: Readonly<Record<string, unknown>>): Uint8Array {
+  return Uint8Array.from(sha256(encode(parts)));
+}
+
+/** Says what became of an earlier attempt of which that is not known: done, never, or still not known. */
+export type Investigate = (opId: Uint8Array) => Promise<'done' | 'never' | 'unknown'>;
+
+export class Operations {
+  readonly #index: ObjectIndex;
+  readonly #clock: Clock;
+  readonly #investigate: Investigate;
+  /** Per id: settles when the request that may go on has ended. */
+  readonly #underWay = new Map<string, Promise<void>>();
+
+  constructor(index: ObjectIndex, clock: Clock, investigate: Investigate) {
+    this.#index = index;
+    this.#clock = clock;
+    this.#investigate = investigate;
+  }
+
+  begin(operation: OperationId): Operation {
+    return new Operation(operation, this.#index, this.#clock, this.#underWay, this.#investigate);
+  }
+}
+
+/** One request. `end` it in any case. */
+export class Operation {
+  readonly id: Uint8Array;
+  readonly #isRepeatable: boolean;
+  readonly #index: ObjectIndex;
+  readonly #clock: Clock;
+  readonly #underWay: Map<string, Promise<void>>;
+  readonly #investigate: Investigate;
+  #release: (() => void) | null = null;
+
+  constructor(
+    operation: OperationId,
+    index: ObjectIndex,
+    clock: Clock,
+    underWay: Map<string, Promise<void>>,
+    investigate: Investigate,
+  ) {
+    this.id = operation.id;
+    this.#isRepeatable = operation.repeatable;
+    this.#index = index;
+    this.#clock = clock;
+    this.#underWay = underWay;
+    this.#investigate = investigate;
+  }
+
+  /** What stands in the sealed metadata, so that every gateway recognises a repetition. */
+  mark(fingerprint: Uint8Array): Uint8Array | null {
+    return this.#isRepeatable ? fingerprint : null;
+  }
+
+  /**
+   * Waits for other requests of this id, then says whether one of them did the same already. With 'none' this
+   * request goes on alone until `end`.
+   */
+  async settle(fingerprint: Uint8Array): Promise<Earlier> {
+    if (!this.#isRepeatable) return { kind: 'none' };
+    const name = mapKey(this.id);
+    for (let other = this.#underWay.get(name); other !== undefined; other = this.#underWay.get(name)) await other;
+    this.#underWay.set(
+      name,
+      new Promise((resolve) => {
+        this.#release = () => {
+          this.#underWay.delete(name);
+          resolve();
+        };
+      }),
+    );
+    const known = await this.#known(fingerprint);
+    if (known !== undefined) return known;
+    if ((await this.#investigate(this.id)) === 'unknown') return { kind: 'unknown' };
+    return (await this.#known(fingerprint)) ?? { kind: 'none' };
+  }
+
+  /** The result of an earlier request of this id and fingerprint. */
+  async #known(fingerprint: Uint8Array): Promise<Earlier | undefined> {
+    const row = await this.#index.operation(this.id, this.#clock.nowMs());
+    return row !== undefined && equal(row.fingerprint, fingerprint) ? { kind: 'done', row } : undefined;
+  }
+
+  end(): void {
+    this.#release?.();
+    this.#release = null;
+  }
+}
