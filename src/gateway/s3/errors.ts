@@ -5,9 +5,7 @@
  */
 import { ERROR_CODES, OperationError } from '../../base/errors.ts';
 import type { ErrorCode } from '../../base/errors.ts';
-import { EMPTY } from '../../base/bytes.ts';
-import type { HeaderField, HttpResponse } from '../../base/http.ts';
-import { element, xmlResponse } from './xml.ts';
+import type { HeaderField } from '../../base/http.ts';
 
 interface ErrorRow {
   readonly status: number;
@@ -148,24 +146,4 @@ export function toS3Error(error: unknown): S3Error {
   if (!(error instanceof OperationError)) return new S3Error('InternalError');
   const sentence = TELLING.has(error.code) ? ERROR_CODES[error.code] : undefined;
   return new S3Error(OPERATING_FAILURES[error.code], sentence);
-}
-
-/** The error as a response. A HEAD answer has no document; `resource` is the path as sent. */
-export function errorResponse(
-  error: S3Error,
-  method: string,
-  resource: string,
-  requestId: string,
-): HttpResponse {
-  const { status } = S3_ERRORS[error.code];
-  const headers: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
-  if (method === 'HEAD') return { status, headers, body: EMPTY };
-  const document = element('Error', [
-    element('Code', error.code),
-    element('Message', error.message),
-    ...error.details.map(([name, value]) => element(name, value)),
-    element('Resource', resource),
-    element('RequestId', requestId),
-  ]);
-  return xmlResponse(status, document, headers);
 }

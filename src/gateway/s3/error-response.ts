@@ -1,0 +1,29 @@
+/**
+ * S3's error document: code, sentence, what the error is about, the path as sent and the id of the request.
+ * It says nothing about the inside of the gateway.
+ */
+import { EMPTY } from '../../base/bytes.ts';
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
+import { S3_ERRORS } from './errors.ts';
+import type { S3Error } from './errors.ts';
+import { element, xmlResponse } from './xml.ts';
+
+/** The error as a response. A HEAD answer has no document; `resource` is the path as sent. */
+export function errorResponse(
+  error: S3Error,
+  method: string,
+  resource: string,
+  requestId: string,
+): HttpResponse {
+  const { status } = S3_ERRORS[error.code];
+  const headers: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
+  if (method === 'HEAD') return { status, headers, body: EMPTY };
+  const document = element('Error', [
+    element('Code', error.code),
+    element('Message', error.message),
+    ...error.details.map(([name, value]) => element(name, value)),
+    element('Resource', resource),
+    element('RequestId', requestId),
+  ]);
+  return xmlResponse(status, document, headers);
+}
