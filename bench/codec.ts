@@ -3,6 +3,7 @@
  * beside them, and ISA-L beside that where it is installed. Figures are GB/s (1e9) of user data by processor
  * time, medians of interleaved rounds after a warm-up; ratios are those of performance.md, targets 1 to 5.
  */
+import { equal } from '../src/base/bytes.ts';
 import { wasmCodec } from '../src/erasure/wasm.ts';
 import { buildIsal } from './isal.ts';
 import type { Isal, IsalFigures } from './isal.ts';
@@ -33,6 +34,12 @@ const GEOMETRIES = [
 ] as const;
 /** The kernels reach the optimising compiler within a few calls; this is ample. */
 const WARM_UP_MS = 400;
+
+interface Geometry {
+  readonly k: number;
+  readonly m: number;
+  readonly cellBytes: number;
+}
 
 type Figures = Readonly<Record<'memcpy' | 'encode' | 'decodeAll' | 'decodeOne', number>>;
 
@@ -66,7 +73,7 @@ export function benchCodec(options: CodecBenchOptions = {}): BenchRow[] {
 function addIsal(
   add: (name: string, value: number | null, unit: string) => void,
   label: string,
-  geometry: { k: number; m: number; cellBytes: number },
+  geometry: Geometry,
   isal: Isal,
   ours: Figures,
   rounds: number,
@@ -89,7 +96,7 @@ function addIsal(
   add(`${label} decode 1 lost / ISA-L 1 lost`, ours.decodeOne / theirs.decodeOne, 'ratio');
 }
 
-function measureOurs(geometry: { k: number; m: number; cellBytes: number }, rounds: number, roundMs: number): Figures {
+function measureOurs(geometry: Geometry, rounds: number, roundMs: number): Figures {
   const { k, m, cellBytes } = geometry;
   const n = k + m;
   const shape = { k, n };
@@ -102,7 +109,9 @@ function measureOurs(geometry: { k: number; m: number; cellBytes: number }, roun
   const rest = all.slice(lost.length);
   const cases: Record<keyof Figures, () => void> = {
     memcpy: () => {
-      for (let j = 0; j < k; j += 1) codec.memory.copyWithin(n * cellBytes, j * cellBytes, (j + 1) * cellBytes);
+      for (let j = 0; j < k; j += 1) {
+        codec.memory.copyWithin(n * cellBytes, j * cellBytes, (j + 1) * cellBytes);
+      }
     },
     encode: () => codec.encode(shape, place),
     decodeAll: () => codec.reconstruct(shape, place, rest, lost),
@@ -110,7 +119,7 @@ function measureOurs(geometry: { k: number; m: number; cellBytes: number }, roun
   };
   const data = codec.memory.slice(0, k * cellBytes);
   for (const name of ['encode', 'decodeAll', 'decodeOne'] as const) cases[name]();
-  if (Buffer.compare(data, codec.memory.subarray(0, data.length)) !== 0) throw new Error('the codec lost data');
+  if (!equal(data, codec.memory.subarray(0, data.length))) throw new Error('the codec lost data');
 
   const names = Object.keys(cases) as (keyof Figures)[];
   for (const name of names) timed(cases[name], WARM_UP_MS);

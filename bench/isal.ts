@@ -1,7 +1,7 @@
 /**
- * Intel's ISA-L beside our codec: a small C program, compiled on the spot against the installed library (Debian
- * package libisal-dev), that measures encode, decode and the P+Q generator for one geometry. Where compiler or
- * library are missing there is nothing to compare with, and the reason is said instead.
+ * Intel's ISA-L beside our codec: a small C program, compiled on the spot against the installed library
+ * (Debian package libisal-dev), that measures encode, decode and the P+Q generator for one geometry. Where
+ * compiler or library are missing there is nothing to compare with, and the reason is said instead.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -109,8 +109,8 @@ export function buildIsal(): Isal {
   } catch (error) {
     rmSync(folder, { recursive: true });
     const message = error instanceof Error ? error.message : String(error);
-    const missing = message.includes('isa-l') || message.includes('-lisal') ? 'libisal-dev is not installed' : 'no gcc';
-    return { available: false, reason: missing };
+    const isLibrary = message.includes('isa-l') || message.includes('-lisal');
+    return { available: false, reason: isLibrary ? 'libisal-dev is not installed' : 'gcc is not installed' };
   }
   return {
     available: true,

@@ -1,8 +1,9 @@
 /**
  * The one interface behind which the erasure code stands. A codec owns a piece of memory; a stripe lies in it
- * as n cells of equal size side by side, data cells first, so that sealing writes straight into the data cells
- * and coding writes the parity cells behind them. `reference.ts` is the definition in plain TypeScript, `wasm.ts`
- * the fast one; both give the same bytes for every stripe, and workspace.ts is how callers use either.
+ * as n cells of equal size side by side, data cells first, so that sealing writes straight into the data
+ * cells and coding writes the parity cells behind them. `reference.ts` is the definition in plain TypeScript,
+ * `wasm.ts` the fast one; both give the same bytes for every stripe, and workspace.ts is how callers use
+ * either.
  */
 import { CELL_ALIGN_BYTES } from '../base/limits.ts';
 import { requireShape } from './matrix.ts';
@@ -22,10 +23,10 @@ export interface Codec {
   /** Computes the n - k parity cells from the k data cells. */
   encode(shape: CodeShape, place: StripePlace): void;
   /**
-   * Computes the cells `want` from cells `have`, at least k of them, of which exactly k are used: the data cells
-   * and then the parity cells of lowest index. Any other cell stays as it is. The two lists are disjoint and
-   * hold no index twice; their order does not matter. The cells in `have` must have been checked by the
-   * caller: a codec cannot see a wrong cell, it only computes wrong cells from it.
+   * Computes the cells `want` from cells `have`, at least k of them, of which exactly k are used: the data
+   * cells and then the parity cells of lowest index. Any other cell stays as it is. The two lists are
+   * disjoint and hold no index twice; their order does not matter. The cells in `have` must have been checked
+   * by the caller: a codec cannot see a wrong cell, it only computes wrong cells from it.
    */
   reconstruct(shape: CodeShape, place: StripePlace, have: readonly number[], want: readonly number[]): void;
 }
@@ -54,7 +55,9 @@ export function isCellSize(cellBytes: number): boolean {
   return Number.isSafeInteger(cellBytes) && cellBytes > 0 && cellBytes % CELL_ALIGN_BYTES === 0;
 }
 
-/** The same two lists as bit sets: bit i stands for cell i. Cheap to make and to compare, for every stripe. */
+/**
+ * The same two lists as bit sets: bit i stands for cell i. Cheap to make and to compare, for every stripe.
+ */
 export interface CellSets {
   readonly sources: number;
   readonly targets: number;
@@ -65,20 +68,25 @@ export function selectCells({ k, n }: CodeShape, have: readonly number[], want: 
   let sources = setOf(have, n, 0);
   const targets = setOf(want, n, sources);
   if (have.length < k) throw new RangeError(`${have.length} cells do not decode: k = ${k}`);
-  for (let surplus = have.length - k; surplus > 0; surplus -= 1) sources &= ~(1 << (31 - Math.clz32(sources)));
+  for (let surplus = have.length - k; surplus > 0; surplus -= 1) {
+    sources &= ~(1 << (31 - Math.clz32(sources)));
+  }
   return { sources: sources >>> 0, targets };
 }
 
 /** The lists, ascending, that the sets stand for. */
 export function listCells({ n }: CodeShape, { sources, targets }: CellSets): Reconstruction {
-  const list = (set: number): number[] => Array.from({ length: n }, (_, i) => i).filter((i) => (set >>> i) & 1);
+  const all = Array.from({ length: n }, (_, i) => i);
+  const list = (set: number): number[] => all.filter((i) => (set >>> i) & 1);
   return { sources: list(sources), targets: list(targets) };
 }
 
 function setOf(cells: readonly number[], n: number, excluded: number): number {
   let set = 0;
   for (const index of cells) {
-    if (!Number.isSafeInteger(index) || index < 0 || index >= n) throw new RangeError(`cell ${index} is not one of ${n}`);
+    if (!Number.isSafeInteger(index) || index < 0 || index >= n) {
+      throw new RangeError(`cell ${index} is not one of ${n}`);
+    }
     if (((set | excluded) >>> index) & 1) throw new RangeError(`cell ${index} is named twice`);
     set |= 1 << index;
   }

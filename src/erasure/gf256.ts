@@ -1,8 +1,8 @@
 /**
  * The field GF(2^8) with the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), in which the erasure code computes
  * (protocol 4.1). Addition is XOR; 2 generates the multiplicative group, so a table of powers of 2 and its
- * inverse give products. Everything here works on public values: table look-ups are not constant time and need
- * not be, because only ciphertext is coded.
+ * inverse give products. Everything here works on public values: table look-ups are not constant time and
+ * need not be, because only ciphertext is coded.
  */
 
 const POLYNOMIAL = 0x11d;
@@ -42,7 +42,10 @@ export function productTable(factor: number): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, value) => multiply(factor, value));
 }
 
-/** The products with the low and the high half of a byte: 32 bytes; product(x) = table[x & 15] ^ table[16 + (x >> 4)]. */
+/**
+ * The products with the low and the high half of a byte: 32 bytes; product(x) = table[x & 15] ^ table[16 + (x
+ * >> 4)].
+ */
 export function nibbleTable(factor: number): Uint8Array {
   return Uint8Array.from({ length: 32 }, (_, i) => multiply(factor, i < 16 ? i : (i - 16) << 4));
 }

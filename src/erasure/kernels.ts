@@ -1,7 +1,7 @@
 /**
  * The inner loops of the erasure code as WebAssembly modules, one for each thing to compute: which cells are
- * read, which are written and every coefficient are fixed in the code; only the place of the stripe is given at
- * run time. Two kinds. *Horner*: Vandermonde rows (2^r)^j are evaluated as polynomials, so a row costs r
+ * read, which are written and every coefficient are fixed in the code; only the place of the stripe is given
+ * at run time. Two kinds. *Horner*: Vandermonde rows (2^r)^j are evaluated as polynomials, so a row costs r
  * doublings a cell and no tables; lost data cells come from these sums as syndromes, by a small linear solve.
  * *Matrix*: arbitrary coefficients, each multiplied with two 16-byte table look-ups, half a byte at a time
  * (the method of Plank, Greenan, Miller: Screaming Fast Galois Field Arithmetic, FAST 2013).
@@ -102,7 +102,8 @@ export function hornerDecodeModule(kernel: HornerDecode): Uint8Array {
   const solver = new TableProduct(stripe, solution);
   const wantsFirst = cancel && targets.includes(first);
   const top = k - 1;
-  const present = (j: number, lane: number): Code | undefined => (lost.includes(j) ? undefined : stripe.load(j, lane));
+  const present = (j: number, lane: number): Code | undefined =>
+    lost.includes(j) ? undefined : stripe.load(j, lane);
 
   const body: Code[] = [];
   for (const group of laneGroups(solvedRows.length)) {
@@ -139,7 +140,8 @@ export function matrixModule({ sources, targets, matrix }: MatrixProduct): Uint8
   const stripe = new StripeLoop();
   for (let from = 0; from < targets.length; from += MATRIX_ROWS_MAX) {
     const rows = matrix.slice(from, from + MATRIX_ROWS_MAX);
-    const tables = sources.map((_, j) => new TableProduct(stripe, rows.map((row) => [row[j] ?? 0])));
+    const column = (j: number): Matrix => rows.map((row) => [row[j] ?? 0]);
+    const tables = sources.map((_, j) => new TableProduct(stripe, column(j)));
     const body: Code[] = [];
     for (const lane of stripe.lanes) {
       const sums = rows.map(() => stripe.builder.vector());
@@ -220,21 +222,24 @@ function horner(
   }
   // All cells of these rows are lost: the sums are zero.
   if (!started) for (const row of sums) for (const sum of row.values()) body.push(set(sum, splat(0)));
-  return { code: body.flat(), sums };
+  return { code: body, sums };
 }
 
-/** Code that multiplies by 2^r and adds: doubling where r is 1, a small table for the bits that leave above. */
+/**
+ * Code that multiplies by 2^r and adds: doubling where r is 1, a small table for the bits that leave above.
+ */
 class Doubling {
   readonly #reduce: Local;
-  readonly #overflow = new Map<number, { readonly table: Local; readonly mask: Local; readonly spare: Local }>();
+  readonly #overflow = new Map<number, { table: Local; mask: Local; spare: Local }>();
 
   constructor(stripe: StripeLoop, exponents: readonly number[]) {
     this.#reduce = stripe.constant(new Uint8Array(VECTOR_BYTES).fill(powerOfTwo(8)));
     for (const exponent of exponents) {
       if (exponent < 2) continue;
       const mask = (1 << exponent) - 1;
+      const table = Uint8Array.from({ length: VECTOR_BYTES }, (_, i) => multiply(powerOfTwo(8), i & mask));
       this.#overflow.set(exponent, {
-        table: stripe.constant(Uint8Array.from({ length: VECTOR_BYTES }, (_, i) => multiply(powerOfTwo(8), i & mask))),
+        table: stripe.constant(table),
         mask: stripe.constant(new Uint8Array(VECTOR_BYTES).fill(mask)),
         spare: stripe.builder.vector(),
       });
@@ -296,8 +301,8 @@ class TableProduct {
       high: this.#stripe.builder.vector(),
     }));
     const code = parts.flatMap(({ whole, low, high }) => [
-      ...set(low, and(get(whole), get(fifteen))),
-      ...set(high, and(shiftRight16(get(whole), 4), get(fifteen))),
+      set(low, and(get(whole), get(fifteen))),
+      set(high, and(shiftRight16(get(whole), 4), get(fifteen))),
     ]);
     return { code, parts };
   }

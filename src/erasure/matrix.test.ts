@@ -30,8 +30,9 @@ function* masksOf(count: number, size: number, from: number = 0): Generator<numb
 }
 
 /**
- * How many square minors, of every size, there are when none of them is zero; null when one is. Exact: each minor is expanded along its last row into the
- * minors one smaller, which are kept by column mask. (In characteristic 2 the expansion has no signs.)
+ * How many square minors, of every size, there are when none of them is zero; null when one is. Exact: each
+ * minor is expanded along its last row into the minors one smaller, which are kept by column mask. (In
+ * characteristic 2 the expansion has no signs.)
  */
 function nonZeroMinors(matrix: Matrix): number | null {
   let count = 0;
@@ -98,13 +99,14 @@ describe('the parity matrix', () => {
   test('every minor is non-zero for every shape up to 18 cells, computed without any theory', () => {
     for (let n = 2; n <= 18; n += 1) {
       for (let k = 1; k < n; k += 1) {
-        // Choosing e rows and e columns in every way: choose(n, k) minors, of which the empty one is not counted.
+        // Choosing e rows and e columns in every way: choose(n, k) minors, of which the empty one is not
+        // counted.
         expect([k, n, nonZeroMinors(parityMatrix(k, n - k))]).toEqual([k, n, choose(n, k) - 1]);
       }
     }
   });
 
-  test('every minor is non-zero for the widest Vandermonde shapes up to 32 cells, which contain the others', () => {
+  test('every minor is non-zero for the widest Vandermonde shapes up to 32, which contain the others', () => {
     for (let m = 1; m <= VANDERMONDE_PARITY_MAX; m += 1) {
       let widest = 0;
       for (let k = 1; k + m <= CELL_COUNT_MAX; k += 1) {
@@ -119,7 +121,7 @@ describe('the parity matrix', () => {
     }
   });
 
-  test('every other shape up to 32 cells is a Cauchy matrix with scaled columns, whose minors are never zero', () => {
+  test('every other shape up to 32 is Cauchy with scaled columns, whose minors are never zero', () => {
     for (let n = 2; n <= CELL_COUNT_MAX; n += 1) {
       for (let k = 1; k < n; k += 1) {
         if (isVandermonde(k, n - k)) continue;
@@ -147,7 +149,8 @@ describe('the parity matrix', () => {
   });
 
   test('shapes outside 1 <= k <= n <= 32 are refused', () => {
-    for (const [k, n] of [[0, 4], [-1, 3], [5, 4], [1, 33], [1.5, 4], [2, Number.NaN], [Infinity, Infinity]] as const) {
+    const shapes = [[0, 4], [-1, 3], [5, 4], [1, 33], [1.5, 4], [2, NaN], [Infinity, Infinity]] as const;
+    for (const [k, n] of shapes) {
       expect(isPermittedShape({ k, n })).toBe(false);
       expect(() => requireShape({ k, n })).toThrow(RangeError);
     }

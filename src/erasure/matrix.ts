@@ -1,8 +1,8 @@
 /**
  * The matrix of the erasure code, which is part of the suite (protocol 4.1): every implementation computes
- * these very coefficients. A stripe of n cells is k data cells and n - k parity cells; parity cell r is the sum
- * of coefficient[r][j] times data cell j. The code is MDS - any k cells decode - because every square minor of
- * the parity matrix is non-zero; the test beside this file proves it for every permitted pair.
+ * these very coefficients. A stripe of n cells is k data cells and n - k parity cells; parity cell r is the
+ * sum of coefficient[r][j] times data cell j. The code is MDS - any k cells decode - because every square
+ * minor of the parity matrix is non-zero; the test beside this file proves it for every permitted pair.
  */
 import { inverse, multiply, powerOfTwo } from './gf256.ts';
 
@@ -31,7 +31,8 @@ export function isPermittedShape({ k, n }: CodeShape): boolean {
 /** Throws RangeError for a shape outside the permitted set. */
 export function requireShape(shape: CodeShape): void {
   if (!isPermittedShape(shape)) {
-    throw new RangeError(`no erasure code for k = ${shape.k}, n = ${shape.n}: 1 <= k <= n <= ${CELL_COUNT_MAX}`);
+    const { k, n } = shape;
+    throw new RangeError(`no erasure code for k = ${k}, n = ${n}: 1 <= k <= n <= ${CELL_COUNT_MAX}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * The erasure code as it is defined, in plain TypeScript, one byte after the other: the oracle for wasm.ts, far
- * too slow for work. Cells are combined by the rows of the generator matrix; lost
- * cells by the rows of the generator times the inverse of the rows that are present (protocol 4.1).
+ * The erasure code as it is defined, in plain TypeScript, one byte after the other: the oracle for wasm.ts,
+ * far too slow for work. Cells are combined by the rows of the generator matrix; lost cells by the rows of
+ * the generator times the inverse of the rows that are present (protocol 4.1).
  */
 import { assert } from '../base/assert.ts';
 import { listCells, requirePlace, selectCells } from './codec.ts';

@@ -1,7 +1,7 @@
 /**
- * Writes the bytes of a WebAssembly module with one function, so that no assembler is needed at run time. Only
- * what the erasure kernels use is here: `run(base: i32, cellBytes: i32)`, 128-bit vectors, one imported memory
- * and one kind of loop. Format: WebAssembly Core Specification 2.0, chapter 5 (binary format).
+ * Writes the bytes of a WebAssembly module with one function, so that no assembler is needed at run time.
+ * Only what the erasure kernels use is here: `run(base: i32, cellBytes: i32)`, 128-bit vectors, one imported
+ * memory and one kind of loop. Format: WebAssembly Core Specification 2.0, chapter 5 (binary format).
  */
 
 const I32 = 0x7f;
@@ -21,8 +21,11 @@ const SIMD = {
   i16x8_shr_u: 141,
 } as const;
 
-/** An operand or statement: the instructions that leave it on the stack, or do it. */
-export type Code = readonly number[];
+/**
+ * An operand or statement: the bytes of its instructions, nested as it was put together and flattened at the
+ * end.
+ */
+export type Code = readonly (number | Code)[];
 
 /** A local variable of the function. */
 export interface Local {
@@ -56,18 +59,18 @@ function signed(value: number): number[] {
 }
 
 const simd = (instruction: keyof typeof SIMD, ...operands: Code[]): Code => [
-  ...operands.flat(),
+  ...operands,
   SIMD_PREFIX,
   ...unsigned(SIMD[instruction]),
 ];
 
 export const get = (local: Local): Code => [0x20, ...unsigned(local.index)];
-export const set = (local: Local, value: Code): Code => [...value, 0x21, ...unsigned(local.index)];
-export const tee = (local: Local, value: Code): Code => [...value, 0x22, ...unsigned(local.index)];
+export const set = (local: Local, value: Code): Code => [value, 0x21, ...unsigned(local.index)];
+export const tee = (local: Local, value: Code): Code => [value, 0x22, ...unsigned(local.index)];
 
 export const i32 = (value: number): Code => [0x41, ...signed(value)];
-export const add32 = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
-export const mul32 = (a: Code, b: Code): Code => [...a, ...b, 0x6c];
+export const add32 = (a: Code, b: Code): Code => [a, b, 0x6a];
+export const mul32 = (a: Code, b: Code): Code => [a, b, 0x6c];
 
 export const constant = (bytes: Uint8Array): Code => [SIMD_PREFIX, ...unsigned(SIMD.const), ...bytes];
 export const splat = (byte: number): Code => constant(new Uint8Array(16).fill(byte));
@@ -79,17 +82,25 @@ export const swizzle = (table: Code, indices: Code): Code => simd('i8x16_swizzle
 export const shiftRight16 = (a: Code, bits: number): Code => simd('i16x8_shr_u', a, i32(bits));
 
 /** Sixteen bytes at address + offset; addresses here are multiples of 16. */
-export const load = (address: Code, offset: number): Code => [...simd('load', address), 4, ...unsigned(offset)];
+export const load = (address: Code, offset: number): Code => [simd('load', address), 4, ...unsigned(offset)];
 export const store = (address: Code, offset: number, value: Code): Code => [
-  ...simd('store', address, value),
+  simd('store', address, value),
   4,
   ...unsigned(offset),
 ];
 
+function flatten(code: Code, into: number[] = []): number[] {
+  for (const part of code) {
+    if (typeof part === 'number') into.push(part);
+    else flatten(part, into);
+  }
+  return into;
+}
+
 /** Repeats `body` while `cursor`, after `step` is added, is below `end`: at least once. */
 export function loop(body: readonly Code[], cursor: Local, step: number, end: Local): Code {
-  const again = [...tee(cursor, add32(get(cursor), i32(step))), ...get(end), 0x49, 0x0d, 0];
-  return [0x03, 0x40, ...body.flat(), ...again, 0x0b];
+  const next = tee(cursor, add32(get(cursor), i32(step)));
+  return [0x03, 0x40, body, next, get(end), 0x49, 0x0d, 0, 0x0b];
 }
 
 /** Collects the locals and statements of the one function, and writes the module. */
@@ -112,17 +123,22 @@ export class FunctionBuilder {
   /** The module: imports `env.memory`, exports `run(base, cellBytes)`. */
   module(): Uint8Array {
     const text = (name: string): number[] => [name.length, ...new TextEncoder().encode(name)];
-    const section = (id: number, body: Code): number[] => [id, ...unsigned(body.length), ...body];
-    const locals = this.#types.flatMap((type) => [1, type]);
-    const body = [...unsigned(this.#types.length), ...locals, ...this.#statements.flat(), 0x0b];
-    return Uint8Array.from([
-      ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-      ...section(1, [1, 0x60, 2, I32, I32, 0]),
-      ...section(2, [1, ...text('env'), ...text('memory'), 0x02, 0x00, 0]),
-      ...section(3, [1, 0]),
-      ...section(7, [1, ...text('run'), 0x00, 0]),
-      ...section(10, [1, ...unsigned(body.length), ...body]),
-    ]);
+    const sized = (code: Code): number[] => {
+      const bytes = flatten(code);
+      return unsigned(bytes.length).concat(bytes);
+    };
+    const locals = this.#types.map((type) => [1, type]);
+    const body = [unsigned(this.#types.length), locals, this.#statements, 0x0b];
+    return Uint8Array.from(
+      flatten([
+        [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+        [1, sized([1, 0x60, 2, I32, I32, 0])],
+        [2, sized([1, text('env'), text('memory'), 0x02, 0x00, 0])],
+        [3, sized([1, 0])],
+        [7, sized([1, text('run'), 0x00, 0])],
+        [10, sized([1, sized(body)])],
+      ]),
+    );
   }
 
   #local(type: number): Local {

@@ -1,8 +1,8 @@
 /**
- * The erasure code in WebAssembly SIMD: the codec that runs (performance.md B). What is to be computed - which
- * cells from which - is compiled once into a module of a few kilobytes (kernels.ts) and kept; a stripe then
- * costs one call. Modules are kept in a bounded cache, least recently used out first, because the pattern of
- * missing cells is chosen by whoever fails.
+ * The erasure code in WebAssembly SIMD: the codec that runs (performance.md B). What is to be computed -
+ * which cells from which - is compiled once into a module of a few kilobytes (kernels.ts) and kept; a stripe
+ * then costs one call. Modules are kept in a bounded cache, least recently used out first, because the
+ * pattern of missing cells is chosen by whoever fails.
  */
 import { assert } from '../base/assert.ts';
 import { listCells, requirePlace, selectCells } from './codec.ts';
@@ -15,7 +15,9 @@ import { recoveryRows } from './reference.ts';
 const PAGE_BYTES = 65_536;
 /** Offsets are 32-bit; well below the 4 GiB of a memory. */
 const MEMORY_BYTES_MAX = 2 ** 31;
-/** Vandermonde rows beyond these, which only replication (k = 1) has, are copies: the matrix kernel does them. */
+/**
+ * Vandermonde rows beyond these, which only replication (k = 1) has, are copies: the matrix kernel does them.
+ */
 const HORNER_ROWS_MAX = VANDERMONDE_PARITY_MAX;
 /** Compiled kernels kept: every pattern of up to two missing cells at n = 16 with room to spare. */
 export const KERNELS_MAX = 256;

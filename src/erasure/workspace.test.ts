@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { AssertionError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { isOperationError } from '../base/errors.ts';
+import type { CodeShape } from './matrix.ts';
 import { referenceCodec } from './reference.ts';
 import { wasmCodec } from './wasm.ts';
 import { WorkspacePool } from './workspace.ts';
@@ -9,7 +10,8 @@ import type { Workspace } from './workspace.ts';
 
 const SHAPE = { k: 4, n: 6 };
 const CELL = 128;
-const bytes = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 97) & 0xff);
+const bytes = (length: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 97) & 0xff);
 const poolOf = (workspaceCount: number, waitersMax?: number): WorkspacePool =>
   new WorkspacePool(wasmCodec, {
     workspaceCount,
@@ -18,7 +20,7 @@ const poolOf = (workspaceCount: number, waitersMax?: number): WorkspacePool =>
     ...(waitersMax === undefined ? {} : { waitersMax }),
   });
 
-function acquired(pool: WorkspacePool, shape: { k: number; n: number } = SHAPE, cellBytes: number = CELL): Workspace {
+function acquired(pool: WorkspacePool, shape: CodeShape = SHAPE, cellBytes: number = CELL): Workspace {
   const workspace = pool.tryAcquire(shape, cellBytes);
   if (workspace === undefined) throw new Error('no workspace is free');
   return workspace;
@@ -46,7 +48,8 @@ describe('a workspace', () => {
   });
 
   test('gives the same cells whichever codec is behind it', () => {
-    const reference = new WorkspacePool(referenceCodec, { workspaceCount: 1, cellCountMax: 6, cellBytesMax: CELL });
+    const options = { workspaceCount: 1, cellCountMax: 6, cellBytesMax: CELL };
+    const reference = new WorkspacePool(referenceCodec, options);
     expect(cellsOf(poolOf(1), bytes(500, 3))).toEqual(cellsOf(reference, bytes(500, 3)));
   });
 
@@ -166,7 +169,8 @@ describe('a pool of workspaces', () => {
       workspace.encode(0);
       expect(workspace.cell(n - 1)).toHaveLength(cellBytes);
     }
-    for (const [k, n, cellBytes] of [[4, 7, 128], [4, 6, 100], [4, 6, 0], [0, 6, 64], [1, 33, 64], [4, 6, 192]] as const) {
+    const misfits = [[4, 7, 128], [4, 6, 100], [4, 6, 0], [0, 6, 64], [1, 33, 64], [4, 6, 192]] as const;
+    for (const [k, n, cellBytes] of misfits) {
       expect(() => pool.tryAcquire({ k, n }, cellBytes)).toThrow(RangeError);
     }
     expect(pool.freeCount).toBe(1);
@@ -174,7 +178,9 @@ describe('a pool of workspaces', () => {
 
   test('is not made with bounds that cannot be', () => {
     const good = { workspaceCount: 1, cellCountMax: 6, cellBytesMax: 64 };
-    for (const bad of [{ workspaceCount: 0 }, { workspaceCount: 1.5 }, { cellCountMax: 33 }, { cellCountMax: 0 }, { cellBytesMax: 65 }, { cellBytesMax: 0 }]) {
+    const none = [{ workspaceCount: 0 }, { cellCountMax: 0 }, { cellBytesMax: 0 }];
+    const counts = [...none, { workspaceCount: 1.5 }, { cellCountMax: 33 }];
+    for (const bad of [...counts, { cellBytesMax: 65 }]) {
       expect(() => new WorkspacePool(referenceCodec, { ...good, ...bad })).toThrow(RangeError);
     }
   });

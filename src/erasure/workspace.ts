@@ -2,8 +2,9 @@
  * Stripes in codec memory, for everybody who seals, codes or decodes. A pool hands out a bounded number of
  * workspaces, each with room for one stripe: its memory is the bound on stripes in flight. A workspace knows
  * which of its cells hold bytes of the present stripe and gives out no other, so that nothing of an earlier
- * stripe can be read. Writers seal straight into `area`, call `encode` and send the cells; readers `put` checked
- * cells, `reconstruct` and open `data()`. Views are valid until `release`; nobody may keep one beyond.
+ * stripe can be read. Writers seal straight into `area`, call `encode` and send the cells; readers `put`
+ * checked cells, `reconstruct` and open `data()`. Views are valid until `release`; nobody may keep one
+ * beyond.
  */
 import { assert } from '../base/assert.ts';
 import { OperationError } from '../base/errors.ts';
@@ -41,14 +42,18 @@ export class WorkspacePool {
   constructor(createCodec: CodecFactory, options: WorkspacePoolOptions) {
     const { workspaceCount, cellCountMax, cellBytesMax, waitersMax = 1024 } = options;
     requireShape({ k: 1, n: cellCountMax });
-    if (!isCellSize(cellBytesMax)) throw new RangeError(`cellBytesMax = ${cellBytesMax} is not a multiple of 64`);
-    if (!Number.isSafeInteger(workspaceCount) || workspaceCount < 1) throw new RangeError('workspaceCount < 1');
+    if (!isCellSize(cellBytesMax)) {
+      throw new RangeError(`cellBytesMax = ${cellBytesMax} is not a multiple of 64`);
+    }
+    if (!Number.isSafeInteger(workspaceCount) || workspaceCount < 1) {
+      throw new RangeError(`${workspaceCount} workspaces`);
+    }
     this.workspaceCount = workspaceCount;
     this.stripeBytesMax = cellCountMax * cellBytesMax;
     this.#waitersMax = waitersMax;
     this.#codec = createCodec(workspaceCount * this.stripeBytesMax);
     // The lowest place is used again first: its pages are warm.
-    this.#free = Array.from({ length: workspaceCount }, (_, i) => (workspaceCount - 1 - i) * this.stripeBytesMax);
+    this.#free = Array.from({ length: workspaceCount }, (_, i) => i * this.stripeBytesMax).toReversed();
   }
 
   get freeCount(): number {
@@ -63,14 +68,16 @@ export class WorkspacePool {
   }
 
   /**
-   * A workspace for one stripe, as soon as one is free; callers are served in order. Whoever holds a workspace
-   * must not wait for a second one. Rejects with BUSY (retryable) when too many wait, RangeError when it cannot fit.
+   * A workspace for one stripe, as soon as one is free; callers are served in order. Whoever holds a
+   * workspace must not wait for a second one. Rejects with BUSY (retryable) when too many wait, RangeError
+   * when it cannot fit.
    */
   async acquire(shape: CodeShape, cellBytes: number): Promise<Workspace> {
     const workspace = this.tryAcquire(shape, cellBytes);
     if (workspace !== undefined) return workspace;
     if (this.#waiters.length >= this.#waitersMax) {
-      throw new OperationError('BUSY', `${this.#waiters.length} stripes wait for memory.`, { retryable: true });
+      const waiting = `${this.#waiters.length} stripes wait for memory.`;
+      throw new OperationError('BUSY', waiting, { retryable: true });
     }
     return new Promise((grant) => this.#waiters.push({ shape, cellBytes, grant }));
   }
@@ -121,14 +128,17 @@ export class Workspace implements Disposable {
     this.#present = Array.from({ length: shape.n }, () => false);
   }
 
-  /** The k data cells side by side, to be written before `encode`; what stands in it is undefined until then. */
+  /**
+   * The k data cells side by side, to be written before `encode`; what stands in it is undefined until then.
+   */
   get area(): Uint8Array {
     return this.#view(0, this.k);
   }
 
   /**
-   * Computes the parity cells. The first `dataBytes` of `area` are the caller's; the rest, the padding of the last
-   * stripe, is set to zero first, so that equal contents give equal cells. All n cells are present afterwards.
+   * Computes the parity cells. The first `dataBytes` of `area` are the caller's; the rest, the padding of the
+   * last stripe, is set to zero first, so that equal contents give equal cells. All n cells are present
+   * afterwards.
    */
   encode(dataBytes: number): void {
     const area = this.area;
@@ -142,7 +152,9 @@ export class Workspace implements Disposable {
 
   /** Takes a copy of a cell that the caller has checked against its hash. */
   put(index: number, cell: Uint8Array): void {
-    if (cell.length !== this.cellBytes) throw new RangeError(`a cell of ${cell.length} bytes, not ${this.cellBytes}`);
+    if (cell.length !== this.cellBytes) {
+      throw new RangeError(`a cell of ${cell.length} bytes, not ${this.cellBytes}`);
+    }
     this.#requireIndex(index);
     this.#view(index, 1).set(cell);
     this.#present[index] = true;
@@ -157,7 +169,10 @@ export class Workspace implements Disposable {
     return this.#presentIndices().length;
   }
 
-  /** Computes those of the cells `want` that are not present. Throws RangeError when one is missing and fewer than k are present. */
+  /**
+   * Computes those of the cells `want` that are not present. Throws RangeError when one is missing and fewer
+   * than k are present.
+   */
   reconstruct(want: readonly number[]): void {
     for (const index of want) this.#requireIndex(index);
     const missing = [...new Set(want)].filter((index) => !this.has(index));
@@ -172,8 +187,9 @@ export class Workspace implements Disposable {
   }
 
   /**
-   * Makes all n cells those of the one codeword that the k present cells of lowest index determine; other cells
-   * that were present are overwritten. What a reader hashes to find out whether the writer coded rightly (4.4).
+   * Makes all n cells those of the one codeword that the k present cells of lowest index determine; other
+   * cells that were present are overwritten. What a reader hashes to find out whether the writer coded
+   * rightly (4.4).
    */
   complete(): void {
     const have = this.#presentIndices().slice(0, this.k);
