@@ -4,6 +4,7 @@
  * interrupted first start is simply continued; once it exists nothing is ever made again, and a member folder
  * that is gone stays gone.
  */
+import { existsSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
@@ -59,6 +60,15 @@ export function gatewayFolder(dir: string): string {
   return path.join(dir, 'gateway');
 }
 
+/** BAD_GEOMETRY before anything is made, when the cluster is still to be made. */
+export function requireAskedGeometry(dir: string, asked: AskedGeometry): void {
+  if (!existsSync(path.join(dir, CONFIG_FILE))) geometryOf(asked);
+}
+
+function geometryOf(asked: AskedGeometry): Geometry {
+  return requireGeometry(asked.n ?? DEFAULT_GEOMETRY.n, asked.f ?? DEFAULT_GEOMETRY.f, asked.k ?? DEFAULT_GEOMETRY.k);
+}
+
 /** The cluster of a folder, made when there is none yet. The caller holds the folder's lock. */
 export async function openOrCreateCluster(dir: string, asked: AskedGeometry): Promise<ClusterFolder> {
   const configFile = path.join(dir, CONFIG_FILE);
@@ -68,8 +78,7 @@ export async function openOrCreateCluster(dir: string, asked: AskedGeometry): Pr
     refuseOtherGeometry(cluster.geometry, asked);
     return { path: dir, configFile, cluster, created: false };
   }
-  const geometry = requireGeometry(asked.n ?? DEFAULT_GEOMETRY.n, asked.f ?? DEFAULT_GEOMETRY.f, asked.k ?? DEFAULT_GEOMETRY.k);
-  const cluster = await createCluster(dir, disk, geometry);
+  const cluster = await createCluster(dir, disk, geometryOf(asked));
   return { path: dir, configFile, cluster, created: true };
 }
 

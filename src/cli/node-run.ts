@@ -5,6 +5,7 @@
  */
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
+import type { FrameHandler } from '../base/ports.ts';
 import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
 import type { NodeDisk } from '../platform/disk.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
@@ -28,20 +29,23 @@ export interface NodeRunOptions {
   readonly listen: string | undefined;
 }
 
-export async function runNode(options: NodeRunOptions): Promise<void> {
+/** Stands between the network and the node; a test puts an adversary here. The command line never gives one. */
+export type Interposer = (handler: FrameHandler) => FrameHandler;
+
+export async function runNode(options: NodeRunOptions, interpose: Interposer = (handler) => handler): Promise<void> {
   let node: StorageNode | undefined;
   await runMember(
     options.dir,
     'node',
     async (folder) => {
-      node = await startNode(folder, options);
+      node = await startNode(folder, options, interpose);
       return statusOf(node);
     },
     async () => node?.boot(),
   );
 }
 
-async function startNode(folder: MemberFolder, options: NodeRunOptions): Promise<StorageNode> {
+async function startNode(folder: MemberFolder, options: NodeRunOptions, interpose: Interposer): Promise<StorageNode> {
   const { disk, telemetry } = folder;
   const identity = await lostUnlessWhole(readNodeIdentity(disk));
   const cluster = await lostUnlessWhole(bindCluster(disk, options.config));
@@ -65,7 +69,7 @@ async function startNode(folder: MemberFolder, options: NodeRunOptions): Promise
     address: options.listen ?? slot.addresses[0] ?? identity.address,
     identity: tls,
     allowedPeers: () => cluster.peerKeys(),
-    handler: (from, frame) => node.handle(from, frame),
+    handler: interpose((from, frame) => node.handle(from, frame)),
     telemetry,
     clock: systemClock,
   });

@@ -67,9 +67,12 @@ export class S3Client {
   readonly #endpoint: S3Endpoint;
   readonly #url: URL;
   readonly #agent: http.Agent;
+  readonly #attempts: number;
 
-  constructor(endpoint: S3Endpoint) {
+  /** `attempts`: how often a request that may be repeated is sent. */
+  constructor(endpoint: S3Endpoint, attempts: number = ATTEMPTS) {
     this.#endpoint = endpoint;
+    this.#attempts = attempts;
     this.#url = new URL(endpoint.endpoint);
     const options = { keepAlive: true, timeout: SILENCE_MS };
     this.#agent = this.#url.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options);
@@ -164,7 +167,7 @@ export class S3Client {
           remedy: 'Is `holdfast up` running on this folder?',
         });
       }
-      if (!refusal.retryable || attempt === ATTEMPTS) throw refusal;
+      if (!refusal.retryable || attempt >= this.#attempts) throw refusal;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** (attempt - 1)));
     }
   }
@@ -176,7 +179,7 @@ export class S3Client {
       ...call.headers,
       host: this.#url.host,
       'amz-sdk-invocation-id': invocation,
-      'amz-sdk-request': `attempt=${attempt}; max=${ATTEMPTS}`,
+      'amz-sdk-request': `attempt=${attempt}; max=${this.#attempts}`,
     };
     if (call.body !== undefined) {
       headers['content-encoding'] = 'aws-chunked';

@@ -13,7 +13,7 @@ import { ERROR_CODES } from '../base/errors.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { lockFolder } from '../platform/folder-lock.ts';
 import { askAdmin } from './admin-socket.ts';
-import { gatewayFolder, isPortFree, nodeFolder, openOrCreateCluster, openUpFolder } from './cluster-folder.ts';
+import { gatewayFolder, isPortFree, nodeFolder, openOrCreateCluster, openUpFolder, requireAskedGeometry } from './cluster-folder.ts';
 import type { AskedGeometry, ClusterFolder } from './cluster-folder.ts';
 import { untilAskedToStop } from './child-messages.ts';
 import { writeEndpoint } from './endpoint-file.ts';
@@ -40,6 +40,7 @@ export interface UpOptions {
 
 /** Runs until it is asked to stop. IN_USE, DISK_READ_ONLY, BAD_GEOMETRY, LOST_STATE before anything is started. */
 export async function runUp(options: UpOptions): Promise<void> {
+  requireAskedGeometry(options.dir, options.asked);
   const dir = await openUpFolder(options.dir);
   const lock = await lockFolder(dir);
   const stopped = untilAskedToStop();

@@ -48,8 +48,10 @@ export async function verifyCommand(options: VerifyOptions): Promise<void> {
   const report = new VerifyReport(cluster);
   try {
     const logs = cluster.slots.map((slot) => new NodeLog(cluster, slot));
-    const follow = (): Promise<unknown> =>
-      Promise.all(logs.map((log, slot) => (report.isReachable(slot) ? log.follow(peers, systemRandom, report) : undefined)));
+    const follow = async (): Promise<void> => {
+      const reachable = logs.filter((_, slot) => report.isReachable(slot));
+      await Promise.all(reachable.map((log) => log.follow(peers, systemRandom, report)));
+    };
     await follow();
     const codec = wasmCodec(cluster.slots.length * CELL_BYTES_MAX);
     const certificates = new Certificates(cluster, new StatementVerifier(cluster.id));

@@ -6,8 +6,8 @@
  */
 import { EMPTY, equal, hex, mapKey } from '../base/bytes.ts';
 import { CERTS_BATCH_MAX, FRAME_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
-import { Certificates, higher } from '../client/certificates.ts';
-import type { Certified } from '../client/certificates.ts';
+import { higher } from '../client/certificates.ts';
+import type { Certificates, Certified } from '../client/certificates.ts';
 import type { CallResult, Peers } from '../client/peers.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import type { Codec } from '../erasure/codec.ts';
