@@ -285,6 +285,9 @@ export function authenticate(
   refuseRepeated(headers);
   const authorization = headers.get('authorization');
   const presigned = target.query.some(([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm');
+  if (target.query.some(([name]) => name === 'AWSAccessKeyId')) {
+    throw new S3Error('InvalidRequest', `Signature Version 2 is not accepted; use ${ALGORITHM}.`);
+  }
   if (authorization === undefined && !presigned)
     throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
   if (authorization !== undefined && presigned)

@@ -188,6 +188,14 @@ describe('presigned URLs', () => {
     expect((await ask(world, twice)).code).toBe('InvalidRequest');
   });
 
+  test('of Signature Version 2 are refused with a hint', async () => {
+    const prepared = sign(host(), get('by-url'));
+    const target = '/wire/by-url?AWSAccessKeyId=a&Signature=b&Expires=1';
+    const answer = await send(world.server, { ...prepared, target, headers: { host: host() } });
+    expect([answer.status, answer.code]).toEqual([400, 'InvalidRequest']);
+    expect(answer.text).toContain('AWS4-HMAC-SHA256');
+  });
+
   test('together with an authorization header are refused', async () => {
     const prepared = sign(host(), get('by-url', { expires: 60 }));
     const headers = {
