@@ -5,7 +5,7 @@
 
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const EMPTY = new Uint8Array(0);
 
@@ -63,7 +63,8 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 
 /** A compact Map key for a short byte string: one character a byte. Not for display. */
 export function mapKey(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+  // `apply` walks a typed array many times faster than the iterator that spreading uses.
+  return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
 export function fromMapKey(key: string): Uint8Array {

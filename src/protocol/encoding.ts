@@ -1,12 +1,12 @@
 /**
  * The one encoding of everything that is signed, sent or stored: strict DAG-CBOR (protocol 13.1). The
- * library accepts unsorted keys and some non-minimal forms, so a decoder re-encodes and compares: every value has exactly one
- * encoding, and two parties can never read different things out of the same bytes. Schemas then turn the
- * value into a type, once, at the boundary.
+ * library accepts unsorted keys and some non-minimal forms, so the bytes are first held against the canonical
+ * form: every value has exactly one encoding, and two parties can never read different things out of the same
+ * bytes. Schemas then turn the value into a type, once, at the boundary.
  */
 import * as dagCbor from '@ipld/dag-cbor';
 import { z } from 'zod';
-import { equal } from '../base/bytes.ts';
+import { isCanonical } from './canonical.ts';
 
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
@@ -20,8 +20,8 @@ export function decode<T>(schema: z.ZodType<T>, bytes: Uint8Array, maxBytes: num
   if (bytes.length > maxBytes) return { ok: false, reason: `${bytes.length} bytes where at most ${maxBytes} are allowed` };
   let value: unknown;
   try {
+    if (!isCanonical(bytes)) return { ok: false, reason: 'not the canonical encoding' };
     value = dagCbor.decode(bytes);
-    if (!equal(dagCbor.encode(value), bytes)) return { ok: false, reason: 'not the canonical encoding' };
   } catch (error) {
     return { ok: false, reason: `not DAG-CBOR: ${error instanceof Error ? error.message : String(error)}` };
   }

@@ -76,7 +76,7 @@ export function signBatch(key: SigningKey, clusterId: Uint8Array, leaves: readon
  */
 export class StatementVerifier {
   readonly #clusterId: Uint8Array;
-  readonly #verified = new Set<string>();
+  readonly #verified = new Map<string, { readonly publicKey: Uint8Array; readonly batch: BatchSignature }>();
   readonly #capacity: number;
 
   constructor(clusterId: Uint8Array, capacity: number = 65_536) {
@@ -94,11 +94,16 @@ export class StatementVerifier {
   }
 
   verifyBatch(publicKey: Uint8Array, batch: BatchSignature): boolean {
-    const name = mapKey(publicKey) + mapKey(u32be(batch.size)) + mapKey(batch.root) + mapKey(batch.signature);
-    if (this.#verified.has(name)) return true;
+    const name = mapKey(batch.root);
+    const known = this.#verified.get(name);
+    if (known !== undefined && sameBatch(known.batch, batch) && equal(known.publicKey, publicKey)) return true;
     if (!verifySignature(publicKey, batchBody(this.#clusterId, batch.size, batch.root), batch.signature)) return false;
     if (this.#verified.size >= this.#capacity) this.#verified.clear();
-    this.#verified.add(name);
+    this.#verified.set(name, { publicKey, batch });
     return true;
   }
+}
+
+function sameBatch(a: BatchSignature, b: BatchSignature): boolean {
+  return a.size === b.size && equal(a.root, b.root) && equal(a.signature, b.signature);
 }

@@ -76,13 +76,8 @@ export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certific
     throw new Refused('BUCKET_STALE', 'the bucket is closing', { cert: await ctx.state.readCertificate(bucket.version) });
   }
   const binds = register.prepared(manifest.keyId, hash)?.binds ?? defaultBinds(cert);
-  const written = ctx.state.write({
-    r: 'COMMITTED',
-    leaf: encodeEntry('COMMITTED', committedBodyOf(cert.signed)),
-    cert: bytes,
-    content,
-    binds,
-  });
+  const leaf = encodeEntry('COMMITTED', committedBodyOf(cert.signed));
+  const written = ctx.state.write({ r: 'COMMITTED', leaf, cert: bytes, content, binds }, { cert });
   if (binds.length > 0 && ctx.state.contents.get(manifest.contentId) === undefined) ctx.telemetry.count('holes_by_commit');
   await written.durable;
   const now = register.max(manifest.keyId);

@@ -100,13 +100,8 @@ function claimOf({ manifest }: SignedManifest): number {
 function bind(ctx: NodeContext, signed: SignedManifest, { content, binds }: PreparedContent): Version {
   const { manifest } = signed;
   const body = receiptBody(ctx, signed, ctx.state.log.size);
-  ctx.state.write({
-    r: 'PREPARED',
-    leaf: encodeEntry('PREPARED', encodeReceipt(body)),
-    manifest: signedManifestToWire(signed),
-    content,
-    binds,
-  });
+  const leaf = encodeEntry('PREPARED', encodeReceipt(body));
+  ctx.state.write({ r: 'PREPARED', leaf, manifest: signedManifestToWire(signed), content, binds }, { signed });
   const version = ctx.state.register.prepared(manifest.keyId, signed.hash);
   if (version === undefined) throw new Error('a prepared version is in the register');
   return version;

@@ -19,7 +19,7 @@ import { decodeCertificate } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
 import { decodeBoot, decodeEvict, decodeStampBody } from '../protocol/log-entries.ts';
 import { openSignedManifest } from '../protocol/manifest.ts';
-import type { SignedManifest } from '../protocol/manifest.ts';
+import type { SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { fragmentBytes } from '../protocol/stripes.ts';
 import type { StatementProof } from '../protocol/statement.ts';
@@ -41,6 +41,12 @@ export interface HeldBucketRecord {
 export interface Remembered {
   readonly incarnation: number;
   readonly proof: StatementProof;
+}
+
+/** What the writer of a record has at hand in parsed form; recovery parses the record itself. */
+export interface ParsedRecord {
+  readonly signed?: SignedManifest;
+  readonly cert?: Certificate;
 }
 
 export interface Recorded {
@@ -80,12 +86,12 @@ export class NodeState {
     this.#clock = clock;
   }
 
-  /** Applies and queues one record. The caller awaits `durable` before it tells anyone. */
-  write(record: NodeRecord): Recorded {
+  /** Applies and queues one record. The caller awaits `durable` before it tells anyone, and hands on what it has parsed of it. */
+  write(record: NodeRecord, parsed: ParsedRecord = {}): Recorded {
     this.recordCount += 1;
     const logIndex = this.#appendLeaf(record);
     const append = this.journal.append([encodeRecord(record)]);
-    const settle = this.apply(record, logIndex);
+    const settle = this.apply(record, logIndex, parsed);
     const durable = append.then(([pointer]) => {
       assert(pointer !== undefined, 'one record gives one pointer');
       settle.settled(pointer);
@@ -143,34 +149,32 @@ export class NodeState {
   }
 
   /** Changes the views. Returns how to tell the touched version that its record is pending or settled. */
-  apply(record: NodeRecord, logIndex: number): { settled(at: Pointer): void; pending(durable: Promise<void>): void } {
+  apply(record: NodeRecord, logIndex: number, parsed: ParsedRecord = {}): { settled(at: Pointer): void; pending(durable: Promise<void>): void } {
     let version: Version | undefined;
     /** Pieces whose space may be used again once the record is durable, not before. */
     let spare: readonly Pointer[] = [];
     switch (record.r) {
       case 'PREPARED': {
-        const opened = openSignedManifest(record.manifest);
-        if (!opened.ok) throw damaged(opened.reason);
+        const signed = parsed.signed ?? manifestOf(record.manifest);
         if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
-        version = this.#version(opened.value, record.binds, { prepared: logIndex, incarnation: this.incarnation, committed: -1 });
+        version = this.#version(signed, record.binds, { prepared: logIndex, incarnation: this.incarnation, committed: -1 });
         this.register.addPrepared(version);
         this.#bindAll(version);
         break;
       }
       case 'COMMITTED': {
-        const cert = decodeCertificate(record.cert);
-        if (!cert.ok) throw damaged(cert.reason);
+        const cert = parsed.cert ?? certificateOf(record.cert);
         if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
-        const own = this.register.prepared(cert.value.signed.manifest.keyId, cert.value.signed.hash);
-        version = this.#version(cert.value.signed, record.binds, {
+        const own = this.register.prepared(cert.signed.manifest.keyId, cert.signed.hash);
+        version = this.#version(cert.signed, record.binds, {
           prepared: own?.preparedIndex ?? -1,
           incarnation: own?.preparedIncarnation ?? 0,
           committed: logIndex,
         });
         this.#bindAll(version);
         this.register.setMax(version);
-        this.#noteReceipts(cert.value, version);
-        this.#adoptBucketRecord(cert.value.signed, version);
+        this.#noteReceipts(cert, version);
+        this.#adoptBucketRecord(cert.signed, version);
         break;
       }
       case 'EVICT':
@@ -379,6 +383,18 @@ export class LeafPlaces {
     const [segment = 0, offset = 0, length = 0] = this.#triples.subarray(3 * index, 3 * index + 3);
     return { segment, offset, length };
   }
+}
+
+function manifestOf(wire: SignedManifestWire): SignedManifest {
+  const opened = openSignedManifest(wire);
+  if (!opened.ok) throw damaged(opened.reason);
+  return opened.value;
+}
+
+function certificateOf(bytes: Uint8Array): Certificate {
+  const cert = decodeCertificate(bytes);
+  if (!cert.ok) throw damaged(cert.reason);
+  return cert.value;
 }
 
 function entryOf(leaf: Uint8Array): Entry {
