@@ -5,13 +5,12 @@
  * share its signature.
  */
 import { z } from 'zod';
-import { mapKey } from '../base/bytes.ts';
+import { concat, mapKey } from '../base/bytes.ts';
 import type { Cluster } from './configuration.ts';
-import { bytesUpTo, decode, encode, hash32, uint, uintUpTo } from './encoding.ts';
+import { bytesOf, bytesUpTo, decode, encode, hash32, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
 import { openSignedManifest, signedManifestSchema, signedManifestToWire } from './manifest.ts';
 import type { SignedManifest } from './manifest.ts';
-import { batchSchema } from './proofs.ts';
 import { quorumSize, SLOTS_MAX } from './quorum.ts';
 import { encodeReceipt } from './receipt.ts';
 import type { ReceiptBody } from './receipt.ts';
@@ -32,43 +31,50 @@ export interface Certificate {
   readonly receipts: readonly CertReceipt[];
 }
 
+/** [slot, incarnation, log index, index in the batch, path as one string of hashes, place of the batch]. */
+const receiptTuple = z.tuple([
+  uintUpTo(SLOTS_MAX - 1),
+  uint,
+  uint,
+  uintUpTo(BATCH_SIZE_MAX - 1),
+  z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length % 32 === 0 && v.length <= 32 * BATCH_PATH_MAX, {
+    error: 'expected a path',
+  }),
+  uintUpTo(SLOTS_MAX - 1),
+]);
+/** [size, root, signature]. */
+const batchTuple = z.tuple([z.int().min(1).max(BATCH_SIZE_MAX), hash32, bytesOf(64)]);
+
+// Tuples, not maps: certificates are most of what a node stores and sends for a small object, and no signature covers
+// this encoding.
 const certificateSchema = z.strictObject({
   manifest: signedManifestSchema,
-  receipts: z
-    .array(
-      z.strictObject({
-        slot: uintUpTo(SLOTS_MAX - 1),
-        incarnation: uint,
-        logIndex: uint,
-        index: uintUpTo(BATCH_SIZE_MAX - 1),
-        path: z.array(hash32).max(BATCH_PATH_MAX),
-        batch: uintUpTo(SLOTS_MAX - 1),
-      }),
-    )
-    .max(SLOTS_MAX),
-  batches: z.array(batchSchema).max(SLOTS_MAX),
+  receipts: z.array(receiptTuple).max(SLOTS_MAX),
+  batches: z.array(batchTuple).max(SLOTS_MAX),
 });
+type CertificateWire = z.infer<typeof certificateSchema>;
 
 /** A field that holds an encoded certificate. */
 export const certBytes: z.ZodType<Uint8Array> = bytesUpTo(CERT_BYTES_MAX);
 
 /** Canonical bytes of a certificate. Receipts are in the order of their slots. */
 export function encodeCertificate(cert: Certificate): Uint8Array {
-  const batches: unknown[] = [];
+  const batches: CertificateWire['batches'] = [];
   const places = new Map<string, number>();
   const receipts = [...cert.receipts]
     .sort((a, b) => a.slot - b.slot)
-    .map(({ slot, incarnation, logIndex, proof }) => {
-      const name = mapKey(proof.batch.root) + mapKey(proof.batch.signature);
+    .map(({ slot, incarnation, logIndex, proof }): CertificateWire['receipts'][number] => {
+      const { size, root, signature } = proof.batch;
+      const name = mapKey(root) + mapKey(signature);
       let batch = places.get(name);
       if (batch === undefined) {
         batch = batches.length;
         places.set(name, batch);
-        batches.push(proof.batch);
+        batches.push([size, root, signature]);
       }
-      return { slot, incarnation, logIndex, index: proof.index, path: proof.path, batch };
+      return [slot, incarnation, logIndex, proof.index, concat(...proof.path), batch];
     });
-  return encode({ manifest: signedManifestToWire(cert.signed), receipts, batches });
+  return encode({ manifest: signedManifestToWire(cert.signed), receipts, batches } satisfies CertificateWire);
 }
 
 /** Parses a certificate; whether it is valid is for `certificateFault` to say. Never throws. */
@@ -77,13 +83,18 @@ export function decodeCertificate(bytes: Uint8Array): Decoded<Certificate> {
   if (!decoded.ok) return decoded;
   const signed = openSignedManifest(decoded.value.manifest);
   if (!signed.ok) return signed;
+  const batches = decoded.value.batches.map(([size, root, signature]) => ({ size, root, signature }));
   const receipts: CertReceipt[] = [];
-  for (const { slot, incarnation, logIndex, index, path, batch } of decoded.value.receipts) {
-    const found = decoded.value.batches[batch];
+  for (const [slot, incarnation, logIndex, index, path, place] of decoded.value.receipts) {
+    const found = batches[place];
     if (found === undefined) return { ok: false, reason: 'a receipt names no batch' };
-    receipts.push({ slot, incarnation, logIndex, proof: { index, path, batch: found } });
+    receipts.push({ slot, incarnation, logIndex, proof: { index, path: hashesOf(path), batch: found } });
   }
   return { ok: true, value: { signed: signed.value, receipts } };
+}
+
+function hashesOf(path: Uint8Array): Uint8Array[] {
+  return Array.from({ length: path.length / 32 }, (_, i) => path.subarray(32 * i, 32 * i + 32));
 }
 
 /** The body that a slot signed for this manifest. */
