@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { OperationError } from '../base/errors.ts';
 import { CELL_BYTES_MAX, CERTS_BATCH_MAX } from '../base/limits.ts';
+import type { Clock, Random, Telemetry, Transport } from '../base/ports.ts';
 import { Certificates } from '../client/certificates.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import { Peers } from '../client/peers.ts';
@@ -15,6 +16,7 @@ import { wasmCodec } from '../erasure/wasm.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
+import type { Cluster } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
 import { bindCluster } from './bound-cluster.ts';
 import { gatewayFolder } from './cluster-folder.ts';
@@ -34,6 +36,8 @@ export interface VerifyOptions {
 
 /** Batches of keys under way at once. */
 const BATCHES = 4;
+/** A write is acknowledged before its last slots have it; so long they are given to get it. */
+const SETTLE_MS = 3_000;
 
 export async function verifyCommand(options: VerifyOptions): Promise<void> {
   const folder = memberFolder(path.resolve(options.dir));
@@ -44,40 +48,60 @@ export async function verifyCommand(options: VerifyOptions): Promise<void> {
   const telemetry = processTelemetry({ process: 'verify', level: 'error' });
   const tls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-verify' });
   const transport = new TlsTransport({ identity: tls, telemetry, clock: systemClock });
-  const peers = new Peers(cluster, transport, systemClock, telemetry, DEFAULT_DEADLINES);
-  const report = new VerifyReport(cluster);
-  try {
-    const logs = cluster.slots.map((slot) => new NodeLog(cluster, slot));
-    const follow = async (): Promise<void> => {
-      const reachable = logs.filter((_, slot) => report.isReachable(slot));
-      await Promise.all(reachable.map((log) => log.follow(peers, systemRandom, report)));
-    };
-    await follow();
-    const codec = wasmCodec(cluster.slots.length * CELL_BYTES_MAX);
-    const certificates = new Certificates(cluster, new StatementVerifier(cluster.id));
-    const verifier = new ObjectVerifier({ cluster, peers, certificates, logs, codec, report });
-    await verifyAll(verifier, options.terminal);
-    // Receipts given while the check ran lie behind the first checkpoints.
-    if (verifier.pending.length > 0) await follow();
-    verifier.settlePending();
-  } finally {
-    await peers.close();
-  }
+  const report = await verifyCluster({ cluster, transport, clock: systemClock, random: systemRandom, telemetry, terminal: options.terminal });
   options.terminal.say('verified', report.toJson(), report.toText());
   if (!report.isDamaged) return;
   const accused = report.accused().map(({ slot }) => `node ${slot}`);
   throw new OperationError('DAMAGED', `Damage was found: ${[...accused, ...(report.writers.length > 0 ? ['a writer'] : [])].join(', ')}.`);
 }
 
-async function verifyAll(verifier: ObjectVerifier, terminal: Terminal): Promise<void> {
-  const keys = verifier.keys();
+export interface VerifyPorts {
+  readonly cluster: Cluster;
+  /** With the identity of a writer of the cluster. */
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  readonly terminal: Terminal;
+}
+
+/** Looks at everything once. Never throws for what a node says or fails to say. */
+export async function verifyCluster({ cluster, transport, clock, random, telemetry, terminal }: VerifyPorts): Promise<VerifyReport> {
+  const peers = new Peers(cluster, transport, clock, telemetry, DEFAULT_DEADLINES);
+  const report = new VerifyReport(cluster);
+  try {
+    const logs = cluster.slots.map((slot) => new NodeLog(cluster, slot));
+    const follow = async (): Promise<void> => {
+      const reachable = logs.filter((_, slot) => report.isReachable(slot));
+      await Promise.all(reachable.map((log) => log.follow(peers, random, report)));
+    };
+    await follow();
+    const codec = wasmCodec(cluster.slots.length * CELL_BYTES_MAX);
+    const certificates = new Certificates(cluster, new StatementVerifier(cluster.id));
+    const verifier = new ObjectVerifier({ cluster, peers, certificates, logs, codec, report });
+    await verifyAll(verifier, verifier.keys(), false, terminal);
+    const { unsettled } = verifier;
+    if (unsettled.length > 0) {
+      await clock.sleep(SETTLE_MS);
+      await verifyAll(verifier, unsettled, true, terminal);
+    }
+    // Receipts given while the check ran lie behind the first checkpoints.
+    if (verifier.pending.length > 0) await follow();
+    verifier.settlePending();
+    return report;
+  } finally {
+    await peers.close();
+  }
+}
+
+async function verifyAll(verifier: ObjectVerifier, keys: readonly Uint8Array[], isFinal: boolean, terminal: Terminal): Promise<void> {
   const progress = terminal.progress('verify', keys.length, 'objects');
   let next = 0;
   const work = async (): Promise<void> => {
     while (next < keys.length) {
       const batch = keys.slice(next, next + CERTS_BATCH_MAX);
       next += batch.length;
-      await verifier.verifyKeys(batch);
+      await verifier.verifyKeys(batch, isFinal);
       progress.advance(batch.length);
     }
   };

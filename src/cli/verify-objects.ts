@@ -22,6 +22,7 @@ import { compareStamps } from '../protocol/stamp.ts';
 import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
 import type { NodeLog } from './verify-logs.ts';
+import { Draft } from './verify-report.ts';
 import type { VerifyReport } from './verify-report.ts';
 
 const CALL_MS = 15_000;
@@ -44,8 +45,14 @@ interface Content {
   readonly layout: Layout;
 }
 
+interface GoodPiece {
+  readonly bytes: Uint8Array;
+  /** Of a cell. */
+  readonly row: Uint8Array | null;
+}
+
 /** What a slot gave for one piece: bytes that verified, nothing, or the news that the version was replaced. */
-type Piece = { readonly kind: 'good'; readonly bytes: Uint8Array; readonly row: Uint8Array | null } | { readonly kind: 'bad' } | { readonly kind: 'replaced' };
+type Piece = (GoodPiece & { readonly kind: 'good' }) | { readonly kind: 'bad' } | { readonly kind: 'replaced' };
 
 export class ObjectVerifier {
   readonly #ctx: VerifyContext;
@@ -53,6 +60,8 @@ export class ObjectVerifier {
   readonly #whole = new Set<string>();
   /** Certificates whose receipts lie beyond what was read of a log. */
   readonly pending: Certified[] = [];
+  /** Keys whose newest version may still be on its way to some slots: look at them again a little later. */
+  unsettled: Uint8Array[] = [];
 
   constructor(ctx: VerifyContext) {
     this.#ctx = ctx;
@@ -67,54 +76,56 @@ export class ObjectVerifier {
     return [...keys.values()];
   }
 
-  /** Checks up to CERTS_BATCH_MAX keys. */
-  async verifyKeys(keyIds: readonly Uint8Array[]): Promise<void> {
+  /** Checks up to CERTS_BATCH_MAX keys. Unless `isFinal`, those with missing pieces go to `unsettled` instead of the report. */
+  async verifyKeys(keyIds: readonly Uint8Array[], isFinal: boolean): Promise<void> {
     const shown = await this.#shownCertificates(keyIds);
     for (const [index, keyId] of keyIds.entries()) {
-      await this.#verifyKey(keyId, shown.map((certs) => certs[index] ?? null));
+      const draft = new Draft();
+      await this.#verifyKey(keyId, shown.map((certs) => certs[index] ?? null), draft);
+      if (draft.isUnsettled && !isFinal) this.unsettled.push(keyId);
+      else this.#ctx.report.take(draft);
     }
   }
 
-  async #verifyKey(keyId: Uint8Array, shown: readonly (Certified | null)[]): Promise<void> {
+  async #verifyKey(keyId: Uint8Array, shown: readonly (Certified | null)[], draft: Draft): Promise<void> {
     const { report, logs } = this.#ctx;
     for (const [slot, certified] of shown.entries()) {
       const promised = logs[slot]?.committed.get(mapKey(keyId));
       if (promised === undefined || !report.isReachable(slot)) continue;
       if (certified !== null && compareStamps(certified.stamp, promised) >= 0) continue;
-      report.note(slot, 'certificate', `key ${short(keyId)}: it shows less than its own log holds`);
+      draft.note(slot, 'certificate', `key ${short(keyId)}: it shows less than its own log holds`);
     }
     let version: Certified | null = null;
     for (const certified of shown) version = higher(version, certified);
     for (let restart = 0; version !== null && restart < RESTARTS_MAX; restart += 1) {
-      const outcome = await this.#verifyVersion(version);
+      const outcome = await this.#verifyVersion(version, draft);
       if (outcome === 'done') return;
       const again = await this.#shownCertificates([keyId]);
       for (const certs of again) version = higher(version, certs[0] ?? null);
     }
   }
 
-  async #verifyVersion(version: Certified): Promise<'done' | 'replaced'> {
-    const { report } = this.#ctx;
+  async #verifyVersion(version: Certified, draft: Draft): Promise<'done' | 'replaced'> {
     const { manifest } = version.signed;
     let outcome: 'whole' | 'short' | 'replaced' = 'whole';
     switch (manifest.kind) {
       case 'TOMBSTONE':
         break;
       case 'INLINE':
-        outcome = (await this.#verifyBody(version)).outcome;
+        outcome = (await this.#verifyBody(version, draft)).outcome;
         break;
       case 'DATA': {
         const { k, n, cellBytes, size, contentId } = manifest;
-        outcome = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } });
+        outcome = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } }, draft);
         break;
       }
       case 'TABLE':
-        outcome = await this.#verifyParts(version);
+        outcome = await this.#verifyParts(version, draft);
         break;
     }
     if (outcome === 'replaced') return 'replaced';
-    report.versions += 1;
-    if (outcome === 'short') report.unreadable += 1;
+    draft.versions += 1;
+    if (outcome === 'short') draft.unreadable += 1;
     this.#checkReceipts(version, true);
     return 'done';
   }
@@ -139,75 +150,81 @@ export class ObjectVerifier {
     for (const version of this.pending) this.#checkReceipts(version, false);
   }
 
-  async #verifyParts(version: Certified): Promise<'whole' | 'short' | 'replaced'> {
-    const body = await this.#verifyBody(version);
+  async #verifyParts(version: Certified, draft: Draft): Promise<'whole' | 'short' | 'replaced'> {
+    const body = await this.#verifyBody(version, draft);
     if (body.outcome !== 'whole' || body.bytes === null) return body.outcome;
     const table = decode<readonly Part[]>(partTableSchema, body.bytes, FRAME_PAYLOAD_BYTES_MAX);
     if (!table.ok) {
-      this.#ctx.report.writers.push(`version ${short(version.signed.hash)}: its part table is malformed: ${table.reason}`);
+      draft.writers.push(`version ${short(version.signed.hash)}: its part table is malformed: ${table.reason}`);
       return 'short';
     }
     let outcome: 'whole' | 'short' = 'whole';
     for (const { contentId, size, n, k, cellBytes } of table.value) {
-      const part = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } });
+      const part = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } }, draft);
       if (part === 'replaced') return part;
       if (part === 'short') outcome = 'short';
     }
     return outcome;
   }
 
-  async #verifyBody(version: Certified): Promise<{ outcome: 'whole' | 'short' | 'replaced'; bytes: Uint8Array | null }> {
+  async #verifyBody(version: Certified, draft: Draft): Promise<{ outcome: 'whole' | 'short' | 'replaced'; bytes: Uint8Array | null }> {
     const { keyId, contentId } = version.signed.manifest;
     const what = `version ${short(version.signed.hash)}`;
-    const pieces = await this.#fromEach(async (slot) => {
+    const pieces = await this.#fromEach(draft, async (slot) => {
       const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, leaseMs: LEASE_MS };
       const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
-      if (result.kind !== 'answer') return this.#refusal(slot, version, result, what);
+      if (result.kind !== 'answer') return this.#refusal(slot, version, result, what, draft);
       if (equal(sha256(result.payload), contentId)) return { kind: 'good', bytes: result.payload, row: null };
-      this.#ctx.report.note(slot, 'wrong', `${what}: a body that the manifest does not commit to`);
+      draft.note(slot, 'wrong', `${what}: a body that the manifest does not commit to`);
       return { kind: 'bad' };
     });
     if (pieces === null) return { outcome: 'replaced', bytes: null };
-    this.#ctx.report.contents += 1;
+    draft.contents += 1;
     const [bytes] = pieces.values();
     return bytes === undefined ? { outcome: 'short', bytes: null } : { outcome: 'whole', bytes: bytes.bytes };
   }
 
-  async #verifyContent(version: Certified, content: Content): Promise<'whole' | 'short' | 'replaced'> {
+  async #verifyContent(version: Certified, content: Content, draft: Draft): Promise<'whole' | 'short' | 'replaced'> {
     const name = `${mapKey(content.contentId)} ${content.layout.size}`;
     if (this.#whole.has(name)) return 'whole';
     let outcome: 'whole' | 'short' = 'whole';
     let complete = true;
     for (let stripe = 0; stripe < stripeCount(content.layout); stripe += 1) {
-      const cells = await this.#fromEach((slot) => this.#fetchCell(version, content, stripe, slot));
+      const cells = await this.#fromEach(draft, (slot) => this.#fetchCell(version, content, stripe, slot, draft));
       if (cells === null) return 'replaced';
       if (cells.size < content.layout.n) complete = false;
       if (cells.size < content.layout.k) outcome = 'short';
-      else this.#checkCodeword(version, content, stripe, cells);
+      else this.#checkCodeword(version, content, stripe, cells, draft);
     }
-    this.#ctx.report.contents += 1;
+    draft.contents += 1;
     if (complete) this.#whole.add(name);
     return outcome;
   }
 
-  async #fetchCell(version: Certified, { contentId, layout }: Content, stripe: number, slot: number): Promise<Piece> {
+  async #fetchCell(version: Certified, { contentId, layout }: Content, stripe: number, slot: number, draft: Draft): Promise<Piece> {
     const what = `content ${short(contentId)} stripe ${stripe}`;
     const { keyId } = version.signed.manifest;
     const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, contentId, stripe, leaseMs: LEASE_MS };
     const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
-    if (result.kind !== 'answer') return this.#refusal(slot, version, result, what);
+    if (result.kind !== 'answer') return this.#refusal(slot, version, result, what, draft);
     const { row, path } = result.answer;
     const proven = row.length === HASH * layout.n && verifyInclusion(contentId, rowLeaf(row), stripe, stripeCount(layout), path);
     const cell = result.payload;
     const right = proven && cell.length === cellBytesOf(layout, stripe) && equal(sha256(cell), hashAt(row, slot));
     if (right) return { kind: 'good', bytes: cell, row };
-    this.#ctx.report.note(slot, 'wrong', `${what}: a ${proven ? 'cell' : 'row'} that the manifest does not commit to`);
+    draft.note(slot, 'wrong', `${what}: a ${proven ? 'cell' : 'row'} that the manifest does not commit to`);
     return { kind: 'bad' };
   }
 
   /** Computes every cell from k of the good ones and holds it against the row: the row must be a codeword's. */
-  #checkCodeword(version: Certified, { contentId, layout }: Content, stripe: number, cells: ReadonlyMap<number, { bytes: Uint8Array; row: Uint8Array | null }>): void {
-    const { codec, report } = this.#ctx;
+  #checkCodeword(
+    version: Certified,
+    { contentId, layout }: Content,
+    stripe: number,
+    cells: ReadonlyMap<number, GoodPiece>,
+    draft: Draft,
+  ): void {
+    const { codec } = this.#ctx;
     const { k, n } = layout;
     const cellBytes = cellBytesOf(layout, stripe);
     const have = [...cells.keys()].sort((a, b) => a - b).slice(0, k);
@@ -217,19 +234,25 @@ export class ObjectVerifier {
     const want = Array.from({ length: n }, (_, slot) => slot).filter((slot) => !have.includes(slot));
     codec.reconstruct({ k, n }, { base: 0, cellBytes }, have, want);
     const isCodeword = want.every((slot) => equal(sha256(codec.memory.subarray(slot * cellBytes, (slot + 1) * cellBytes)), hashAt(row, slot)));
-    if (!isCodeword) report.writers.push(`gateway ${short(version.signed.manifest.gatewayId)}: content ${short(contentId)} stripe ${stripe} is no codeword`);
+    if (!isCodeword) draft.writers.push(`gateway ${short(version.signed.manifest.gatewayId)}: content ${short(contentId)} stripe ${stripe} is no codeword`);
   }
 
   /** Why there is no piece; a proven newer version is no fault. */
-  #refusal(slot: number, version: Certified, result: Exclude<CallResult<Request['t']>, { kind: 'answer' }>, what: string): Piece {
+  #refusal(
+    slot: number,
+    version: Certified,
+    result: Exclude<CallResult<Request['t']>, { kind: 'answer' }>,
+    what: string,
+    draft: Draft,
+  ): Piece {
     const { report, certificates } = this.#ctx;
     if (result.kind === 'failed') {
-      if (result.error.code === 'TIMEOUT' || result.error.code === 'BUSY') report.note(slot, 'unanswered', `${what}: ${result.error.code}`);
+      if (result.error.code === 'TIMEOUT' || result.error.code === 'BUSY') draft.note(slot, 'unanswered', `${what}: ${result.error.code}`);
       else report.lose(slot, `it stopped answering: ${result.error.code}`);
       return { kind: 'bad' };
     }
     if (result.kind === 'malformed') {
-      report.note(slot, 'wrong', `${what}: a malformed answer: ${result.reason}`);
+      draft.note(slot, 'wrong', `${what}: a malformed answer: ${result.reason}`);
       return { kind: 'bad' };
     }
     const { code, cert, reason } = result.refused;
@@ -239,22 +262,22 @@ export class ObjectVerifier {
       const isNewer = opened.ok && equal(opened.certified.signed.manifest.keyId, keyId) && compareStamps(opened.certified.stamp, version.stamp) > 0;
       if (isNewer) return { kind: 'replaced' };
     }
-    if (code === 'HOLE') report.note(slot, 'damaged', `${what}: its cell is damaged on its disk`);
-    else if (code === 'NOT_HELD') report.note(slot, 'missing', `${what}: it does not hold it${promised(version, slot)}`);
-    else report.note(slot, 'unanswered', `${what}: refused, ${code}: ${reason}`);
+    if (code === 'HOLE') draft.note(slot, 'damaged', `${what}: its cell is damaged on its disk`);
+    else if (code === 'NOT_HELD') draft.note(slot, 'missing', `${what}: it does not hold it${promised(version, slot)}`);
+    else draft.note(slot, 'unanswered', `${what}: refused, ${code}: ${reason}`);
     return { kind: 'bad' };
   }
 
   /** Asks every reachable slot at once. The good pieces by slot, or null when the version was replaced. */
-  async #fromEach(ask: (slot: number) => Promise<Piece>): Promise<Map<number, { bytes: Uint8Array; row: Uint8Array | null }> | null> {
+  async #fromEach(draft: Draft, ask: (slot: number) => Promise<Piece>): Promise<Map<number, GoodPiece> | null> {
     const { peers, report } = this.#ctx;
     const slots = peers.all().filter((slot) => report.isReachable(slot));
     const pieces = await Promise.all(slots.map(async (slot) => ({ slot, piece: await ask(slot) })));
     if (pieces.some(({ piece }) => piece.kind === 'replaced')) return null;
-    const good = new Map<number, { bytes: Uint8Array; row: Uint8Array | null }>();
+    const good = new Map<number, GoodPiece>();
     for (const { slot, piece } of pieces) {
       if (piece.kind !== 'good') continue;
-      report.good(slot, piece.bytes.length);
+      draft.good(slot, piece.bytes.length);
       good.set(slot, piece);
     }
     return good;

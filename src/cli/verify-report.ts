@@ -35,6 +35,29 @@ export interface SlotReport {
   readonly examples: string[];
 }
 
+/** What was found about one key, until it is known whether it counts: a write may be on its way to the last slots. */
+export class Draft {
+  readonly notes: { readonly slot: number; readonly kind: FindingKind; readonly detail: string }[] = [];
+  readonly goods: { readonly slot: number; readonly bytes: number }[] = [];
+  versions = 0;
+  contents = 0;
+  unreadable = 0;
+  readonly writers: string[] = [];
+
+  note(slot: number, kind: FindingKind, detail: string): void {
+    this.notes.push({ slot, kind, detail });
+  }
+
+  good(slot: number, bytes: number): void {
+    this.goods.push({ slot, bytes });
+  }
+
+  /** Is a piece missing that may yet arrive? */
+  get isUnsettled(): boolean {
+    return this.notes.some(({ kind }) => kind === 'missing');
+  }
+}
+
 export class VerifyReport {
   readonly slots: readonly SlotReport[];
   versions = 0;
@@ -83,6 +106,15 @@ export class VerifyReport {
 
   logFollowed(slot: number, size: number): void {
     this.#slot(slot).logSize = size;
+  }
+
+  take(draft: Draft): void {
+    for (const { slot, kind, detail } of draft.notes) this.note(slot, kind, detail);
+    for (const { slot, bytes } of draft.goods) this.good(slot, bytes);
+    this.versions += draft.versions;
+    this.contents += draft.contents;
+    this.unreadable += draft.unreadable;
+    this.writers.push(...draft.writers);
   }
 
   get isDamaged(): boolean {
