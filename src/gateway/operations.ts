@@ -5,10 +5,8 @@
  * earlier result, or the right to go on, which one request of an id has at a time.
  */
 import { equal, mapKey } from '../base/bytes.ts';
-import type { Clock } from '../base/ports.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { encode } from '../protocol/encoding.ts';
-import type { ObjectIndex } from './index/object-index.ts';
 import type { OperationRow } from './index/rows.ts';
 import type { OperationId } from './s3/object-store.ts';
 
@@ -26,24 +24,31 @@ export function fingerprintOf(parts: Readonly<Record<string, unknown>>): Uint8Ar
   return Uint8Array.from(sha256(encode(parts)));
 }
 
+/** The result that the index remembers of an operation. */
+export type Lookup = (opId: Uint8Array) => Promise<OperationRow | undefined>;
+
 /** Says what became of an earlier attempt of which that is not known: done, never, or still not known. */
 export type Investigate = (opId: Uint8Array) => Promise<'done' | 'never' | 'unknown'>;
 
 export class Operations {
-  readonly #index: ObjectIndex;
-  readonly #clock: Clock;
+  readonly #lookup: Lookup;
   readonly #investigate: Investigate;
   /** Per id: settles when the request that may go on has ended. */
   readonly #underWay = new Map<string, Promise<void>>();
 
-  constructor(index: ObjectIndex, clock: Clock, investigate: Investigate) {
-    this.#index = index;
-    this.#clock = clock;
+  constructor(lookup: Lookup, investigate: Investigate) {
+    this.#lookup = lookup;
     this.#investigate = investigate;
   }
 
   begin(operation: OperationId): Operation {
-    return new Operation(operation, this.#index, this.#clock, this.#underWay, this.#investigate);
+    return new Operation(operation, this.#lookup, this.#underWay, this.#investigate);
+  }
+
+  /** The result of an earlier request with this id, after waiting for one under way; undefined when there is none. */
+  async result(opId: Uint8Array): Promise<OperationRow | undefined> {
+    await this.#underWay.get(mapKey(opId));
+    return this.#lookup(opId);
   }
 }
 
@@ -51,23 +56,20 @@ export class Operations {
 export class Operation {
   readonly id: Uint8Array;
   readonly #isRepeatable: boolean;
-  readonly #index: ObjectIndex;
-  readonly #clock: Clock;
+  readonly #lookup: Lookup;
   readonly #underWay: Map<string, Promise<void>>;
   readonly #investigate: Investigate;
   #release: (() => void) | null = null;
 
   constructor(
     operation: OperationId,
-    index: ObjectIndex,
-    clock: Clock,
+    lookup: Lookup,
     underWay: Map<string, Promise<void>>,
     investigate: Investigate,
   ) {
     this.id = operation.id;
     this.#isRepeatable = operation.repeatable;
-    this.#index = index;
-    this.#clock = clock;
+    this.#lookup = lookup;
     this.#underWay = underWay;
     this.#investigate = investigate;
   }
@@ -102,7 +104,7 @@ export class Operation {
 
   /** The result of an earlier request of this id and fingerprint. */
   async #known(fingerprint: Uint8Array): Promise<Earlier | undefined> {
-    const row = await this.#index.operation(this.id, this.#clock.nowMs());
+    const row = await this.#lookup(this.id);
     return row !== undefined && equal(row.fingerprint, fingerprint) ? { kind: 'done', row } : undefined;
   }
 

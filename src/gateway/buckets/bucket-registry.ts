@@ -3,8 +3,7 @@
  * storage nodes and cached; what was cached may be old, and that is found out where it matters: nodes refuse a
  * write under an older record (BUCKET_STALE), and whoever finds nothing in a bucket asks for its record again.
  */
-import { EMPTY, equal, mapKey, utf8 } from '../../base/bytes.ts';
-import { OperationError } from '../../base/errors.ts';
+import { EMPTY, equal, mapKey } from '../../base/bytes.ts';
 import type { Clock, Random, Telemetry } from '../../base/ports.ts';
 import type { Certified } from '../../client/certificates.ts';
 import type { ProtocolClient } from '../../client/client.ts';
@@ -20,7 +19,7 @@ import type { Stamp } from '../../protocol/stamp.ts';
 export interface Bucket {
   readonly bucketId: Uint8Array;
   readonly name: string;
-  readonly createdMs: number;
+  readonly seal: BucketSeal;
   readonly record: BucketRecord;
   readonly stamp: Stamp;
   /** Of the operation that wrote the record. */
@@ -115,9 +114,16 @@ export class BucketRegistry {
     return bucket;
   }
 
-  /** Opens the sealed part of a record that an index kept. */
-  open(bucketId: Uint8Array, gen: number, encMeta: Uint8Array): BucketSeal | null {
-    return this.#ports.owner.openBucket(bucketId, gen, encMeta)?.seal ?? null;
+  /** What a record that an index kept says; null when it is not this owner's. */
+  describe(
+    bucketId: Uint8Array,
+    row: { readonly clear: Uint8Array; readonly encMeta: Uint8Array },
+  ): { readonly name: string; readonly createdMs: number; readonly state: BucketRecord['state'] } | null {
+    const record = decodeBucketRecord(row.clear);
+    if (!record.ok) return null;
+    const opened = this.#ports.owner.openBucket(bucketId, record.value.gen, row.encMeta);
+    if (opened === null) return null;
+    return { name: opened.seal.name, createdMs: opened.seal.createdMs, state: record.value.state };
   }
 
   /**
@@ -142,7 +148,10 @@ export class BucketRegistry {
         finish: () => Promise.resolve(encMeta),
       },
     });
-    if (result.outcome === 'committed') this.observe({ cert: result.cert, signed: result.cert.signed, stamp: result.cert.signed.manifest.stamp, bytes: result.certBytes });
+    if (result.outcome === 'committed') {
+      const { cert, certBytes } = result;
+      this.observe({ cert, signed: cert.signed, stamp: cert.signed.manifest.stamp, bytes: certBytes });
+    }
     return result;
   }
 
@@ -167,9 +176,7 @@ export class BucketRegistry {
 
   /** The same bucket in another state. */
   async change(bucket: Bucket, state: BucketRecord['state'], opId: Uint8Array): Promise<WriteResult> {
-    const seal = this.open(bucket.bucketId, bucket.record.gen, bucket.certified.signed.manifest.encMeta);
-    if (seal === null) throw new OperationError('UNAUTHENTIC', 'The record of the bucket does not open.');
-    return this.write(seal, { ...bucket.record, state }, opId);
+    return this.write(bucket.seal, { ...bucket.record, state }, opId);
   }
 
   async #read(bucketId: Uint8Array): Promise<Bucket | null> {
@@ -184,15 +191,10 @@ export class BucketRegistry {
     if (!record.ok || !equal(record.value.bucketId, manifest.keyId)) return null;
     const opened = this.#ports.owner.openBucket(manifest.keyId, record.value.gen, manifest.encMeta);
     if (opened === null || !equal(this.idOf(opened.seal.name), manifest.keyId)) return null;
-    const { name, createdMs } = opened.seal;
+    const { name } = opened.seal;
     const { stamp, opId, keyId } = manifest;
-    return { bucketId: keyId, name, createdMs, record: record.value, stamp, opId, keys: opened.keys, certified };
+    return { bucketId: keyId, name, seal: opened.seal, record: record.value, stamp, opId, keys: opened.keys, certified };
   }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void> {}
-
-/** Names sort by their bytes. */
-export function nameBytes(bucket: Pick<Bucket, 'name'>): Uint8Array {
-  return utf8(bucket.name);
-}

@@ -3,18 +3,20 @@
  * certificate it shows on at least c nodes, or another lister might miss what this one showed (trap H17). A
  * damaged index is thrown away and built anew from the logs; who waits for a barrier only waits longer.
  */
-import { mapKey } from '../../base/bytes.ts';
+import { EMPTY, mapKey } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
 import type { Certified } from '../../client/certificates.ts';
 import type { ProtocolClient } from '../../client/client.ts';
 import type { BucketKeys } from '../../keyring/bucket-keys.ts';
+import { SYSTEM_BUCKET_ID } from '../../protocol/bucket-record.ts';
 import type { SignedManifest } from '../../protocol/manifest.ts';
 import { sameStamp } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { IndexFollower } from './index-follower.ts';
 import { indexedVersion } from './indexed-version.ts';
 import type { ListedObject, ListedPart, ObjectIndex } from './object-index.ts';
+import type { BucketRow, KeyRow, ObjectRow, OperationRow } from './rows.ts';
 
 export interface BarrierPorts {
   readonly client: Pick<ProtocolClient, 'openCertificate' | 'writeBack'>;
@@ -27,6 +29,7 @@ export interface BarrierPorts {
 
 const WRITE_BACKS_AT_ONCE = 16;
 const ADOPTION_POLL_MS = 50;
+const COLD_WAIT_MS = 3_000;
 
 export class ListingBarrier {
   readonly #ports: BarrierPorts;
@@ -79,6 +82,15 @@ export class ListingBarrier {
     return this.#shown(bucketId, (index) => index.parts(bucketId, gen, uploadId));
   }
 
+  /** Bucket records, each on c nodes when this returns. Only after `pass`. */
+  buckets(): Promise<readonly (readonly [bucketId: Uint8Array, row: BucketRow])[]> {
+    return this.#shown(SYSTEM_BUCKET_ID, async (index) => {
+      const rows: (readonly [Uint8Array, BucketRow])[] = [];
+      for await (const row of index.buckets()) rows.push(row);
+      return rows;
+    });
+  }
+
   /** Begins to watch whose logs take in a bucket record that is about to be written. `end` it. */
   async watchRecord(bucketId: Uint8Array): Promise<AdoptionWatch> {
     return new AdoptionWatch(await this.#current(), this.#ports.clock, bucketId);
@@ -92,6 +104,49 @@ export class ListingBarrier {
       await index.apply([{ t: 'version', version, slots: 'settled' }]);
     } catch (error) {
       telemetry.event('warn', 'index not updated', { error: String(error) });
+    }
+  }
+
+  /** Remembers the result of an own operation whose version another one replaced at once. */
+  async noteOperation(signed: SignedManifest, keys: BucketKeys): Promise<void> {
+    const { index, clock, telemetry } = this.#ports;
+    const nowMs = clock.nowMs();
+    const { operation } = indexedVersion(signed, EMPTY, keys, nowMs);
+    if (operation === null) return;
+    try {
+      await index.apply([{ t: 'operation', opId: signed.manifest.opId, row: operation, nowMs }]);
+    } catch (error) {
+      telemetry.event('warn', 'index not updated', { error: String(error) });
+    }
+  }
+
+  /** What the index knows of a key: a hint. Undefined when it is damaged, which the next barrier mends. */
+  key(keyId: Uint8Array): Promise<KeyRow | undefined> {
+    return this.#hint((index) => index.key(keyId));
+  }
+
+  /** What the index knows of an object: a hint. */
+  object(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<ObjectRow | undefined> {
+    return this.#hint((index) => index.object(bucketId, gen, name));
+  }
+
+  /**
+   * The result of an earlier operation. Before the first barrier it waits for that, but not for long: the index
+   * of an earlier process may lack what that did last.
+   */
+  async operation(opId: Uint8Array): Promise<OperationRow | undefined> {
+    const { clock } = this.#ports;
+    if (!this.#isWarm) await Promise.race([this.pass().catch(() => undefined), clock.sleep(COLD_WAIT_MS)]);
+    return this.#hint((index) => index.operation(opId, clock.nowMs()));
+  }
+
+  async #hint<T>(read: (index: ObjectIndex) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await read(this.#ports.index);
+    } catch (error) {
+      if (!isOperationError(error, 'CORRUPT')) throw error;
+      await this.rebuild();
+      return undefined;
     }
   }
 

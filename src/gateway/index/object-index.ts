@@ -6,7 +6,7 @@
  * Updates go through one queue: all that wait are applied in one batch, so that two versions of a key never
  * race and many small writes share one write of the store.
  */
-import { concat, equal, fromUtf8 } from '../../base/bytes.ts';
+import { concat, equal } from '../../base/bytes.ts';
 import type { KeyValueStore } from '../../base/ports.ts';
 import { compareStamps } from '../../protocol/stamp.ts';
 import { Batch } from './batch.ts';
@@ -20,6 +20,7 @@ import {
   multipartKey,
   multipartPrefix,
   OBJECT_NAME_AT,
+  objectKey,
   objectsPrefix,
   partNumberOf,
   PREFIX,
@@ -35,6 +36,8 @@ export type IndexUpdate =
   | { readonly t: 'version'; readonly version: IndexedVersion; readonly slots: readonly number[] | 'settled' }
   /** One more log shows a version that the index may know. */
   | { readonly t: 'seen'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array; readonly slot: number }
+  /** The result of an operation whose version was replaced before it could be seen. */
+  | { readonly t: 'operation'; readonly opId: Uint8Array; readonly row: OperationRow; readonly nowMs: number }
   | { readonly t: 'settled'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array }
   | { readonly t: 'tail'; readonly slot: number; readonly bytes: Uint8Array }
   /** Forgets everything that was taken in before. */
@@ -61,6 +64,9 @@ export interface IndexOptions {
   /** Results of operations older than this are forgotten (13.11). */
   readonly operationWindowMs: number;
 }
+
+/** Keeps a leading byte order mark: it is part of the name. */
+const names = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 interface Waiting {
   readonly updates: readonly IndexUpdate[];
@@ -110,9 +116,15 @@ export class ObjectIndex {
     const lt = below === undefined ? endOf(prefix) : concat(prefix, below);
     const out: ListedObject[] = [];
     for await (const [key, value] of this.#store.range({ gte: concat(prefix, from), lt, limit })) {
-      out.push({ name: fromUtf8(key.subarray(OBJECT_NAME_AT)), ...decodeRow(ROWS.object, value) });
+      out.push({ name: names.decode(key.subarray(OBJECT_NAME_AT)), ...decodeRow(ROWS.object, value) });
     }
     return out;
+  }
+
+  /** The row of one object, as a hint about what the nodes hold. */
+  async object(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<ObjectRow | undefined> {
+    const bytes = await this.#store.get(objectKey(bucketId, gen, name));
+    return bytes === undefined ? undefined : decodeRow(ROWS.object, bytes);
   }
 
   /** Parts of one upload in ascending order of their numbers. */
@@ -202,6 +214,9 @@ export class ObjectIndex {
           break;
         case 'seen':
           await this.#takeSeen(batch, update.keyId, update.manifestHash, 1 << update.slot);
+          break;
+        case 'operation':
+          await this.#takeOperation(batch, update.row, update.opId, update.nowMs);
           break;
         case 'settled':
           await this.#takeSettled(batch, update.keyId, update.manifestHash);
