@@ -1,7 +1,7 @@
 /**
  * The port by which the client remembers, across a crash of its process, which writes it has begun (protocol
- * 6.1, 6.7): whoever settles orphans later must know whether an operation was tried again under another stamp,
- * or it would be applied twice (I7).
+ * 6.1, 6.7): whoever settles orphans later must know whether an operation was tried again under another
+ * stamp, or it would be applied twice (I7).
  */
 import type { Stamp } from '../protocol/stamp.ts';
 
@@ -19,6 +19,8 @@ export interface AttemptJournal {
   begin(attempt: Attempt): Promise<void>;
   /** The attempt will never be certified: its receipts were thrown away. Durable on return. */
   abandoned(attempt: Attempt): Promise<void>;
-  /** Nothing is left to do: c nodes hold its certificate, or its receipts were released. Need not be durable. */
+  /**
+   * Nothing is left to do: c nodes hold its certificate, or its receipts were released. Need not be durable.
+   */
   settled(attempt: Attempt): Promise<void>;
 }

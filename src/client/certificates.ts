@@ -1,6 +1,6 @@
 /**
- * Certificates that came from nodes: parsed and verified once (protocol 4.2), then remembered by the digest of
- * their bytes, because n nodes show the same certificate n times and readers come back to it.
+ * Certificates that came from nodes: parsed and verified once (protocol 4.2), then remembered by the digest
+ * of their bytes, because n nodes show the same certificate n times and readers come back to it.
  */
 import { mapKey } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';

@@ -19,15 +19,16 @@ export interface WantedCertificate {
 }
 
 /**
- * Fetches one certificate for each, in the order given; null where no node gave one: the entry then was a lie,
- * or its nodes cannot be reached now.
+ * Fetches one certificate for each, in the order given; null where no node gave one: the entry then was a
+ * lie, or its nodes cannot be reached now.
  */
 export async function fetchCertificates(
   ctx: ClientContext,
   wanted: readonly WantedCertificate[],
 ): Promise<readonly (Certified | null)[]> {
   const results: (Certified | null)[] = wanted.map(() => null);
-  const orders = wanted.map(({ slots }) => [...slots, ...ctx.peers.all().filter((slot) => !slots.includes(slot))]);
+  const all = ctx.peers.all();
+  const orders = wanted.map(({ slots }) => [...slots, ...all.filter((slot) => !slots.includes(slot))]);
   for (let turn = 0; turn < ctx.cluster.geometry.n; turn += 1) {
     const bySlot = new Map<number, number[]>();
     for (const [index, order] of orders.entries()) {
@@ -54,7 +55,8 @@ async function askSlot(
   while (left.length > 0) {
     const batch = left.slice(0, CERTS_BATCH_MAX);
     const keyIds = batch.flatMap((index) => wanted[index]?.keyId ?? []);
-    const result = await ctx.peers.call(slot, { t: 'CERTS' as const, keyIds }, EMPTY, ctx.deadlines.followCallMs);
+    const request = { t: 'CERTS' as const, keyIds };
+    const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.followCallMs);
     if (result.kind !== 'answer') return;
     // A node may answer for fewer than asked, when the rest would not fit a frame, but for one at least.
     const answered = result.answer.certs.slice(0, batch.length);
@@ -79,6 +81,9 @@ function take(
   if (want === undefined) return;
   const shown = bytes === null ? null : openShown(ctx, slot, want.keyId, bytes);
   if (shown === undefined) return;
-  if (reaches(shown, want.stamp)) results[index] = shown;
-  else if (want.slots.includes(slot)) ctx.peers.suspect(slot, 'WITHHELD', 'its log names a certificate that it does not give');
+  if (reaches(shown, want.stamp)) {
+    results[index] = shown;
+  } else if (want.slots.includes(slot)) {
+    ctx.peers.suspect(slot, 'WITHHELD', 'its log names a certificate that it does not give');
+  }
 }

@@ -14,13 +14,15 @@ export class Chunks {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** The next `bytes` bytes, in pieces. Throws BAD_ARGUMENT when the stream ends before, or as `fromSource`. */
+  /**
+   * The next `bytes` bytes, in pieces. Throws BAD_ARGUMENT when the stream ends before, or as `fromSource`.
+   */
   async take(bytes: number): Promise<Uint8Array[]> {
     const pieces: Uint8Array[] = [];
     let missing = bytes;
     while (missing > 0) {
       const chunk = await this.#next();
-      if (chunk === null) throw new OperationError('BAD_ARGUMENT', 'The body ended before its announced size.');
+      if (chunk === null) throw otherSize('ended before');
       const piece = chunk.subarray(0, missing);
       pieces.push(piece);
       missing -= piece.length;
@@ -32,7 +34,7 @@ export class Chunks {
   /** Asserts that nothing is left; reads to the end, because a source may check its content there. */
   async end(): Promise<void> {
     const chunk = await this.#next();
-    if (chunk !== null) throw new OperationError('BAD_ARGUMENT', 'The body is longer than its announced size.');
+    if (chunk !== null) throw otherSize('goes on after');
   }
 
   /** Tells the source that no more is wanted. Its own failure to stop does not matter any more. */
@@ -58,6 +60,10 @@ export class Chunks {
     }
     return null;
   }
+}
+
+function otherSize(how: string): OperationError {
+  return new OperationError('BAD_ARGUMENT', `The body ${how} its announced size.`);
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
- * The protocol client: what a gateway or a tool uses to write, read, list and settle, against n storage nodes of
- * which f may lie (protocol 6). It holds no plaintext keys beyond an operation and no state that matters after
- * a crash except what it hands to the attempt journal. All input and output goes through ports.
+ * The protocol client: what a gateway or a tool uses to write, read, list and settle, against n storage nodes
+ * of which f may lie (protocol 6). It holds no plaintext keys beyond an operation and no state that matters
+ * after a crash except what it hands to the attempt journal. All input and output goes through ports.
  */
 import { isOperationError } from '../base/errors.ts';
 import type { Clock, Random, Telemetry, Transport } from '../base/ports.ts';
@@ -43,7 +43,10 @@ export interface ClientOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
-  /** With room for n cells of the largest size in use. May be shared: nothing waits while it holds a workspace. */
+  /**
+   * With room for n cells of the largest size in use. May be shared: nothing waits while it holds a
+   * workspace.
+   */
   readonly workspaces: WorkspacePool;
   readonly gatewayId: Uint8Array;
   readonly signingKey: SigningKey;
@@ -98,7 +101,8 @@ export class ProtocolClient {
   write(request: WriteRequest): Promise<WriteResult> {
     const { journal } = this.#options;
     const release = (attempt: Attempt): void => this.#release(attempt);
-    return write({ ctx: this.#ctx, sessions: this.#sessions, signer: this.#signer, journal, release }, request);
+    const [ctx, sessions, signer] = [this.#ctx, this.#sessions, this.#signer];
+    return write({ ctx, sessions, signer, journal, release }, request);
   }
 
   /** The newest version of a key, tombstones too, held by c nodes on return; null: none. Throws NO_QUORUM. */
@@ -135,7 +139,9 @@ export class ProtocolClient {
     return this.#ctx.certificates.open(bytes);
   }
 
-  /** Writes a certificate back (6.6): `shown` are slots known to hold it or a higher one. `ok` when c hold it. */
+  /**
+   * Writes a certificate back (6.6): `shown` are slots known to hold it or a higher one. `ok` when c hold it.
+   */
   writeBack(certified: Certified, shown?: ReadonlySet<number>): Promise<CommitOutcome> {
     return commit(this.#ctx, certified, shown === undefined ? {} : { shown });
   }

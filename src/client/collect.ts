@@ -1,8 +1,8 @@
 /**
  * Collecting enough verified pieces from slots, in order of preference (protocol 6.3, FETCH). It asks as many
- * slots as pieces are needed, one more whenever one fails or all are slow (hedging), in the end all of them: it
- * never gives up at q, because a piece may be on the slots that are late (trap H2). Slots that could not be
- * reached are asked again until the time is over.
+ * slots as pieces are needed, one more whenever one fails or all are slow (hedging), in the end all of them:
+ * it never gives up at q, because a piece may be on the slots that are late (trap H2). Slots that could not
+ * be reached are asked again until the time is over.
  */
 import type { Clock, Timer } from '../base/ports.ts';
 import { Cancellation } from './cancellation.ts';

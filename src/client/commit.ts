@@ -15,25 +15,39 @@ import { noQuorum } from './query.ts';
 export interface CommitOptions {
   /** Slots that have shown this certificate or a higher one: they need not be asked, and count. */
   readonly shown?: ReadonlySet<number>;
-  /** The inline body, for nodes that did not prepare it; null when it is not at hand or the version has none. */
+  /**
+   * The inline body, for nodes that did not prepare it; null when it is not at hand or the version has none.
+   */
   readonly inline?: Uint8Array | null;
   /** Slots that hold the inline body already. */
   readonly holding?: ReadonlySet<number>;
-  /** Should the other slots be given the certificate after c have it, also when they cannot be reached at once? */
+  /**
+   * Should the other slots be given the certificate after c have it, also when they cannot be reached at
+   * once?
+   */
   readonly complete?: boolean;
   /** Called when c hold it, however late. */
   readonly onHeld?: () => Promise<void>;
 }
 
 export interface CommitOutcome {
-  /** Slots that acknowledged with a valid signature, or had shown it. Grows while the others are completed. */
+  /**
+   * Slots that acknowledged with a valid signature, or had shown it. Grows while the others are completed.
+   */
   readonly held: ReadonlySet<number>;
   /** Do c nodes hold the certificate? If not, it may be on some: the outcome is not known. */
   readonly ok: boolean;
 }
 
-/** Gives the certificate to every slot and waits until c hold it or the time is over. Never throws for what nodes do. */
-export async function commit(ctx: ClientContext, certified: Certified, options: CommitOptions = {}): Promise<CommitOutcome> {
+/**
+ * Gives the certificate to every slot and waits until c hold it or the time is over. Never throws for what
+ * nodes do.
+ */
+export async function commit(
+  ctx: ClientContext,
+  certified: Certified,
+  options: CommitOptions = {},
+): Promise<CommitOutcome> {
   const { clock, cluster, deadlines, peers, background } = ctx;
   const c = holderCount(cluster.geometry);
   const startMs = clock.monotonicMs();
@@ -42,10 +56,13 @@ export async function commit(ctx: ClientContext, certified: Certified, options: 
   const completeMs = options.complete === true ? deadlines.completeMs : deadlines.commitMs;
   const wanted = (): boolean => !background.stopping && (!isHeld() || options.complete === true);
 
+  const bare = { t: 'COMMIT' as const, cert: certified.bytes, inline: false };
+  const withBody = { ...bare, inline: true };
+  const body = options.inline ?? null;
   const ask = async (slot: number): Promise<true | null> => {
-    const inline = options.inline != null && options.holding?.has(slot) !== true ? options.inline : null;
-    const request = { t: 'COMMIT' as const, cert: certified.bytes, inline: inline !== null };
-    const result = await peers.persist(slot, request, inline ?? EMPTY, startMs + completeMs, wanted);
+    const sendsBody = body !== null && options.holding?.has(slot) !== true;
+    const [request, payload] = sendsBody ? [withBody, body] : [bare, EMPTY];
+    const result = await peers.persist(slot, request, payload, startMs + completeMs, wanted);
     if (result.kind !== 'answer') return null;
     if (!verifyCommitAck(ctx, slot, certified, result.answer)) {
       peers.suspect(slot, 'BAD_ACKNOWLEDGEMENT', 'the acknowledgement does not verify');
@@ -72,7 +89,11 @@ export async function commit(ctx: ClientContext, certified: Certified, options: 
 }
 
 /** As `commit`, for operations that cannot go on without: throws NO_QUORUM. */
-export async function requireHeld(ctx: ClientContext, certified: Certified, options: CommitOptions): Promise<void> {
+export async function requireHeld(
+  ctx: ClientContext,
+  certified: Certified,
+  options: CommitOptions,
+): Promise<void> {
   const { held, ok } = await commit(ctx, certified, options);
   if (!ok) throw noQuorum(held.size, holderCount(ctx.cluster.geometry), 'holders of the certificate');
 }

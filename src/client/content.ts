@@ -1,7 +1,7 @@
 /**
- * The content of a write before its manifest (protocol 13.4): brought into the form in which nodes keep it and,
- * when it is large, sent ahead. Small contents are sealed whole and stand beside the manifest; others become
- * cells; a part table names contents that are stored already.
+ * The content of a write before its manifest (protocol 13.4): brought into the form in which nodes keep it
+ * and, when it is large, sent ahead. Small contents are sealed whole and stand beside the manifest; others
+ * become cells; a part table names contents that are stored already.
  */
 import { EMPTY } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
@@ -27,9 +27,15 @@ export type WriteContent =
       /** 32 bytes, drawn for this content alone: the nonces of its stripes are their indices. */
       readonly dataKey: Uint8Array;
       readonly wrappedKey: Uint8Array;
-      /** Called once after the last byte, before anything is prepared: gives the sealed metadata, or throws to withdraw. */
+      /**
+       * Called once after the last byte, before anything is prepared: gives the sealed metadata, or throws to
+       * withdraw.
+       */
       readonly finish: () => Promise<Uint8Array>;
-      /** Keep the content as cells even where it is small, as a part of another object must be. Needs size > 0. */
+      /**
+       * Keep the content as cells even where it is small, as a part of another object must be. Needs size >
+       * 0.
+       */
       readonly forceCells?: boolean;
     }
   | {
@@ -66,7 +72,10 @@ export function sealInline(dataKey: Uint8Array, plain: readonly Uint8Array[]): U
   return out;
 }
 
-/** Brings the content to the nodes as far as that needs no manifest. Throws as `uploadStripes`, or what the source throws. */
+/**
+ * Brings the content to the nodes as far as that needs no manifest. Throws as `uploadStripes`, or what the
+ * source throws.
+ */
 export async function placeContent(
   ctx: ClientContext,
   k: number,
@@ -78,7 +87,9 @@ export async function placeContent(
       return placeBytes(ctx, k, content, signal);
     case 'table': {
       const table = encode(content.parts);
-      if (table.length > FRAME_PAYLOAD_BYTES_MAX) throw new OperationError('TOO_LARGE', 'The part table is too large.');
+      if (table.length > FRAME_PAYLOAD_BYTES_MAX) {
+        throw new OperationError('TOO_LARGE', 'The part table does not fit one frame.');
+      }
       return {
         kind: 'TABLE',
         k,
@@ -138,7 +149,8 @@ async function placeChunks(
     await unlessAborted(chunks.end(), signal);
     if (isInline) {
       const inline = sealInline(dataKey, plain);
-      const contentOf = (): Promise<SlotContent> => Promise.resolve({ upload: null, row: null, payload: inline });
+      const share: SlotContent = { upload: null, row: null, payload: inline };
+      const contentOf = (): Promise<SlotContent> => Promise.resolve(share);
       return { ...common, kind: 'INLINE', k: 1, cellBytes: 0, contentId: sha256(inline), contentOf, inline };
     }
     const { cells, row, contentId } = await codeSingleStripe(ctx, layout, aeadKey(dataKey), plain);
@@ -149,5 +161,6 @@ async function placeChunks(
   const uploaded = await uploadStripes(ctx, layout, dataKey, chunks, signal);
   const contentOf = async (slot: number): Promise<SlotContent | null> =>
     (await uploaded.has(slot)) ? { upload: uploaded.id, row: null, payload: EMPTY } : null;
-  return { ...common, kind: 'DATA', k, cellBytes: layout.cellBytes, contentId: uploaded.contentId, contentOf, inline: null };
+  const { contentId } = uploaded;
+  return { ...common, kind: 'DATA', k, cellBytes: layout.cellBytes, contentId, contentOf, inline: null };
 }

@@ -1,7 +1,8 @@
 /**
  * Every wait of the protocol client in one place, in milliseconds. They serve liveness alone: no claim about
- * data rests on a clock. Together they keep a promise to callers: a write to a cluster with more than f storage
- * nodes down gets a definite answer within ten seconds, whether the nodes refuse connections or are silent.
+ * data rests on a clock. Together they keep a promise to callers: a write to a cluster with more than f
+ * storage nodes down gets a definite answer within ten seconds, whether the nodes refuse connections or are
+ * silent.
  */
 import { assert } from '../base/assert.ts';
 import { LEASE_MS_MAX } from '../base/limits.ts';

@@ -9,8 +9,9 @@ import { OperationError } from '../base/errors.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { rowLeaf } from '../merkle/tiles.ts';
 import { verifyInclusion } from '../merkle/tree.ts';
+import { encode } from '../protocol/encoding.ts';
 import { decodeLack } from '../protocol/messages.ts';
-import type { RefusedAnswer, RequestType } from '../protocol/messages.ts';
+import type { RefusedAnswer, RequestOf, RequestType } from '../protocol/messages.ts';
 import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
 import { compareStamps } from '../protocol/stamp.ts';
@@ -43,7 +44,10 @@ export type Fetched<T> =
 
 export interface FetchOptions {
   readonly leaseMs: number;
-  /** May the read begin again with a newer version? If not, a slot that has let the content go is one slot less. */
+  /**
+   * May the read begin again with a newer version? If not, a slot that has let the content go is one slot
+   * less.
+   */
   readonly mayRestart: boolean;
   readonly signal?: AbortSignal;
   /** What a slot's answer to QUERY brought along already; null when nothing. Taken only if it verifies. */
@@ -56,7 +60,9 @@ export interface EarlyPiece {
   readonly payload: Uint8Array;
 }
 
-/** k verified cells of one stripe. Throws NO_QUORUM, or DAMAGED when every node says that it has none to give. */
+/**
+ * k verified cells of one stripe. Throws NO_QUORUM, or DAMAGED when every node says that it has none to give.
+ */
 export async function fetchStripe(
   ctx: ClientContext,
   version: Certified,
@@ -66,6 +72,14 @@ export async function fetchStripe(
 ): Promise<Fetched<StripeCells>> {
   const { layout, contentId } = content;
   const source = new PieceSource(ctx, version, options);
+  const request: RequestOf<'FETCH'> = {
+    t: 'FETCH',
+    keyId: version.signed.manifest.keyId,
+    manifestHash: version.signed.hash,
+    contentId,
+    stripe,
+    leaseMs: options.leaseMs,
+  };
   // The first row that is proven by its path; all cells are judged by it.
   let proven: Pick<StripeCells, 'row' | 'path'> | undefined;
   const accept = (slot: number, { row, path, payload }: EarlyPiece): Piece<Uint8Array, Certified> => {
@@ -78,11 +92,8 @@ export async function fetchStripe(
     return { kind: 'piece', value: payload };
   };
   const ask = async (slot: number, signal: AbortSignal): Promise<Piece<Uint8Array, Certified>> => {
-    const early = await options.early?.(slot);
-    if (early != null) return accept(slot, early);
-    const { keyId } = version.signed.manifest;
-    const { leaseMs } = options;
-    const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, contentId, stripe, leaseMs };
+    const early = (await options.early?.(slot)) ?? null;
+    if (early !== null) return accept(slot, early);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
     if (result.kind !== 'answer') return source.unanswered(slot, contentId, stripe, result);
     return accept(slot, { ...result.answer, payload: result.payload });
@@ -101,15 +112,16 @@ export async function fetchBody(
 ): Promise<Fetched<Uint8Array>> {
   const { keyId, contentId } = version.signed.manifest;
   const source = new PieceSource(ctx, version, options);
+  const { leaseMs } = options;
+  const request: RequestOf<'BODY'> = { t: 'BODY', keyId, manifestHash: version.signed.hash, leaseMs };
   const accept = (slot: number, payload: Uint8Array): Piece<Uint8Array, Certified> => {
     if (equal(sha256(payload), contentId)) return { kind: 'piece', value: payload };
     ctx.peers.suspect(slot, 'WRONG_BODY', 'the body is not the one of the manifest');
     return { kind: 'none' };
   };
   const ask = async (slot: number, signal: AbortSignal): Promise<Piece<Uint8Array, Certified>> => {
-    const early = await options.early?.(slot);
-    if (early != null) return accept(slot, early.payload);
-    const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, leaseMs: options.leaseMs };
+    const early = (await options.early?.(slot)) ?? null;
+    if (early !== null) return accept(slot, early.payload);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
     if (result.kind !== 'answer') return source.unanswered(slot, contentId, 0, result);
     return accept(slot, result.payload);
@@ -235,7 +247,8 @@ class PieceSource {
   #shortage(found: number, need: number, isExhausted: boolean): OperationError {
     if (this.#options.signal?.aborted === true) return new OperationError('CANCELLED', 'The caller gave up.');
     if (this.#isOverwritten) {
-      return new OperationError('OVERWRITTEN', 'The version was replaced while it was read.', { retryable: true });
+      const message = 'The version was replaced while it was read.';
+      return new OperationError('OVERWRITTEN', message, { retryable: true });
     }
     if (!isExhausted) return noQuorum(found, need, 'pieces of the version');
     return new OperationError('DAMAGED', `${found} pieces of the version where ${need} are needed.`, {
@@ -244,7 +257,9 @@ class PieceSource {
   }
 }
 
-/** A node that gave a receipt has promised to keep its piece; its signed word that it lacks it is proof (E6). */
+/**
+ * A node that gave a receipt has promised to keep its piece; its signed word that it lacks it is proof (E6).
+ */
 function noteLack(
   ctx: ClientContext,
   version: Certified,
@@ -276,6 +291,6 @@ function noteLack(
     type: 'E6',
     slot,
     detail: `${code} of stripe ${stripe} after a receipt`,
-    pieces: { certificate: [version.bytes], statement: [statement.body, statement.proof.batch.root, statement.proof.batch.signature] },
+    pieces: { certificate: [version.bytes], statement: [statement.body, encode(statement.proof)] },
   });
 }

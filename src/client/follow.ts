@@ -1,10 +1,11 @@
 /**
  * Following the nodes' logs (protocol 6.6, 13.8): what LIST rests on. A slot is fresh when it has signed a
- * checkpoint over a nonce drawn now, and its log was tailed to that size and proven to extend all that was seen
- * before. With q fresh logs every write that completed before is in one that a correct node keeps.
+ * checkpoint over a nonce drawn now, and its log was tailed to that size and proven to extend all that was
+ * seen before. With q fresh logs every write that completed before is in one that a correct node keeps.
  *
  * An entry by itself is a hint: it is handed on before the end of its log is proven, because it counts only
- * through a certificate, which proves itself. What is *missing* counts: only a proven log may be called fresh.
+ * through a certificate, which proves itself. What is *missing* counts: only a proven log may be called
+ * fresh.
  */
 import { EMPTY, utf8 } from '../base/bytes.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
@@ -63,7 +64,9 @@ export class LogFollower {
     });
   }
 
-  /** What must be kept to go on after a restart; entries that were handed out after it are handed out again. */
+  /**
+   * What must be kept to go on after a restart; entries that were handed out after it are handed out again.
+   */
   serialise(slot: number): Uint8Array | null {
     return this.#slots[slot]?.tail.serialise() ?? null;
   }
@@ -141,7 +144,8 @@ export class LogFollower {
     const { catchUp } = begun;
     const { size } = target.checkpoint;
     while (catchUp.size < size) {
-      const leaves = await this.#leaves(slot, catchUp.size, Math.min(size, catchUp.size + CHANGES_LEAVES_MAX));
+      const from = catchUp.size;
+      const leaves = await this.#leaves(slot, from, Math.min(size, from + CHANGES_LEAVES_MAX));
       if (typeof leaves === 'string') return refuse(leaves);
       const refusal = catchUp.add(leaves.map((leaf) => leafHash(leaf)));
       if (refusal !== null) return refuse(this.#fault(slot, refusal));
@@ -171,7 +175,7 @@ export class LogFollower {
     const { from: given, leaves } = result.answer;
     if (given === from && leaves.length > 0 && leaves.length <= to - from) return leaves;
     // It has just signed that it has them.
-    peers.suspect(slot, 'WITHHELD', `${leaves.length} leaves from ${given} where ${from} to ${to} were asked for`);
+    peers.suspect(slot, 'WITHHELD', `${leaves.length} leaves from ${given}, not ${from} to ${to}`);
     return 'the log is withheld';
   }
 
@@ -199,7 +203,8 @@ export class LogFollower {
     };
     this.#ctx.peers.suspect(slot, kinds[fault], reason);
     if (fault === 'forked' || fault === 'rolled-back') {
-      this.#ctx.onEvidence({ type: 'E3', slot, detail: reason, pieces: { notes: notes.map((note) => utf8(note)) } });
+      const pieces = { notes: notes.map((note) => utf8(note)) };
+      this.#ctx.onEvidence({ type: 'E3', slot, detail: reason, pieces });
     }
     return reason;
   }

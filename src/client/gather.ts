@@ -13,8 +13,9 @@ export interface Gathered<T> {
 }
 
 /**
- * Calls `ask` for all slots in parallel. Resolves as soon as `enough` holds of the answers, or when every slot
- * has ended; an answer of null does not count. Rejects only with what `ask` throws, which is a bug, not a fault.
+ * Calls `ask` for all slots in parallel. Resolves as soon as `enough` holds of the answers, or when every
+ * slot has ended; an answer of null does not count. Rejects only with what `ask` throws, which is a bug, not
+ * a fault.
  */
 export async function gather<T>(
   slots: readonly number[],

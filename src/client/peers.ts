@@ -1,7 +1,8 @@
 /**
- * The n storage nodes as this client sees them: one channel to each address of a slot, typed requests, and how
- * each slot behaves (latency, failures). A call never throws for what a peer or the network does: it returns a
- * verdict, because callers count verdicts toward quorums. What an answer says is for the caller to verify.
+ * The n storage nodes as this client sees them: one channel to each address of a slot, typed requests, and
+ * how each slot behaves (latency, failures). A call never throws for what a peer or the network does: it
+ * returns a verdict, because callers count verdicts toward quorums. What an answer says is for the caller to
+ * verify.
  */
 import { assert, AssertionError } from '../base/assert.ts';
 import { hex } from '../base/bytes.ts';
@@ -50,9 +51,17 @@ export class Peers {
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
   readonly #deadlines: Deadlines;
+  /** Encoded requests: one that goes to n slots as the same object is encoded once. */
+  readonly #encoded = new WeakMap<Request, Uint8Array>();
   readonly suspicions: Suspicions;
 
-  constructor(cluster: Cluster, transport: Transport, clock: Clock, telemetry: Telemetry, deadlines: Deadlines) {
+  constructor(
+    cluster: Cluster,
+    transport: Transport,
+    clock: Clock,
+    telemetry: Telemetry,
+    deadlines: Deadlines,
+  ) {
     this.#clock = clock;
     this.#telemetry = telemetry;
     this.#deadlines = deadlines;
@@ -73,8 +82,8 @@ export class Peers {
   }
 
   /**
-   * One request to one slot. An address that cannot be connected to is passed over for the next one of the
-   * slot: nothing was sent, so nothing can happen twice.
+   * One request to one slot; the request must not be changed afterwards. An address that cannot be connected
+   * to is passed over for the next one of the slot: nothing was sent, so nothing can happen twice.
    */
   async call<R extends Request>(
     slot: number,
@@ -84,7 +93,7 @@ export class Peers {
     signal?: AbortSignal,
   ): Promise<CallResult<R['t']>> {
     const peer = this.#slot(slot);
-    const frame: Frame = { body: encodeRequest(request), payload };
+    const frame: Frame = { body: this.#encode(request), payload };
     const startMs = this.#clock.monotonicMs();
     let answered: Frame;
     try {
@@ -138,7 +147,10 @@ export class Peers {
     }));
   }
 
-  /** Slots in the order in which a reader of cells with this k should ask them: reachable, unsuspected, fast, data before parity. */
+  /**
+   * Slots in the order in which a reader of cells with this k should ask them: reachable, unsuspected, fast,
+   * data before parity.
+   */
   preferred(k: number): readonly number[] {
     const cost = (slot: number): readonly [number, number] => {
       const peer = this.#slot(slot);
@@ -150,7 +162,10 @@ export class Peers {
     return costs.map(({ slot }) => slot);
   }
 
-  /** How long to wait for the slots asked so far before one more is asked: some times the usual answer of the slower half. */
+  /**
+   * How long to wait for the slots asked so far before one more is asked: some times the usual answer of the
+   * slower half.
+   */
   hedgeMs(): number {
     const known = this.#slots.flatMap(({ latencyMs }) => (latencyMs === undefined ? [] : [latencyMs]));
     const median = known.sort((a, b) => a - b)[Math.floor(known.length / 2)] ?? this.#deadlines.hedgeMaxMs;
@@ -160,6 +175,14 @@ export class Peers {
 
   async close(): Promise<void> {
     await Promise.all(this.#slots.flatMap(({ channels }) => channels.map((channel) => channel.close())));
+  }
+
+  #encode(request: Request): Uint8Array {
+    const known = this.#encoded.get(request);
+    if (known !== undefined) return known;
+    const body = encodeRequest(request);
+    this.#encoded.set(request, body);
+    return body;
   }
 
   async #send(peer: Slot, frame: Frame, untilMs: number, signal: AbortSignal | undefined): Promise<Frame> {
@@ -188,7 +211,8 @@ export class Peers {
     if (failure.code === 'CANCELLED') return failure;
     peer.failures += 1;
     peer.lastError = failure.code;
-    this.#telemetry.count('holdfast_client_call_failures_total', { slot: String(slot), type, code: failure.code });
+    const labels = { slot: String(slot), type, code: failure.code };
+    this.#telemetry.count('holdfast_client_call_failures_total', labels);
     return failure;
   }
 

@@ -1,10 +1,11 @@
 /**
- * PREPARE (protocol 5, 6.1): asking every slot for a receipt of one manifest. It ends with q valid receipts of
- * distinct slots, which make an availability certificate, or with what stands in the way. Each refusal that can
- * be answered is: a node that lags is shown the predecessor's or the bucket record's certificate and asked again.
+ * PREPARE (protocol 5, 6.1): asking every slot for a receipt of one manifest. It ends with q valid receipts
+ * of distinct slots, which make an availability certificate, or with what stands in the way. Each refusal
+ * that can be answered is: a node that lags is shown the predecessor's or the bucket record's certificate and
+ * asked again.
  */
 import { EMPTY, equal } from '../base/bytes.ts';
-import { OperationError } from '../base/errors.ts';
+import type { OperationError } from '../base/errors.ts';
 import { openRootConfiguration } from '../protocol/configuration.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import { verifyReceipt, verifyWriter } from '../protocol/certificate.ts';
@@ -56,6 +57,11 @@ export type PrepareOutcome =
       readonly isCounterRefused: boolean;
     };
 
+/** What a slot that lags is shown beside the manifest. */
+type More = Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'>;
+
+const NOTHING_MORE: More = { prevCert: null, record: null };
+
 /** How often one slot is answered and asked again. */
 const ROUNDS_MAX = 4;
 
@@ -70,6 +76,7 @@ class PrepareRound {
   readonly #untilMs: number;
   readonly #codes: string[] = [];
   readonly #stale = new Set<number>();
+  readonly #messages: RequestOf<'PREPARE'>[] = [];
   #isStampTaken = false;
   #end: PrepareOutcome | undefined;
   #ended: () => void = () => undefined;
@@ -114,17 +121,11 @@ class PrepareRound {
   async #ask(slot: number): Promise<CertReceipt | null> {
     const content = await this.#request.contentOf(slot);
     if (content === null) return null;
-    let more: Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'> = { prevCert: null, record: null };
+    let more = NOTHING_MORE;
     for (let round = 0; round < ROUNDS_MAX && this.#end === undefined; round += 1) {
       const result = await this.#ctx.peers.persist(
         slot,
-        {
-          t: 'PREPARE' as const,
-          manifest: signedManifestToWire(this.#request.signed),
-          upload: content.upload,
-          row: content.row,
-          ...more,
-        },
+        this.#message(content, more),
         content.payload,
         this.#untilMs,
         () => this.#end === undefined,
@@ -139,6 +140,17 @@ class PrepareRound {
     return null;
   }
 
+  /** The same object for all slots that are told the same, so that it is encoded once. */
+  #message({ upload, row }: SlotContent, more: More): RequestOf<'PREPARE'> {
+    const isSame = (m: RequestOf<'PREPARE'>): boolean => m.upload === upload && m.row === row;
+    const known = more === NOTHING_MORE ? this.#messages.find(isSame) : undefined;
+    if (known !== undefined) return known;
+    const manifest = signedManifestToWire(this.#request.signed);
+    const message = { t: 'PREPARE' as const, manifest, upload, row, ...more };
+    if (more === NOTHING_MORE) this.#messages.push(message);
+    return message;
+  }
+
   #receipt(slot: number, answer: AnswerOf<'PREPARE'>): CertReceipt | null {
     const receipt = { slot, ...answer };
     if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, this.#request.signed, receipt)) return receipt;
@@ -150,8 +162,8 @@ class PrepareRound {
   #refused(
     slot: number,
     refused: RefusedAnswer,
-    sent: Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'>,
-  ): Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'> | null {
+    sent: More,
+  ): More | null {
     const { record, predecessor } = this.#request;
     this.#codes.push(refused.code);
     switch (refused.code) {
@@ -159,7 +171,8 @@ class PrepareRound {
         this.#superseded(slot, refused);
         return null;
       case 'COUNTER':
-        return predecessor === null || sent.prevCert !== null ? null : { ...sent, prevCert: predecessor.bytes };
+        if (predecessor === null || sent.prevCert !== null) return null;
+        return { ...sent, prevCert: predecessor.bytes };
       case 'BUCKET_UNKNOWN':
         return record === null || sent.record !== null ? null : { ...sent, record };
       case 'BUCKET_STALE':

@@ -16,7 +16,10 @@ import { gather } from './gather.ts';
 export interface QueryReply {
   /** The highest certificate that the slot shows, verified; null: it knows no version. */
   readonly shown: Certified | null;
-  /** Not yet verified: the cell of stripe 0 with its row and path, or the inline body. Empty where not asked for. */
+  /**
+   * Not yet verified: the cell of stripe 0 with its row and path, or the inline body. Empty where not asked
+   * for.
+   */
   readonly row: Uint8Array | null;
   readonly path: readonly Uint8Array[];
   readonly payload: Uint8Array;
@@ -37,8 +40,15 @@ export interface QueryOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Throws NO_QUORUM when fewer than q slots give a verified reply in time, BAD_CONFIG when more than f serve another configuration. */
-export async function query(ctx: ClientContext, keyId: Uint8Array, options: QueryOptions = {}): Promise<QueryRound> {
+/**
+ * Throws NO_QUORUM when fewer than q slots give a verified reply in time, BAD_CONFIG when more than f serve
+ * another configuration.
+ */
+export async function query(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  options: QueryOptions = {},
+): Promise<QueryRound> {
   const { cluster, clock, deadlines, peers } = ctx;
   const untilMs = clock.monotonicMs() + deadlines.queryMs;
   const q = quorumSize(cluster.geometry);
@@ -111,7 +121,8 @@ function shortage(
 }
 
 export function otherConfiguration(slots: number): OperationError {
-  return new OperationError('BAD_CONFIG', `${slots} storage nodes serve another configuration than this process.`, {
+  const message = `${slots} storage nodes serve another configuration than this process.`;
+  return new OperationError('BAD_CONFIG', message, {
     remedy: 'Give this process the newest configuration document.',
   });
 }

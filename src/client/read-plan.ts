@@ -1,6 +1,7 @@
 /**
- * Which stripes a range of an object is made of (protocol 6.3, 13.3). An object is a run of contents - its own,
- * or those of its parts - and each content a run of stripes; a step is the part of one stripe that was asked for.
+ * Which stripes a range of an object is made of (protocol 6.3, 13.3). An object is a run of contents - its
+ * own, or those of its parts - and each content a run of stripes; a step is the part of one stripe that was
+ * asked for.
  */
 import { utf8, concat } from '../base/bytes.ts';
 import { FRAME_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
@@ -43,8 +44,16 @@ export type OpenedTable =
   | { readonly ok: true; readonly segments: readonly Segment[] }
   | { readonly ok: false; readonly reason: string };
 
-/** Reads a part table, whose hash was checked: what is wrong with it is the writer's doing, the same for every reader. */
-export function openTable(geometry: Geometry, manifest: Manifest, table: Uint8Array, dataKey: Uint8Array): OpenedTable {
+/**
+ * Reads a part table, whose hash was checked: what is wrong with it is the writer's doing, the same for every
+ * reader.
+ */
+export function openTable(
+  geometry: Geometry,
+  manifest: Manifest,
+  table: Uint8Array,
+  dataKey: Uint8Array,
+): OpenedTable {
   const decoded = decode<readonly Part[]>(partTableSchema, table, FRAME_PAYLOAD_BYTES_MAX);
   if (!decoded.ok) return decoded;
   const { n, f } = geometry;
@@ -61,7 +70,9 @@ export function openTable(geometry: Geometry, manifest: Manifest, table: Uint8Ar
   return { ok: true, segments };
 }
 
-/** The steps of the bytes from `start` up to but not including `end`, in order; made as they are asked for. */
+/**
+ * The steps of the bytes from `start` up to but not including `end`, in order; made as they are asked for.
+ */
 export function* stepsOf(segments: Iterable<Segment>, start: number, end: number): Generator<Step, void> {
   let offset = 0;
   for (const { content, dataKey } of segments) {

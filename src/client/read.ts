@@ -21,7 +21,10 @@ import { cut, openTable, segmentOf, stepsOf } from './read-plan.ts';
 import type { Segment, Step } from './read-plan.ts';
 import { StripeStream } from './stripe-stream.ts';
 
-/** What to read of a version: its data key and a range (all of it when left out), or null to read nothing of it. */
+/**
+ * What to read of a version: its data key and a range (all of it when left out), or null to read nothing of
+ * it.
+ */
 export type ReadPlan = {
   readonly dataKey: Uint8Array;
   /** Bytes `start` up to but not including `end`. */
@@ -36,7 +39,9 @@ export interface ReadOptions {
 }
 
 export interface ReadTrust {
-  /** Did this gateway write the version, or check all of it before? Then its encoding is not checked again. */
+  /**
+   * Did this gateway write the version, or check all of it before? Then its encoding is not checked again.
+   */
   readonly trusted: (manifestHash: Uint8Array) => boolean;
   /** All of the version was read and its encoding found right. */
   readonly onChecked: (manifestHash: Uint8Array) => void;
@@ -52,7 +57,9 @@ export type ReadResult =
       readonly version: Certified;
       readonly start: number;
       readonly end: number;
-      /** May be iterated once. Rejects with DAMAGED, NO_QUORUM, OVERWRITTEN or CANCELLED when it cannot go on. */
+      /**
+       * May be iterated once. Rejects with DAMAGED, NO_QUORUM, OVERWRITTEN or CANCELLED when it cannot go on.
+       */
       readonly stream: AsyncIterable<Uint8Array>;
       /** Ends the fetching of a stream that is not iterated to its end. */
       readonly close: () => void;
@@ -62,15 +69,19 @@ export type ReadResult =
 const RESTARTS_MAX = 8;
 
 /** The newest version of a key, tombstones too; null: none. Throws NO_QUORUM. */
-export async function head(ctx: ClientContext, keyId: Uint8Array, signal?: AbortSignal): Promise<Certified | null> {
+export async function head(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  signal?: AbortSignal,
+): Promise<Certified | null> {
   const round = await query(ctx, keyId, signal === undefined ? {} : { signal });
   if (round.highest !== null) await writeBack(ctx, round, round.highest);
   return round.highest;
 }
 
 /**
- * Reads a version. `plan` is called with the version found, and again with a newer one if the read begins anew;
- * what it throws goes through. Throws NO_QUORUM, DAMAGED, OVERWRITTEN, CANCELLED.
+ * Reads a version. `plan` is called with the version found, and again with a newer one if the read begins
+ * anew; what it throws goes through. Throws NO_QUORUM, DAMAGED, OVERWRITTEN, CANCELLED.
  */
 export async function read(
   ctx: ClientContext,
@@ -105,7 +116,8 @@ export async function read(
     }
     version = opened.by;
   }
-  throw new OperationError('OVERWRITTEN', 'The key was overwritten faster than it could be read.', { retryable: true });
+  const message = 'The key was overwritten faster than it could be read.';
+  throw new OperationError('OVERWRITTEN', message, { retryable: true });
 }
 
 function signalOf({ signal }: ReadOptions): { readonly signal?: AbortSignal } {
@@ -186,7 +198,9 @@ async function open(
       const fetched = await fetchBody(ctx, version, { ...body, early });
       if (fetched.kind === 'superseded') return fetched;
       const table = openTable(ctx.cluster.geometry, manifest, fetched.value, dataKey);
-      if (!table.ok) throw new OperationError('DAMAGED', `The writer of this version is at fault: ${table.reason}.`);
+      if (!table.ok) {
+        throw new OperationError('DAMAGED', `The writer of this version is at fault: ${table.reason}.`);
+      }
       segments = table.segments;
       break;
     }

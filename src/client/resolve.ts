@@ -1,8 +1,8 @@
 /**
- * Settling orphans (protocol 6.7): a write whose gateway went away, or that was given up, may have left receipts
- * on nodes. Every node says under signature what it accepted for the stamp, or promises NEVER to accept
- * anything. Enough of that either proves that no certificate can exist - the statements are then a licence by
- * which nodes let go - or, where the owner's journal allows it, the write is completed.
+ * Settling orphans (protocol 6.7): a write whose gateway went away, or that was given up, may have left
+ * receipts on nodes. Every node says under signature what it accepted for the stamp, or promises NEVER to
+ * accept anything. Enough of that either proves that no certificate can exist - the statements are then a
+ * licence by which nodes let go - or, where the owner's journal allows it, the write is completed.
  */
 import { EMPTY, equal } from '../base/bytes.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
@@ -84,7 +84,11 @@ async function ended(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promi
   return { outcome: sameStamp(highest.stamp, stamp) ? 'committed' : 'superseded', certified: highest };
 }
 
-async function ask(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promise<ReadonlyMap<number, Statement>> {
+async function ask(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  stamp: Stamp,
+): Promise<ReadonlyMap<number, Statement>> {
   const { peers, clock, deadlines } = ctx;
   const untilMs = clock.monotonicMs() + deadlines.resolveMs;
   const askSlot = async (slot: number): Promise<Statement | null> => {
@@ -92,7 +96,8 @@ async function ask(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promise
     return result.kind === 'answer' ? openStatement(ctx, keyId, stamp, slot, result.answer) : null;
   };
   // All are waited for: each answer may be the one that decides.
-  const { found } = await gather(peers.all(), askSlot, (statements) => statements.size === ctx.cluster.geometry.n);
+  const { n } = ctx.cluster.geometry;
+  const { found } = await gather(peers.all(), askSlot, (statements) => statements.size === n);
   return found;
 }
 
@@ -127,7 +132,9 @@ function openStatement(
     equal(signed.manifest.keyId, keyId) &&
     sameStamp(signed.manifest.stamp, stamp) &&
     verifyWriter(ctx.cluster, ctx.verifier, signed);
-  if (prepared !== null && !fits) ctx.peers.suspect(slot, 'BAD_RESOLUTION', 'the accepted manifest is not shown');
+  if (prepared !== null && !fits) {
+    ctx.peers.suspect(slot, 'BAD_RESOLUTION', 'the accepted manifest is not shown');
+  }
   return { wire: resolution, prepared, manifest: fits ? signed : null, holds };
 }
 
@@ -135,7 +142,9 @@ function openStatement(
 function completable(accepted: readonly Statement[]): SignedManifest | null {
   for (const { manifest } of accepted) {
     if (manifest === null) continue;
-    const holders = accepted.filter((s) => s.holds && s.manifest !== null && equal(s.manifest.hash, manifest.hash));
+    const isHolder = (s: Statement): boolean =>
+      s.holds && s.manifest !== null && equal(s.manifest.hash, manifest.hash);
+    const holders = accepted.filter(isHolder);
     if (holders.length >= manifest.manifest.k) return manifest;
   }
   return null;
@@ -150,11 +159,12 @@ async function release(
   const { peers, clock, deadlines } = ctx;
   const resolutions = [...statements.values()].map(({ wire }) => wire);
   const untilMs = clock.monotonicMs() + deadlines.resolveMs;
+  const request = { t: 'ABORT' as const, keyId, stamp, resolutions };
   const toldSlots: number[] = [];
   await gather(
     peers.all(),
     async (slot) => {
-      const result = await peers.persist(slot, { t: 'ABORT' as const, keyId, stamp, resolutions }, EMPTY, untilMs);
+      const result = await peers.persist(slot, request, EMPTY, untilMs);
       if (result.kind === 'answer') toldSlots.push(slot);
       return null;
     },

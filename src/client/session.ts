@@ -1,14 +1,17 @@
 /**
- * One writer session of this process (protocol 13.1, 6.2): a writerId that is new at each start, and the highest
- * counter used for each key. A stamp is used for one manifest only, also when that write was given up: two
- * manifests under one stamp would be proof of misbehaviour against this very gateway (E1).
+ * One writer session of this process (protocol 13.1, 6.2): a writerId that is new at each start, and the
+ * highest counter used for each key. A stamp is used for one manifest only, also when that write was given
+ * up: two manifests under one stamp would be proof of misbehaviour against this very gateway (E1).
  */
 import { mapKey } from '../base/bytes.ts';
 import type { Random } from '../base/ports.ts';
 import { writerIdOf } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 
-/** Keys remembered by one session. When it is full a new session begins, whose stamps cannot collide with old ones. */
+/**
+ * Keys remembered by one session. When it is full a new session begins, whose stamps cannot collide with old
+ * ones.
+ */
 const KEYS_MAX = 65_536;
 
 export interface SessionStamp {

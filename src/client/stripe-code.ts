@@ -1,14 +1,15 @@
 /**
  * One stripe between plaintext and cells (protocol 4.1): sealed into a workspace, coded, hashed into its row;
- * and back from any k verified cells. A workspace is held for the computation alone, never while the network is
- * waited for, so a few of them serve all uploads and reads of a process.
+ * and back from any k verified cells. A workspace is held for the computation alone, never while the network
+ * is waited for, so a few of them serve all uploads and reads of a process.
  */
 import { assert } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { AEAD_TAG_BYTES, aeadOpen, aeadSealInto, HASH_BYTES, sha256 } from '../crypto/primitives.ts';
 import type { AeadKey } from '../crypto/primitives.ts';
 import type { WorkspacePool } from '../erasure/workspace.ts';
-import { cellBytesOf, plainBytesOf, stripeAssociated, stripeCount, stripeNonce } from '../protocol/stripes.ts';
+import { cellBytesOf, plainBytesOf, stripeCount } from '../protocol/stripes.ts';
+import { stripeAssociated, stripeNonce } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
 
 export interface CodedStripe {
@@ -22,7 +23,10 @@ function isLast(layout: Layout, index: number): boolean {
   return index === stripeCount(layout) - 1;
 }
 
-/** Seals the plaintext of stripe `index`, given in pieces, and codes it. The data key must seal this content only. */
+/**
+ * Seals the plaintext of stripe `index`, given in pieces, and codes it. The data key must seal this content
+ * only.
+ */
 export async function codeStripe(
   workspaces: WorkspacePool,
   layout: Layout,
@@ -34,7 +38,8 @@ export async function codeStripe(
   const { n } = layout;
   const cellBytes = cellBytesOf(layout, index);
   const sealedBytes = plainBytesOf(layout, index) + AEAD_TAG_BYTES;
-  assert(plain.reduce((sum, piece) => sum + piece.length, 0) + AEAD_TAG_BYTES === sealedBytes, 'a stripe is filled');
+  const plainBytes = plain.reduce((sum, piece) => sum + piece.length, 0);
+  assert(plainBytes === plainBytesOf(layout, index), 'a stripe is filled');
   const workspace = await workspaces.acquire(layout, cellBytes);
   try {
     const associated = stripeAssociated(suite, index, isLast(layout, index));
@@ -57,13 +62,16 @@ export async function codeStripe(
 
 export type OpenedStripe =
   | { readonly ok: true; readonly plain: readonly Uint8Array[] }
-  /** encoding: the row is no codeword's (E8), the same verdict for every reader. seal: the data key does not open it. */
+  /**
+   * encoding: the row is no codeword's (E8), the same verdict for every reader. seal: the data key does not
+   * open it.
+   */
   | { readonly ok: false; readonly fault: 'encoding' | 'seal' };
 
 /**
- * The plaintext of stripe `index` from k cells that were verified against `row`. With `check`, all n cells are
- * computed again and compared with the row, so that every reader reaches the same verdict whichever cells it
- * got (I6).
+ * The plaintext of stripe `index` from k cells that were verified against `row`. With `check`, all n cells
+ * are computed again and compared with the row, so that every reader reaches the same verdict whichever cells
+ * it got (I6).
  */
 export async function openStripe(
   workspaces: WorkspacePool,

@@ -1,8 +1,9 @@
 /**
- * The bytes of a version as a stream: stripes are fetched a few ahead, in order, and no further than the reader
- * takes them. A stripe leaves only whole: its cells matched the row, the row the manifest, all n cells were
- * computed again where nobody had checked them, and the seal opened.
+ * The bytes of a version as a stream: stripes are fetched a few ahead, in order, and no further than the
+ * reader takes them. A stripe leaves only whole: its cells matched the row, the row the manifest, all n cells
+ * were computed again where nobody had checked them, and the seal opened.
  */
+import { assert } from '../base/assert.ts';
 import { OperationError } from '../base/errors.ts';
 import { Cancellation } from './cancellation.ts';
 import type { Certified } from './certificates.ts';
@@ -43,7 +44,9 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
     this.#loads = new Cancellation(options.signal);
   }
 
-  /** Reads the first stripe. Returns the version to read instead when this one is no longer there, else null. */
+  /**
+   * Reads the first stripe. Returns the version to read instead when this one is no longer there, else null.
+   */
   async first(): Promise<Certified | null> {
     this.#fill();
     try {
@@ -67,7 +70,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
         if (next === undefined) break;
         const loaded = await next;
         this.#fill();
-        if (loaded.kind === 'superseded') throw new OperationError('OVERWRITTEN', 'The version was replaced.');
+        assert(loaded.kind === 'fetched', 'only the first stripe may begin the read anew');
         yield* loaded.value;
       }
       this.#options.onEnd();
@@ -111,7 +114,8 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
     const { workspaces, onEvidence } = this.#ctx;
     const { content, key, stripe, from, to } = step;
     const { suite } = this.#version.signed.manifest;
-    const opened = await openStripe(workspaces, content.layout, key, suite, stripe, cells, row, this.#options.check);
+    const { check } = this.#options;
+    const opened = await openStripe(workspaces, content.layout, key, suite, stripe, cells, row, check);
     if (opened.ok) return cut(opened.plain, from, to);
     if (opened.fault === 'seal') {
       throw new OperationError('DAMAGED', `Stripe ${stripe} does not open with the key of the version.`);

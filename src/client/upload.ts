@@ -1,8 +1,8 @@
 /**
  * Uploading a content of several stripes (protocol 6.1, 13.4): each stripe is sealed, coded and sent to all
  * slots at once, a few stripes at a time, so memory is bounded by the window and never by the object. A slot
- * that fails, or stays behind the q fastest, is left out: its cells become a hole that repair fills later. With
- * fewer than q slots left the upload fails, and nothing was prepared.
+ * that fails, or stays behind the q fastest, is left out: its cells become a hole that repair fills later.
+ * With fewer than q slots left the upload fails, and nothing was prepared.
  */
 import { OperationError } from '../base/errors.ts';
 import type { Timer } from '../base/ports.ts';
@@ -10,6 +10,7 @@ import { aeadKey } from '../crypto/primitives.ts';
 import type { AeadKey } from '../crypto/primitives.ts';
 import { MatrixFolder, rowLeaf } from '../merkle/tiles.ts';
 import { SUITE_1 } from '../protocol/manifest.ts';
+import type { RequestOf } from '../protocol/messages.ts';
 import { quorumSize } from '../protocol/quorum.ts';
 import { fragmentBytes, plainBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
@@ -29,7 +30,10 @@ export interface Uploaded {
   has(slot: number): Promise<boolean>;
 }
 
-/** Sends all stripes; resolves when q slots have all of theirs. Throws NO_QUORUM, BUSY, DISK_FULL or CANCELLED, or what the source throws. */
+/**
+ * Sends all stripes; resolves when q slots have all of theirs. Throws NO_QUORUM, BUSY, DISK_FULL or
+ * CANCELLED, or what the source throws.
+ */
 export async function uploadStripes(
   ctx: ClientContext,
   layout: Layout,
@@ -134,12 +138,13 @@ class StripeUpload {
   }
 
   send(stripe: number, { cells, row }: CodedStripe): void {
+    const request = { t: 'CELL' as const, upload: this.id, stripe, reserve: this.#reserve, row };
     const flight: Flight = { waiting: new Set(this.#live), taken: 0, lagTimer: undefined };
     this.#flights.add(flight);
     for (const slot of flight.waiting) {
       const cell = cells[slot];
       if (cell === undefined) continue;
-      const sent = this.#sendCell(slot, stripe, row, cell).then((isTaken) => this.#settle(flight, slot, isTaken));
+      const sent = this.#sendCell(slot, request, cell).then((taken) => this.#settle(flight, slot, taken));
       const before = this.#chains[slot];
       this.#chains[slot] = sent.then(() => before);
     }
@@ -152,10 +157,10 @@ class StripeUpload {
     this.#calls.cancel();
   }
 
-  async #sendCell(slot: number, stripe: number, row: Uint8Array, cell: Uint8Array): Promise<boolean> {
+  async #sendCell(slot: number, request: RequestOf<'CELL'>, cell: Uint8Array): Promise<boolean> {
     const { peers, deadlines } = this.#ctx;
-    const request = { t: 'CELL' as const, upload: this.id, stripe, reserve: this.#reserve, row };
-    const result = await this.#calls.run((signal) => peers.call(slot, request, cell, deadlines.cellMs, signal));
+    const call = (signal: AbortSignal) => peers.call(slot, request, cell, deadlines.cellMs, signal);
+    const result = await this.#calls.run(call);
     if (result.kind === 'refused') this.#refusals.push(result.refused.code);
     return result.kind === 'answer';
   }
@@ -215,7 +220,11 @@ class StripeUpload {
 }
 
 /** The error that tells most: a reason that more than f nodes give is true, else `otherwise`. */
-export function shortageOf(codes: readonly string[], f: number, otherwise: () => OperationError): OperationError {
+export function shortageOf(
+  codes: readonly string[],
+  f: number,
+  otherwise: () => OperationError,
+): OperationError {
   const count = (code: string): number => codes.filter((c) => c === code).length;
   if (count('FULL') > f) {
     return new OperationError('DISK_FULL', 'More storage nodes than may be faulty have no room.', {
@@ -223,7 +232,8 @@ export function shortageOf(codes: readonly string[], f: number, otherwise: () =>
     });
   }
   if (count('BUSY') > f) {
-    return new OperationError('BUSY', 'More storage nodes than may be faulty are at their limits.', { retryable: true });
+    const message = 'More storage nodes than may be faulty are at their limits.';
+    return new OperationError('BUSY', message, { retryable: true });
   }
   if (count('DENIED') + count('BAD') > f) {
     return new OperationError('REFUSED', 'More storage nodes than may be faulty refuse the request.', {

@@ -1,7 +1,8 @@
 /**
- * WRITE (protocol 6.1, 6.2): content to the nodes, a stamp above every completed version, a manifest, q receipts,
- * the certificate on c nodes. One operation becomes at most one certified manifest (I7): the receipts of an
- * attempt stay in this process, and an attempt that is given up is written down as such before the next begins.
+ * WRITE (protocol 6.1, 6.2): content to the nodes, a stamp above every completed version, a manifest, q
+ * receipts, the certificate on c nodes. One operation becomes at most one certified manifest (I7): the
+ * receipts of an attempt stay in this process, and an attempt that is given up is written down as such before
+ * the next begins.
  *
  * The three outcomes are kept apart. `committed`: c nodes hold the certificate, or that of a version that
  * replaced this one at once. `rejected`: nothing was prepared, or it is certain that it never takes effect.
@@ -48,8 +49,8 @@ export interface WriteRequest {
   readonly opId: Uint8Array;
   readonly content: WriteContent;
   /**
-   * The version that the caller believes to be the newest: its counter is built on without a query. Wrong beliefs
-   * cost a round, never correctness. Null: the caller knows that there is none. Absent: ask.
+   * The version that the caller believes to be the newest: its counter is built on without a query. Wrong
+   * beliefs cost a round, never correctness. Null: the caller knows that there is none. Absent: ask.
    */
   readonly predecessor?: Stamp | null;
   /** Bucket records only: the part that nodes read. */
@@ -103,13 +104,14 @@ export async function write(writer: Writer, request: WriteRequest): Promise<Writ
   }
   for (let tried = 1; ; tried += 1) {
     if (base.highest !== null && base.highest.stamp.gen > request.bucket.gen) {
-      const error = new OperationError('BUCKET_STALE', 'The bucket has a newer generation.', { retryable: true });
-      return { outcome: 'rejected', error };
+      const message = 'The bucket has a newer generation.';
+      return rejected(new OperationError('BUCKET_STALE', message, { retryable: true }));
     }
     const step = await attempt(writer, request, placed, encMeta, base);
     if (step.kind === 'end') return step.result;
     if (tried === ATTEMPTS_MAX) {
-      return rejected(new OperationError('BUSY', 'Other writers of this key were faster each time.', { retryable: true }));
+      const message = 'Other writers of this key were faster each time.';
+      return rejected(new OperationError('BUSY', message, { retryable: true }));
     }
     try {
       const { highest } = await query(writer.ctx, request.keyId);
@@ -199,7 +201,8 @@ async function attempt(
   try {
     await journal.abandoned(begun);
   } catch (error) {
-    return { kind: 'end', result: { outcome: 'unknown', reason: `the journal failed: ${String(error)}`, signed } };
+    const reason = `the journal failed: ${String(error)}`;
+    return { kind: 'end', result: { outcome: 'unknown', reason, signed } };
   }
   switch (outcome.kind) {
     case 'superseded':
@@ -213,7 +216,8 @@ async function attempt(
       return { kind: 'end', result: { outcome: 'rejected', error, record: outcome.record } };
     }
     case 'short':
-      // The nodes lag too far behind the guess to believe it: a query gives the certificate that convinces them.
+      // The nodes lag too far behind the guess to believe it: a query gives the certificate that convinces
+      // them.
       if (base.guess !== null && outcome.isCounterRefused) return { kind: 'again', above: null };
       writer.release(begun);
       return { kind: 'end', result: rejected(outcome.error) };
@@ -262,7 +266,7 @@ async function signManifest(
   const proof = await signer.sign('manifest', body);
   const opened = openSignedManifest({ body, proof });
   // What the caller gave (sizes, lengths) is judged by the same rules that nodes apply.
-  if (!opened.ok) throw new OperationError('BAD_ARGUMENT', `The manifest is not acceptable: ${opened.reason}.`);
+  if (!opened.ok) throw new OperationError('BAD_ARGUMENT', `No node accepts such a manifest: ${opened.reason}.`);
   return opened.value;
 }
 
@@ -288,13 +292,21 @@ async function publish(
 }
 
 /**
- * 6.1 b, with a counter from a query of this very operation: the winner was not complete when this write began,
- * so this write stands just before it - once the winner is on c nodes, or a read could still miss both (trap H8).
+ * 6.1 b, with a counter from a query of this very operation: the winner was not complete when this write
+ * began, so this write stands just before it - once the winner is on c nodes, or a read could still miss both
+ * (trap H8).
  */
-async function yieldTo(writer: Writer, begun: Attempt, signed: SignedManifest, winner: Certified): Promise<WriteResult> {
+async function yieldTo(
+  writer: Writer,
+  begun: Attempt,
+  signed: SignedManifest,
+  winner: Certified,
+): Promise<WriteResult> {
   assert(compareStamps(winner.stamp, signed.manifest.stamp) > 0, 'the winner stands above');
-  const { held, ok } = await commit(writer.ctx, winner, { onHeld: () => writer.journal.settled(begun) });
-  if (!ok) return rejected(noQuorum(held.size, holderCount(writer.ctx.cluster.geometry), 'holders of the newer version'));
+  const { ctx, journal } = writer;
+  const { held, ok } = await commit(ctx, winner, { onHeld: () => journal.settled(begun) });
+  const needed = holderCount(ctx.cluster.geometry);
+  if (!ok) return rejected(noQuorum(held.size, needed, 'holders of the newer version'));
   return {
     outcome: 'committed',
     signed,

@@ -120,7 +120,7 @@ describe('a barrier over the logs', () => {
     const entry = entries.find(({ entry: e }) => hex(e.keyId) === hex(keyIdOf('half')))?.entry;
     if (entry === undefined) throw new Error('no entry');
     const [certified] = await lister.client.certificates([{ keyId: entry.keyId, stamp: entry.stamp, slots: [0] }]);
-    if (certified == null) throw new Error('no certificate');
+    if (!certified) throw new Error('no certificate');
     const { ok, held } = await lister.client.writeBack(certified, new Set([0]));
     expect(ok).toBe(true);
     expect(held.size).toBeGreaterThanOrEqual(3);

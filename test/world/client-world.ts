@@ -1,6 +1,6 @@
 /**
- * Protocol clients in a test cluster: a bucket, keys, contents, and an attempt journal that remembers in memory
- * what it was told, so that tests can check the order of what must be durable.
+ * Protocol clients in a test cluster: a bucket, keys, contents, and an attempt journal that remembers in
+ * memory what it was told, so that tests can check the order of what must be durable.
  */
 import { concat, equal, hex, utf8 } from '../../src/base/bytes.ts';
 import { CELL_BYTES_MAX } from '../../src/base/limits.ts';

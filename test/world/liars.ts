@@ -1,7 +1,7 @@
 /**
  * Byzantine storage nodes as small named strategies: each stands between the network and an honest node and
- * changes what it says. They have no keys of others, so what they forge does not verify; what they leave out or
- * repeat is as signed as ever.
+ * changes what it says. They have no keys of others, so what they forge does not verify; what they leave out
+ * or repeat is as signed as ever.
  */
 import { EMPTY } from '../../src/base/bytes.ts';
 import type { Frame } from '../../src/base/ports.ts';
