@@ -12,6 +12,7 @@ import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
 import { decodeAnswer, encodeRequest } from '../protocol/messages.ts';
 import type { AnswerOf, RefusedAnswer, Request, RequestType } from '../protocol/messages.ts';
 import type { Deadlines } from './deadlines.ts';
+import { OwedReplies } from './owed-replies.ts';
 import { Suspicions } from './suspicions.ts';
 
 export type CallResult<T extends RequestType> =
@@ -35,6 +36,8 @@ const LATENCY_WEIGHT = 0.2;
 const PARITY_PENALTY_MS = 2;
 /** Only these say how fast a slot answers a reader; others wait for its disk. */
 const MEASURED: ReadonlySet<RequestType> = new Set(['QUERY', 'FETCH', 'BODY']);
+/** Answers that come without a signature of their own, which the node then owes (13.5). */
+const OWED: ReadonlySet<RequestType> = new Set(['QUERY', 'FETCH']);
 
 interface Slot {
   readonly config: SlotConfig;
@@ -54,6 +57,7 @@ export class Peers {
   /** Encoded requests: one that goes to n slots as the same object is encoded once. */
   readonly #encoded = new WeakMap<Request, Uint8Array>();
   readonly suspicions: Suspicions;
+  readonly #owed: OwedReplies;
 
   constructor(
     cluster: Cluster,
@@ -74,6 +78,10 @@ export class Peers {
       failures: 0,
       lastError: undefined,
     }));
+    this.#owed = new OwedReplies(cluster, clock, (slot, detail) => this.suspect(slot, 'UNSIGNED_ANSWERS', detail));
+    for (const [slot, { channels }] of this.#slots.entries()) {
+      for (const channel of channels) channel.onNotice((frame, connection) => this.#owed.noticed(slot, connection, frame));
+    }
   }
 
   /** All slots, 0 to n-1. */
@@ -103,6 +111,10 @@ export class Peers {
     }
     peer.failures = 0;
     peer.lastError = undefined;
+    if (OWED.has(request.t)) {
+      const connection = peer.channels[peer.current]?.connection ?? 0;
+      this.#owed.answered(slot, connection, frame.body, answered.body);
+    }
     if (MEASURED.has(request.t)) this.#measure(peer, this.#clock.monotonicMs() - startMs);
     const parsed = decodeAnswer<R['t']>(request.t, answered.body);
     if (parsed.kind === 'answer') return { ...parsed, payload: answered.payload };

@@ -27,6 +27,8 @@ export type SuspicionKind =
   | 'FORKED_LOG'
   /** The log became shorter than it was shown. */
   | 'ROLLED_BACK_LOG'
+  /** Answers whose signature the node owes and did not give, or gave wrongly (13.5). */
+  | 'UNSIGNED_ANSWERS'
   /** Less than the node itself claims to have. */
   | 'WITHHELD';
 
