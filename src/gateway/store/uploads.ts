@@ -306,15 +306,12 @@ async function endUpload(
   parts: readonly ListedPart[],
   delayMs: number,
 ): Promise<void> {
-  const bury = async (): Promise<boolean> => {
-    try {
-      return (await buryRegister(ctx, upload, ctx.random.bytes(32), null)) === 'buried';
-    } catch (error) {
-      ctx.telemetry.event('warn', 'completed upload not buried', { error: String(error) });
-      return false;
-    }
-  };
-  if (!(await bury())) return;
+  try {
+    if ((await buryRegister(ctx, upload, ctx.random.bytes(32), null)) !== 'buried') return;
+  } catch (error) {
+    ctx.telemetry.event('warn', 'completed upload not buried', { error: String(error) });
+    return;
+  }
   ctx.background.run('bury completed parts', delayMs, (signal) => buryParts(ctx, upload.bucket, leftOf(upload, parts), signal));
 }
 

@@ -1,0 +1,251 @@
+/**
+ * A gateway as a function of its ports (architecture, processes): from HTTP requests to storage nodes. It holds
+ * the owner's keys and a cache; all that matters after a crash is on the nodes, except the journal of its own
+ * unfinished writes and the memory of what it has seen. Listening, timers and files are the platform's.
+ *
+ * It starts when its journal can be read and serves at once; index and orphans are brought up to date behind,
+ * also while storage nodes are down.
+ */
+import { describeError } from '../base/errors.ts';
+import type { HttpHandler } from '../base/http.ts';
+import type { Clock, Disk, KeyValueStore, Random, Telemetry, Timer, Transport } from '../base/ports.ts';
+import { ProtocolClient } from '../client/client.ts';
+import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import type { Deadlines } from '../client/deadlines.ts';
+import type { SlotHealth } from '../client/peers.ts';
+import type { Evidence, Suspicion } from '../client/suspicions.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
+import type { WorkspacePool } from '../erasure/workspace.ts';
+import { OwnerKeys } from '../keyring/owner-keys.ts';
+import type { Cluster } from '../protocol/configuration.ts';
+import { holderCount } from '../protocol/quorum.ts';
+import { BucketRegistry } from './buckets/bucket-registry.ts';
+import { GatewayJournal } from './gateway-journal.ts';
+import { IndexFollower } from './index/index-follower.ts';
+import { ListingBarrier } from './index/listing-barrier.ts';
+import { ObjectIndex } from './index/object-index.ts';
+import { Operations, OPERATION_WINDOW_MS } from './operations.ts';
+import { Orphans } from './orphans.ts';
+import { FRONT_DEFAULTS, S3Front } from './s3/front.ts';
+import type { Patience } from './s3/content.ts';
+import type { CredentialLookup } from './s3/sigv4.ts';
+import { BackgroundWork } from './store/background-work.ts';
+import type { StoreContext } from './store/context.ts';
+import { HoldfastStore } from './store/holdfast-store.ts';
+import { sweepParts } from './store/upload-leftovers.ts';
+import { TrustedVersions } from './trusted-versions.ts';
+import { WitnessMemory } from './witness-memory.ts';
+
+export interface GatewayOptions {
+  readonly cluster: Cluster;
+  readonly gatewayId: Uint8Array;
+  readonly signingKey: SigningKey;
+  /** 32 bytes; see keyring/owner-keys.ts. */
+  readonly rootSecret: Uint8Array;
+  /** The secret of an access key, or undefined. */
+  readonly lookup: CredentialLookup;
+
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  /** Each with room for n cells of the largest size. */
+  readonly workspaces: WorkspacePool;
+  /** The gateway's folder: journal and witness memory. */
+  readonly disk: Disk;
+  /** The index; may be empty, and is closed by `stop`. */
+  readonly store: KeyValueStore;
+
+  readonly region?: string;
+  readonly hostNames?: readonly string[];
+  readonly concurrentMax?: number;
+  readonly patience?: Patience;
+  readonly deadlines?: Partial<Deadlines>;
+  readonly windowStripes?: number;
+  readonly onEvidence?: (evidence: Evidence) => void;
+  readonly tuning?: Partial<GatewayTuning>;
+}
+
+export interface GatewayTuning {
+  /** Between looks at orphans and leftovers. */
+  readonly upkeepMs: number;
+  readonly partsKeptMs: number;
+  readonly closingMs: number;
+}
+
+const DEFAULT_TUNING: GatewayTuning = { upkeepMs: 30_000, partsKeptMs: 5_000, closingMs: 3_000 };
+
+export interface GatewayStatus {
+  /** Requests under way. */
+  readonly underWay: number;
+  /** Has the index caught up with the logs since the start? */
+  readonly isIndexReady: boolean;
+  /** Writes whose end is not known. */
+  readonly openAttempts: number;
+  readonly slots: readonly SlotHealth[];
+  readonly suspicions: readonly Suspicion[];
+}
+
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #tuning: GatewayTuning;
+  readonly #client: ProtocolClient;
+  readonly #journal: GatewayJournal;
+  readonly #witness: WitnessMemory;
+  readonly #index: ObjectIndex;
+  readonly #barrier: ListingBarrier;
+  readonly #registry: BucketRegistry;
+  readonly #orphans: Orphans;
+  readonly #background: BackgroundWork;
+  readonly #ctx: StoreContext;
+  readonly #front: S3Front;
+  readonly #abort = new AbortController();
+  #timer: Timer | null = null;
+  #upkeep: Promise<void> = Promise.resolve();
+  #hasSwept = false;
+
+  /** The store below the S3 front, for tools that need no HTTP. */
+  readonly store: HoldfastStore;
+
+  /** From request to response. */
+  readonly handle: HttpHandler;
+
+  private constructor(options: GatewayOptions, journal: GatewayJournal, witness: WitnessMemory) {
+    const { cluster, clock, random, telemetry } = options;
+    this.#options = options;
+    this.#tuning = { ...DEFAULT_TUNING, ...options.tuning };
+    this.#journal = journal;
+    this.#witness = witness;
+    const owner = new OwnerKeys(options.rootSecret);
+    const trust = new TrustedVersions();
+    const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
+    const client = new ProtocolClient({ ...options, journal, trust });
+    const registry = new BucketRegistry({ client, owner, random, clock, telemetry, k: cluster.geometry.k });
+    const holdersNeeded = holderCount(cluster.geometry);
+    const index = new ObjectIndex(options.store, { holdersNeeded, operationWindowMs: OPERATION_WINDOW_MS });
+    const follow = async (): Promise<IndexFollower> => {
+      const ports = { client, index, registry, clock, telemetry, quorums: cluster.geometry, barrierMs: deadlines.barrierMs };
+      return new IndexFollower(ports, await this.#saved());
+    };
+    const barrier = new ListingBarrier({ client, index, clock, telemetry, follow });
+    // The client goes on to publish a certificate for so long after it has said that the outcome is unknown.
+    const graceMs = deadlines.prepareMs + deadlines.commitMs + deadlines.completeMs;
+    const orphans = new Orphans({ client, journal, registry, barrier, clock, telemetry, graceMs });
+    const operations = new Operations(
+      (opId) => barrier.operation(opId),
+      (opId) => orphans.investigate(opId),
+    );
+    const background = new BackgroundWork(clock, telemetry);
+    const { partsKeptMs, closingMs } = this.#tuning;
+    const onWritten = (hash: Uint8Array): void => trust.add(hash);
+    const shared = { client, registry, barrier, index, operations, background, random, clock, telemetry };
+    this.#client = client;
+    this.#registry = registry;
+    this.#index = index;
+    this.#barrier = barrier;
+    this.#orphans = orphans;
+    this.#background = background;
+    this.#ctx = { ...shared, onWritten, partsKeptMs, closingMs };
+    this.store = new HoldfastStore(this.#ctx);
+    this.#front = this.#makeFront(owner);
+    this.handle = this.#front.handle;
+  }
+
+  /** Reads what the folder remembers and begins to serve. Errors: those of the disk. */
+  static async start(options: GatewayOptions): Promise<Gateway> {
+    const { disk, clock, telemetry, cluster, gatewayId } = options;
+    const journal = await GatewayJournal.open({ disk, clock, telemetry, journalId: gatewayId.subarray(0, 16) });
+    const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
+    const gateway = new Gateway(options, journal, witness);
+    gateway.#keepUp(0);
+    return gateway;
+  }
+
+  status(): GatewayStatus {
+    return {
+      underWay: this.#front.underWay,
+      isIndexReady: this.#barrier.isWarm,
+      openAttempts: this.#journal.openAttempts().length,
+      slots: this.#client.health(),
+      suspicions: this.#client.suspicions(),
+    };
+  }
+
+  /** Throws the index away and builds it anew from the logs. */
+  async rebuildIndex(): Promise<void> {
+    await this.#barrier.rebuild();
+    await this.#barrier.pass();
+  }
+
+  /** After the listener has ended: waits for what is under way behind, then closes everything. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#timer?.cancel();
+    await this.#background.stop();
+    await this.#client.close();
+    await this.#upkeep;
+    await this.#witness.close((slot) => this.#barrier.serialise(slot));
+    await this.#journal.close();
+    await this.#index.close();
+  }
+
+  #makeFront(owner: OwnerKeys): S3Front {
+    const { clock, random, telemetry, lookup, region, hostNames, concurrentMax, patience } = this.#options;
+    return new S3Front({
+      store: this.store,
+      clock,
+      random,
+      telemetry,
+      lookup,
+      ownerId: owner.ownerId,
+      tokenKey: owner.tokenKey,
+      region: region ?? FRONT_DEFAULTS.region,
+      hostNames: hostNames ?? FRONT_DEFAULTS.hostNames,
+      concurrentMax: concurrentMax ?? FRONT_DEFAULTS.concurrentMax,
+      patience: patience ?? FRONT_DEFAULTS.patience,
+    });
+  }
+
+  /** Where the following of each log begins: where the index stands, else at the first entry. */
+  async #saved(): Promise<ReadonlyMap<number, Uint8Array>> {
+    const saved = new Map<number, Uint8Array>();
+    for (const { slot } of this.#options.cluster.slots) {
+      const bytes = (await this.#index.tail(slot)) ?? this.#witness.start(slot);
+      if (bytes !== undefined) saved.set(slot, bytes);
+    }
+    return saved;
+  }
+
+  #keepUp(delayMs: number): void {
+    if (this.#abort.signal.aborted) return;
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      this.#upkeep = this.#lookAfter().finally(() => this.#keepUp(this.#tuning.upkeepMs));
+    });
+  }
+
+  /** One round of upkeep: the index, then orphans, once after a start also what uploads left behind. */
+  async #lookAfter(): Promise<void> {
+    const { telemetry } = this.#options;
+    const { signal } = this.#abort;
+    try {
+      await this.#barrier.pass();
+      this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
+      await this.#orphans.sweep(signal);
+      if (this.#hasSwept) return;
+      await this.#sweepUploads(signal);
+      this.#hasSwept = true;
+    } catch (error) {
+      telemetry.event('info', 'upkeep postponed', { error: describeError(error) });
+    }
+  }
+
+  async #sweepUploads(signal: AbortSignal): Promise<void> {
+    for await (const [bucketId, row] of this.#index.buckets()) {
+      if (signal.aborted) return;
+      const described = this.#registry.describe(bucketId, row);
+      if (described?.state !== 'OPEN') continue;
+      const bucket = await this.#registry.find(described.name);
+      if (bucket?.record.state === 'OPEN') await sweepParts(this.#ctx, bucket, signal);
+    }
+  }
+}

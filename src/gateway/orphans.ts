@@ -1,0 +1,99 @@
+/**
+ * Settling writes whose end nobody knows (protocol 6.7): those of an earlier process, and those of this one whose
+ * acknowledgements did not come in time. A write that was neither given up nor tried again may be completed as
+ * long as its client may still be asking; later it is only let go of, so that no old write appears out of
+ * nothing.
+ */
+import { equal } from '../base/bytes.ts';
+import { describeError } from '../base/errors.ts';
+import type { Clock, Telemetry } from '../base/ports.ts';
+import type { ProtocolClient } from '../client/client.ts';
+import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
+import type { BucketRegistry } from './buckets/bucket-registry.ts';
+import type { GatewayJournal, OpenAttempt } from './gateway-journal.ts';
+import type { ListingBarrier } from './index/listing-barrier.ts';
+import { OPERATION_WINDOW_MS } from './operations.ts';
+
+export interface OrphanPorts {
+  readonly client: ProtocolClient;
+  readonly journal: GatewayJournal;
+  readonly registry: BucketRegistry;
+  readonly barrier: ListingBarrier;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Writes of this process are looked at when they are older than this: until then they may still be under way. */
+  readonly graceMs: number;
+}
+
+export class Orphans {
+  readonly #ports: OrphanPorts;
+
+  constructor(ports: OrphanPorts) {
+    this.#ports = ports;
+  }
+
+  /** What became of the open attempts of an operation, none of which may be under way. */
+  async investigate(opId: Uint8Array): Promise<'done' | 'never' | 'unknown'> {
+    const open = this.#ports.journal.openAttempts().filter(({ attempt }) => equal(attempt.opId, opId));
+    let outcome: 'done' | 'never' | 'unknown' = 'never';
+    for (const attempt of open.reverse()) {
+      const settled = await this.#settle(attempt);
+      if (settled === 'done') return 'done';
+      if (settled === 'unknown') outcome = 'unknown';
+    }
+    return outcome;
+  }
+
+  /** Looks at every attempt that nobody works on any more. Returns how many are left. */
+  async sweep(signal: AbortSignal): Promise<number> {
+    const { journal, clock, graceMs } = this.#ports;
+    let left = 0;
+    for (const open of journal.openAttempts()) {
+      if (signal.aborted) break;
+      if (!open.isInherited && open.beganMs + graceMs > clock.nowMs()) continue;
+      if ((await this.#settle(open)) === 'unknown') left += 1;
+    }
+    return left;
+  }
+
+  async #settle(open: OpenAttempt): Promise<'done' | 'never' | 'unknown'> {
+    const { client, journal, clock, telemetry } = this.#ports;
+    const { attempt, beganMs, isAbandoned } = open;
+    const isRecent = beganMs + OPERATION_WINDOW_MS > clock.nowMs();
+    const policy = isRecent && !isAbandoned && !journal.hasLater(open) ? 'complete' : 'release';
+    try {
+      const resolution = await client.resolve(attempt.keyId, attempt.stamp, policy);
+      telemetry.count('holdfast_gateway_orphans_total', { outcome: resolution.outcome });
+      switch (resolution.outcome) {
+        case 'committed':
+          await this.#note(open, resolution.certified);
+          await journal.settled(attempt);
+          return 'done';
+        case 'superseded':
+          await journal.settled(attempt);
+          // It may have been there before what stands above it now.
+          return isAbandoned ? 'never' : 'unknown';
+        case 'released':
+          await journal.settled(attempt);
+          return 'never';
+        case 'undecided':
+          return isAbandoned ? 'never' : 'unknown';
+      }
+    } catch (error) {
+      telemetry.event('info', 'orphan not settled', { error: describeError(error) });
+      return isAbandoned ? 'never' : 'unknown';
+    }
+  }
+
+  /** Lets the index know the result, so that a repetition of the request gets it. */
+  async #note({ attempt }: OpenAttempt, certified: Parameters<BucketRegistry['observe']>[0]): Promise<void> {
+    const { registry, barrier } = this.#ports;
+    if (equal(attempt.bucketId, SYSTEM_BUCKET_ID)) {
+      registry.observe(certified);
+      return barrier.noteOwn(certified.signed, certified.bytes, null);
+    }
+    const { gen } = certified.stamp;
+    const bucket = await registry.ofId(attempt.bucketId, gen);
+    await barrier.noteOwn(certified.signed, certified.bytes, bucket?.record.gen === gen ? bucket.keys : null);
+  }
+}
