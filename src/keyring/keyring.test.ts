@@ -4,6 +4,7 @@ import { fromUtf8, utf8 } from '../base/bytes.ts';
 import { isOperationError } from '../base/errors.ts';
 import { ENC_META_BYTES_MAX } from '../base/limits.ts';
 import type { Random } from '../base/ports.ts';
+import { encode } from '../protocol/encoding.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { createAccessKey, decodeAccessKeys, encodeAccessKeys } from './access-keys.ts';
 import { BucketKeys } from './bucket-keys.ts';
@@ -158,12 +159,22 @@ describe('bucket keys', () => {
 });
 
 describe('metadata', () => {
+  it('keeps every name as it is', () => {
+    const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 250 });
+    fc.assert(
+      fc.property(fc.oneof(name, fc.constantFrom('\ufeff', '\ufeffbom', '\u0000')), (text) => {
+        expect(decodeMeta(encodeMeta(objectMeta(text)))).toEqual({ ok: true, value: objectMeta(text) });
+        const buried = { ...tombstone, of: { t: 'object' as const, name: text } };
+        expect(decodeMeta(encodeMeta(buried))).toEqual({ ok: true, value: buried });
+      }),
+    );
+  });
+
   it('refuses bytes that are not one of its shapes', () => {
-    const good = encodeMeta(objectMeta('a'));
-    expect(decodeMeta(good).ok).toBe(true);
-    for (const bad of [{ ...objectMeta(''), name: '' }, { ...objectMeta('n'.repeat(1025)) }, { ...tombstone, t: 'object' }]) {
-      expect(decodeMeta(encodeMeta(bad as ObjectMeta)).ok).toBe(false);
+    for (const bad of [objectMeta(''), objectMeta('n'.repeat(1025)), { ...objectMeta('a'), v: 2 as unknown as 1 }]) {
+      expect(decodeMeta(encodeMeta(bad)).ok).toBe(false);
     }
+    for (const bad of [{}, tombstone, { ...tombstone, t: 'other' }, 'text', null]) expect(decodeMeta(encode(bad)).ok).toBe(false);
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => typeof decodeMeta(bytes).ok === 'boolean'));
   });
 });

@@ -5,7 +5,7 @@
  * bytes, so they are parsed strictly and bounded like anything from outside.
  */
 import { z } from 'zod';
-import { fromMapKey, mapKey } from '../base/bytes.ts';
+import { fromMapKey, mapKey, utf8 } from '../base/bytes.ts';
 import { ENC_META_BYTES_MAX, PART_COUNT_MAX } from '../base/limits.ts';
 import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint } from '../protocol/encoding.ts';
 import type { Decoded } from '../protocol/encoding.ts';
@@ -93,11 +93,23 @@ export interface TombstoneMeta {
 
 export type VersionMeta = ObjectMeta | UploadMeta | PartMeta | TombstoneMeta;
 
-const encoder = new TextEncoder();
+/** Keeps a leading byte order mark, which text in CBOR may lose: it is part of a name. */
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function isName(value: unknown): boolean {
+  if (!(value instanceof Uint8Array) || value.length === 0 || value.length > NAME_BYTES_MAX) return false;
+  try {
+    strictUtf8.decode(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Names are kept as the bytes they sort by. */
 const objectName = z
-  .string()
-  .min(1)
-  .refine((name) => encoder.encode(name).length <= NAME_BYTES_MAX, { error: 'name too long' });
+  .custom<Uint8Array>(isName, { error: `expected a name of at most ${NAME_BYTES_MAX} bytes of UTF-8` })
+  .transform((bytes) => strictUtf8.decode(bytes));
 /** Kept as bytes: half of what the characters of a byte string would take as text. */
 const byteString = bytesUpTo(HEADER_BYTES_MAX).transform((bytes) => mapKey(bytes));
 const header = byteString.nullable();
@@ -164,7 +176,15 @@ const tombstoneMeta = z.strictObject({
 const versionMeta: z.ZodType<VersionMeta> = z.discriminatedUnion('t', [objectMeta, uploadMeta, partMeta, tombstoneMeta]);
 
 export function encodeMeta(meta: VersionMeta): Uint8Array {
-  return encode('headers' in meta ? { ...meta, headers: encodedHeaders(meta.headers) } : meta);
+  switch (meta.t) {
+    case 'object':
+    case 'upload':
+      return encode({ ...meta, name: utf8(meta.name), headers: encodedHeaders(meta.headers) });
+    case 'tombstone':
+      return encode(meta.of.t === 'object' ? { ...meta, of: { ...meta.of, name: utf8(meta.of.name) } } : meta);
+    case 'part':
+      return encode(meta);
+  }
 }
 
 function encodedHeaders({ user, ...named }: StoredHeaders): Record<string, unknown> {
