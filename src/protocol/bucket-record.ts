@@ -51,8 +51,10 @@ export function transitionFault(previous: BucketRecord | undefined, next: Bucket
   if (previous === undefined) return null;
   if (!equal(previous.bucketId, next.bucketId)) return 'a record keeps its bucket';
   if (next.gen < previous.gen) return 'the generation of a bucket only rises';
-  if (previous.state === 'DELETED' && next.state === 'OPEN' && next.gen === previous.gen) {
-    return 'a deleted bucket comes back in a new generation';
-  }
+  // A node that has missed the deletion between must not hold the next generation up.
+  if (next.gen > previous.gen) return null;
+  if (previous.state === 'DELETED' && next.state !== 'DELETED') return 'a deleted bucket comes back in a new generation';
+  // Whoever deletes looks into the closed bucket: a slow one must not delete what was opened again since.
+  if (previous.state === 'OPEN' && next.state === 'DELETED') return 'a bucket is closed before it is deleted';
   return null;
 }
