@@ -76,6 +76,44 @@ function firstDifference() {
  * output first, so that no program of a deleted source lives on.
  */
 export function buildIfStale(name) {
+  return alone(() => build(name));
+}
+
+/** Test files start at once and each wants the programs: one builds, the others wait for it. */
+function alone(work) {
+  const lock = path.join(cache, 'build.lock');
+  fs.mkdirSync(cache, { recursive: true });
+  for (;;) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+      if (!isRunning(Number(readText(lock)))) fs.rmSync(lock, { force: true });
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+  const unlock = () => fs.rmSync(lock, { force: true });
+  // A build that fails ends the process.
+  process.once('exit', unlock);
+  try {
+    return work();
+  } finally {
+    process.removeListener('exit', unlock);
+    unlock();
+  }
+}
+
+function isRunning(pid) {
+  try {
+    // 0 is what an empty file says: its writer is between creating and writing it.
+    return pid === 0 || process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+function build(name) {
   const project = PROJECTS[name];
   const stampFile = path.join(cache, `${name}.stamp`);
   const files = sourceFiles(project);

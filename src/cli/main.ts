@@ -161,6 +161,24 @@ function addGateway(root: Command): void {
       const { gatewayInit } = await import('./init-commands.ts');
       process.stdout.write(await gatewayInit({ dir: options.dir, ownerFrom: options.ownerFrom }));
     });
+  addGatewayRun(gateway);
+}
+
+function addGatewayRun(gateway: Command): void {
+  gateway
+    .command('run')
+    .description('run a gateway until it is stopped')
+    .requiredOption('--dir <folder>', 'folder of the gateway')
+    .option('--config <file>', 'signed configuration; needed at the first run')
+    .option('--port <port>', 'port of the S3 door on 127.0.0.1', portNumber, DEFAULT_PORT)
+    .option('--listen <host:port>', 'address of the S3 door; beyond loopback it needs TLS')
+    .option('--tls-cert <file>', 'certificate chain of the S3 door, PEM')
+    .option('--tls-key <file>', 'its private key, PEM')
+    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string }) => {
+      const { runGateway } = await import('./gateway-run.ts');
+      const { dir, config, tlsCert, tlsKey } = options;
+      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey });
+    });
 }
 
 function addCluster(root: Command): void {

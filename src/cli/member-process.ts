@@ -36,13 +36,14 @@ export async function runMember(
   dir: string,
   name: string,
   start: (folder: MemberFolder) => Promise<RunningMember>,
-  serve: () => Promise<void>,
+  serve: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const folderPath = path.resolve(dir);
   const closers: (() => Promise<void>)[] = [];
   let failNow: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (failNow = reject));
   const stopped = untilAskedToStop();
+  const ending = new AbortController();
   try {
     requireFolder(folderPath);
     const lock = await lockFolder(folderPath);
@@ -71,7 +72,7 @@ export async function runMember(
       }),
     });
     closers.push(() => admin.close());
-    const served = serve().then(() => {
+    const served = serve(ending.signal).then(() => {
       tellParent({ type: 'serving' });
       telemetry.event('info', 'serving');
     });
@@ -83,6 +84,7 @@ export async function runMember(
     tellFailure(error);
     throw error;
   } finally {
+    ending.abort();
     await closeAll(closers);
   }
 }

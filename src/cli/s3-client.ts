@@ -329,6 +329,15 @@ function headOf(response: http.IncomingMessage): ObjectHead {
   };
 }
 
+const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  400: 'BAD_ARGUMENT',
+  403: 'UNAUTHENTIC',
+  404: 'NOT_FOUND',
+  409: 'ALREADY_EXISTS',
+  501: 'UNSUPPORTED',
+  503: 'NO_QUORUM',
+};
+
 function refusalOf(status: number, call: Call, text: string): OperationError {
   let code = '';
   let message = '';
@@ -341,8 +350,7 @@ function refusalOf(status: number, call: Call, text: string): OperationError {
   }
   const what = call.key === '' ? `bucket ${call.bucket}` : `${call.bucket}/${call.key}`;
   const detail = [code, message].filter((part) => part !== '').join(': ') || `HTTP ${status}`;
-  const kind: ErrorCode =
-    status === 404 ? 'NOT_FOUND' : status === 409 ? 'ALREADY_EXISTS' : status === 403 ? 'UNAUTHENTIC' : status === 501 ? 'UNSUPPORTED' : status === 503 ? 'NO_QUORUM' : 'PEER_FAILED';
+  const kind = CODE_BY_STATUS[status] ?? 'PEER_FAILED';
   return new OperationError(kind, `${call.method} ${what}: ${detail}`, { retryable: status === 503 || status === 500 });
 }
 

@@ -90,7 +90,7 @@ export class SupervisedChild {
       if (message?.type === 'failed') failure = { code: message.code, message: message.message, remedy: message.remedy };
     });
     child.on('error', (error) => {
-      failure ??= { code: 'INTERNAL', message: `cannot be started: ${error.message}`, remedy: undefined };
+      failure ??= { code: 'INTERNAL', message: `It cannot be started: ${error.message}.`, remedy: undefined };
       if (child.pid === undefined) this.#ended(null, null, failure);
     });
     child.on('exit', (code, signal) => this.#ended(code, signal, failure));
@@ -104,7 +104,7 @@ export class SupervisedChild {
     }
     this.#failure = failure ?? {
       code: code === EXIT.lostState ? 'LOST_STATE' : 'CRASHED',
-      message: signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`,
+      message: signal === null ? `It ended with exit code ${code}.` : `It was ended by ${signal}.`,
       remedy: undefined,
     };
     if (code === EXIT.lostState) {

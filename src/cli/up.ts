@@ -124,7 +124,7 @@ class Up {
     }
     if (state === 'lost' && failure !== undefined) this.#tellLost(child, failure);
     if (state === 'waiting' && failure !== undefined) {
-      this.#tell(child, `${failure.code} ${failure.message}`, 'ended', { ...failure }, `${name} ended: ${failure.message} It is started again.`);
+      this.#tell(child, `${failure.code} ${failure.message}`, 'ended', { ...failure }, `${name} ended and is started again: ${failure.message}`);
     }
     if (state === 'serving' && this.#told.has(child)) {
       this.#told.delete(child);

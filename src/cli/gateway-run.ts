@@ -1,0 +1,141 @@
+/**
+ * `holdfast gateway run`: one gateway as a process. It listens at once and answers 503 while fewer storage
+ * nodes than a quorum can be reached; it counts as ready when it has followed their logs for the first time.
+ * Plain HTTP is spoken on loopback only; the listener itself refuses anything else.
+ */
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { equal, hex } from '../base/bytes.ts';
+import { OperationError, isOperationError } from '../base/errors.ts';
+import { CELL_BYTES_MAX } from '../base/limits.ts';
+import { wasmCodec } from '../erasure/wasm.ts';
+import { WorkspacePool } from '../erasure/workspace.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { startHttpServer } from '../platform/http-server.ts';
+import { openLevelStore } from '../platform/level-store.ts';
+import { makeTlsIdentity } from '../platform/tls-identity.ts';
+import { TlsTransport } from '../platform/tls-transport.ts';
+import { bindCluster } from './bound-cluster.ts';
+import { tellParent } from './child-messages.ts';
+import { keepEvidence } from './evidence-folder.ts';
+import { readAccessKeys, readRootSecret } from './gateway-folder.ts';
+import { readGatewayIdentity } from './identity-folder.ts';
+import { runMember } from './member-process.ts';
+import type { MemberFolder } from './member-process.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
+
+export interface GatewayRunOptions {
+  readonly dir: string;
+  /** Signed configuration; needed at the first run only. */
+  readonly config: string | undefined;
+  /** host:port of the S3 door. */
+  readonly listen: string;
+  /** PEM files; both or none. */
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+}
+
+const INDEX_FOLDER = 'index';
+/** Stripes in memory at once, over all requests. */
+const WORKSPACES = 4;
+const REQUESTS_END_MS = 5_000;
+const PROBE_MS = 100;
+
+export async function runGateway(options: GatewayRunOptions): Promise<void> {
+  let gateway: Gateway | undefined;
+  let isReady = false;
+  await runMember(
+    options.dir,
+    'gateway',
+    async (folder) => {
+      const started = await startGateway(folder, options);
+      gateway = started;
+      return { isReady: () => isReady, status: () => Promise.resolve({ role: 'gateway', ...started.status() }) };
+    },
+    async (signal) => {
+      if (gateway !== undefined) await untilReached(gateway, signal);
+      isReady = true;
+    },
+  );
+}
+
+async function startGateway(folder: MemberFolder, options: GatewayRunOptions): Promise<Gateway> {
+  const { disk, telemetry } = folder;
+  const identity = await readGatewayIdentity(disk);
+  const cluster = await bindCluster(disk, options.config);
+  const writer = cluster.writerById(identity.id);
+  if (writer === undefined || !equal(writer.signingKey, identity.signingKey.publicKey) || !equal(writer.tlsKey, identity.tlsKey)) {
+    throw new OperationError('BAD_CONFIG', `The configuration does not name gateway ${hex(identity.id.subarray(0, 8))} as a writer.`, {
+      remedy: 'Use the configuration that was made from the join request of this folder.',
+    });
+  }
+  const accessKeys = new Map((await readAccessKeys(disk)).map((key) => [key.accessKeyId, key]));
+  const rootSecret = await readRootSecret(disk);
+  const web = await webCertificate(options);
+  const { host, port } = parseListen(options.listen);
+  const identityTls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-gateway' });
+  const gateway = await Gateway.start({
+    cluster,
+    gatewayId: identity.id,
+    signingKey: identity.signingKey,
+    rootSecret,
+    lookup: (id) => accessKeys.get(id),
+    transport: new TlsTransport({ identity: identityTls, telemetry, clock: systemClock }),
+    clock: systemClock,
+    random: systemRandom,
+    telemetry,
+    workspaces: new WorkspacePool(wasmCodec, { workspaceCount: WORKSPACES, cellCountMax: cluster.slots.length, cellBytesMax: CELL_BYTES_MAX }),
+    disk,
+    store: await openLevelStore(path.join(folder.path, INDEX_FOLDER)),
+    onEvidence: await keepEvidence(disk, telemetry),
+  });
+  folder.onEnd(() => gateway.stop());
+  const server = await startHttpServer({
+    handler: gateway.handle,
+    bindAddress: host,
+    port,
+    telemetry,
+    ...(web === undefined ? {} : { tls: web }),
+    onBroken: (error) => folder.fail(error),
+  });
+  folder.onEnd(() => server.stop(REQUESTS_END_MS));
+  tellParent({ type: 'listening', address: server.origin });
+  telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
+  return gateway;
+}
+
+/** Asks until a quorum of storage nodes has answered once. */
+async function untilReached(gateway: Gateway, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await gateway.store.listBuckets();
+      return;
+    } catch (error) {
+      if (!isOperationError(error)) throw error;
+      await systemClock.sleep(PROBE_MS, signal);
+    }
+  }
+}
+
+async function webCertificate(options: GatewayRunOptions): Promise<{ key: string; cert: string } | undefined> {
+  const { tlsCert, tlsKey } = options;
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new OperationError('BAD_ARGUMENT', '--tls-cert and --tls-key go together.');
+  }
+  try {
+    return { cert: await fs.readFile(tlsCert, 'utf8'), key: await fs.readFile(tlsKey, 'utf8') };
+  } catch (error) {
+    throw new OperationError('NOT_FOUND', 'The TLS certificate or key cannot be read.', { cause: error });
+  }
+}
+
+/** The last colon parts host and port; brackets around an IPv6 address are taken off. */
+function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match?.[1] === undefined || port > 65_535) {
+    throw new OperationError('BAD_ARGUMENT', `--listen ${JSON.stringify(text)}: expected host:port.`);
+  }
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
