@@ -44,6 +44,7 @@ export async function startGateway(
   const identity = world.writers[writer];
   if (identity === undefined) throw new Error(`no writer ${writer}`);
   const { index = newIndex(), ...rest } = options;
+  await index.open();
   const folder = join(world.folder, identity.name);
   mkdirSync(folder, { recursive: true });
   const gateway = await Gateway.start({

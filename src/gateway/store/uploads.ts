@@ -214,17 +214,23 @@ export async function completedUpload(
   return { outcome: 'stored', etag: row.etag, checksum: toChecksum(row.checksum) };
 }
 
-/** The upload as its register says now. */
+/** The upload as its register says now. What is not found is looked for again under the bucket's newest record. */
 async function openUpload(ctx: StoreContext, address: UploadAddress): Promise<OpenUpload | NoSuchBucket | NoSuchUpload> {
-  const bucket = await openBucket(ctx, address.bucket);
-  if (bucket === null) return { outcome: 'no-such-bucket' };
+  let bucket = await openBucket(ctx, address.bucket);
   const uploadId = uploadIdOf(address.uploadId);
-  if (uploadId === null) return { outcome: 'no-such-upload' };
-  const keyId = bucket.keys.uploadKeyId(uploadId);
-  const newest = await ctx.client.head(keyId);
-  const meta = newest === null ? undefined : bucket.keys.openVersion(newest.signed.manifest)?.meta;
-  if (newest === null || meta?.t !== 'upload' || meta.name !== address.key) return { outcome: 'no-such-upload' };
-  return { outcome: 'open', bucket, meta, keyId, stamp: newest.stamp };
+  while (bucket !== null) {
+    const keyId = uploadId === null ? null : bucket.keys.uploadKeyId(uploadId);
+    const newest = keyId === null ? null : await ctx.client.head(keyId);
+    const meta = newest === null ? undefined : bucket.keys.openVersion(newest.signed.manifest)?.meta;
+    if (keyId !== null && newest !== null && meta?.t === 'upload' && meta.name === address.key) {
+      return { outcome: 'open', bucket, meta, keyId, stamp: newest.stamp };
+    }
+    const { gen } = bucket.record;
+    await ctx.registry.refresh(address.bucket);
+    bucket = await openBucket(ctx, address.bucket);
+    if (bucket?.record.gen === gen) return { outcome: 'no-such-upload' };
+  }
+  return { outcome: 'no-such-bucket' };
 }
 
 function uploadIdOf(text: string): Uint8Array | null {

@@ -1,0 +1,110 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/base/bytes.ts';
+import { getBytesOf, keysOf, operationOf, putBytes, startGateway } from '../world/gateway-world.ts';
+import type { TestGateway } from '../world/gateway-world.ts';
+import { World } from '../world/world.ts';
+
+const worlds: World[] = [];
+const gateways: TestGateway[] = [];
+
+async function twoGateways(): Promise<readonly [World, TestGateway, TestGateway]> {
+  const world = await World.start({ n: 4, f: 1, writers: 2 });
+  worlds.push(world);
+  const pair = [await startGateway(world, 0), await startGateway(world, 1)] as const;
+  gateways.push(...pair);
+  return [world, ...pair];
+}
+
+afterEach(async () => {
+  for (const { gateway } of gateways.splice(0)) await gateway.stop();
+  for (const world of worlds.splice(0)) await world.stop();
+});
+
+describe('buckets', () => {
+  it('are created once, by whichever gateway', async () => {
+    const [, one, other] = await twoGateways();
+    const both = await Promise.all([
+      one.store.createBucket('photos', operationOf()),
+      other.store.createBucket('photos', operationOf()),
+    ]);
+    expect(both.every(({ outcome }) => outcome === 'created' || outcome === 'owned-by-you')).toBe(true);
+    expect(await other.store.createBucket('photos', operationOf())).toEqual({ outcome: 'owned-by-you' });
+    // Whichever record has won, both write and read under the same keys.
+    expect(await putBytes(one.store, 'photos', 'a', utf8('of one'))).toMatchObject({ outcome: 'stored' });
+    expect(await putBytes(other.store, 'photos', 'b', utf8('of the other'))).toMatchObject({ outcome: 'stored' });
+    expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('of one'));
+    expect(await getBytesOf(one.store, 'photos', 'b')).toEqual(utf8('of the other'));
+    for (const { store } of [one, other]) expect(await store.listBuckets()).toMatchObject([{ name: 'photos' }]);
+  });
+
+  it('are created again by a repeated request, and only by that', async () => {
+    const [, { store }] = await twoGateways();
+    const operation = operationOf('create photos');
+    expect(await store.createBucket('photos', operation)).toEqual({ outcome: 'created' });
+    expect(await store.createBucket('photos', operation)).toEqual({ outcome: 'created' });
+    expect(await store.createBucket('photos', operationOf('another'))).toEqual({ outcome: 'owned-by-you' });
+  });
+
+  it('are listed by name, without the deleted ones', async () => {
+    const [, one, other] = await twoGateways();
+    for (const name of ['zoo', 'abc', 'middle']) await one.store.createBucket(name, operationOf());
+    await other.store.deleteBucket('middle', operationOf());
+    for (const { store } of [one, other]) {
+      expect((await store.listBuckets()).map(({ name }) => name)).toEqual(['abc', 'zoo']);
+    }
+  });
+
+  it('are not deleted while they hold an object', async () => {
+    const [, one, other] = await twoGateways();
+    await one.store.createBucket('photos', operationOf());
+    await putBytes(one.store, 'photos', 'a', utf8('a'));
+    expect(await other.store.deleteBucket('photos', operationOf())).toEqual({ outcome: 'not-empty' });
+    expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('a'));
+    await one.store.deleteObject('photos', 'a', operationOf());
+    expect(await other.store.deleteBucket('photos', operationOf())).toEqual({ outcome: 'deleted' });
+    expect(await one.store.headBucket('photos')).toEqual({ outcome: 'no-such-bucket' });
+    expect(await putBytes(one.store, 'photos', 'a', utf8('a'))).toEqual({ outcome: 'no-such-bucket' });
+    expect(await getBytesOf(one.store, 'photos', 'a')).toBe('no-such-bucket');
+    expect(await keysOf(one.store, 'photos')).toBe('no-such-bucket');
+    expect(await one.store.deleteBucket('photos', operationOf())).toEqual({ outcome: 'no-such-bucket' });
+  });
+
+  it('come back empty in a new generation, also for a gateway that knows the old one', async () => {
+    const [, one, other] = await twoGateways();
+    await one.store.createBucket('photos', operationOf());
+    await putBytes(one.store, 'photos', 'a', utf8('old'));
+    expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('old'));
+    await one.store.deleteObject('photos', 'a', operationOf());
+    expect(await one.store.deleteBucket('photos', operationOf())).toEqual({ outcome: 'deleted' });
+    expect(await one.store.createBucket('photos', operationOf())).toEqual({ outcome: 'created' });
+    await putBytes(one.store, 'photos', 'a', utf8('new'));
+    // The other gateway still has the old record in its cache.
+    expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('new'));
+    expect(await keysOf(other.store, 'photos')).toEqual(['a']);
+    expect(await other.store.deleteObject('photos', 'b', operationOf())).toEqual({ outcome: 'deleted' });
+  });
+
+  it('lose no acknowledged object when they are deleted while someone writes into them', async () => {
+    const [, one, other] = await twoGateways();
+    for (let round = 0; round < 6; round += 1) {
+      const name = `bucket-${round}`;
+      await one.store.createBucket(name, operationOf());
+      await other.store.headBucket(name);
+      const writes = Array.from({ length: 4 }, async (_, i) => {
+        await new Promise((resolve) => setTimeout(resolve, i * 7));
+        const put = await putBytes(other.store, name, `key ${i}`, utf8(`value ${i}`)).catch((error: unknown) => ({
+          outcome: (error as { code: string }).code,
+        }));
+        return put.outcome === 'stored' ? `key ${i}` : null;
+      });
+      const deleted = await one.store.deleteBucket(name, operationOf());
+      const stored = (await Promise.all(writes)).filter((key) => key !== null);
+      if (deleted.outcome === 'deleted') expect(stored).toEqual([]);
+      else {
+        expect(deleted.outcome).toBe('not-empty');
+        expect(await keysOf(one.store, name)).toEqual(expect.arrayContaining(stored));
+        for (const key of stored) expect(await getBytesOf(one.store, name, key)).toBeInstanceOf(Uint8Array);
+      }
+    }
+  });
+});

@@ -1,0 +1,121 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { hex, utf8 } from '../../src/base/bytes.ts';
+import { decodeRequest } from '../../src/protocol/messages.ts';
+import { openSignedManifest } from '../../src/protocol/manifest.ts';
+import {
+  contentOfBytes,
+  etagOf,
+  getBytesOf,
+  newIndex,
+  NO_METADATA,
+  operationOf,
+  putBytes,
+  startGateway,
+} from '../world/gateway-world.ts';
+import type { TestGateway } from '../world/gateway-world.ts';
+import { World } from '../world/world.ts';
+
+const worlds: World[] = [];
+const gateways: TestGateway[] = [];
+
+async function start(): Promise<readonly [World, TestGateway]> {
+  const world = await World.start({ n: 4, f: 1, writers: 2 });
+  worlds.push(world);
+  const gateway = await startGateway(world);
+  gateways.push(gateway);
+  await gateway.store.createBucket('photos', operationOf());
+  return [world, gateway];
+}
+
+afterEach(async () => {
+  for (const { gateway } of gateways.splice(0)) await gateway.stop();
+  for (const world of worlds.splice(0)) await world.stop();
+});
+
+/** Hashes of all manifests that slot 0 is asked to accept from now on. */
+function preparedOn(world: World): Set<string> {
+  const seen = new Set<string>();
+  world.interceptors.set(0, async (honest, frame) => {
+    const request = decodeRequest(frame.body);
+    if (request.ok && request.value.t === 'PREPARE') {
+      const opened = openSignedManifest(request.value.manifest);
+      if (opened.ok) seen.add(hex(opened.value.hash));
+    }
+    return honest(frame);
+  });
+  return seen;
+}
+
+describe('a request that is sent again', () => {
+  it('yields one version and the first result, whether the first has ended or not', async () => {
+    const [world, { store }] = await start();
+    const prepared = preparedOn(world);
+    const operation = operationOf('put a');
+    const put = (size: number) => putBytes(store, 'photos', 'a', utf8('x'.repeat(size)), operation);
+    const results = await Promise.all([put(10_000), put(10_000), put(10_000)]);
+    results.push(await put(10_000));
+    for (const result of results) {
+      expect(result).toEqual({ outcome: 'stored', etag: etagOf(utf8('x'.repeat(10_000))), checksum: undefined });
+    }
+    expect(prepared.size).toBe(1);
+  });
+
+  it('is a new operation when its content or its metadata differs', async () => {
+    const [world, { store }] = await start();
+    const prepared = preparedOn(world);
+    const operation = operationOf('put a');
+    await putBytes(store, 'photos', 'a', utf8('first'), operation);
+    await putBytes(store, 'photos', 'a', utf8('other'), operation);
+    expect(await getBytesOf(store, 'photos', 'a')).toEqual(utf8('other'));
+    const metadata = { ...NO_METADATA, contentType: 'text/html' };
+    await store.putObject({ bucket: 'photos', key: 'a', content: contentOfBytes(utf8('other')), metadata, operation });
+    expect(await store.headObject('photos', 'a')).toMatchObject({ info: { metadata: { contentType: 'text/html' } } });
+    expect(prepared.size).toBe(3);
+  });
+
+  it('does not overwrite what was written in between', async () => {
+    const [, { store }] = await start();
+    const put = operationOf('put a');
+    const remove = operationOf('delete b');
+    await putBytes(store, 'photos', 'a', utf8('first'), put);
+    await putBytes(store, 'photos', 'b', utf8('first'));
+    await store.deleteObject('photos', 'b', remove);
+    for (const key of ['a', 'b']) await putBytes(store, 'photos', key, utf8('second'));
+    expect(await putBytes(store, 'photos', 'a', utf8('first'), put)).toMatchObject({ outcome: 'stored' });
+    expect(await store.deleteObject('photos', 'b', remove)).toEqual({ outcome: 'deleted' });
+    for (const key of ['a', 'b']) expect(await getBytesOf(store, 'photos', key)).toEqual(utf8('second'));
+  });
+
+  it('is recognised by the next start, also with a new index', async () => {
+    const [world, first] = await start();
+    const operation = operationOf('put a');
+    await putBytes(first.store, 'photos', 'a', utf8('value'), operation);
+    await first.gateway.stop();
+    gateways.length = 0;
+    for (const index of [first.index, newIndex()]) {
+      const prepared = preparedOn(world);
+      const next = await startGateway(world, 0, { index });
+      expect(await putBytes(next.store, 'photos', 'a', utf8('value'), operation)).toMatchObject({ outcome: 'stored' });
+      expect(prepared.size).toBe(0);
+      await next.gateway.stop();
+    }
+  });
+
+  it('goes on alone after the first was cut off in the middle of its body', async () => {
+    const [world, { store }] = await start();
+    const prepared = preparedOn(world);
+    const operation = operationOf('put a');
+    const cut = new Error('the client went away');
+    const broken = contentOfBytes(utf8('x'.repeat(10_000)));
+    async function* ending(): AsyncGenerator<Uint8Array, void> {
+      yield utf8('x'.repeat(5_000));
+      throw cut;
+    }
+    const content = { ...broken, bytes: ending() };
+    await expect(store.putObject({ bucket: 'photos', key: 'a', content, metadata: NO_METADATA, operation })).rejects.toBe(cut);
+    expect(prepared.size).toBe(0);
+    expect(await getBytesOf(store, 'photos', 'a')).toBe('no-such-key');
+    expect(await putBytes(store, 'photos', 'a', utf8('x'.repeat(10_000)), operation)).toMatchObject({ outcome: 'stored' });
+    expect(prepared.size).toBe(1);
+  });
+});
