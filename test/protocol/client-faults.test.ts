@@ -102,6 +102,70 @@ describe('up to f nodes down', () => {
   });
 });
 
+describe('a read', () => {
+  it('that is given up ends with CANCELLED, never as if it were whole', async () => {
+    const { writer, bucket } = await start();
+    const bytes = contentOf('given up', 12 * STRIPE);
+    committed(await put(writer, bucket, 'given up', bytes));
+    const abort = new AbortController();
+    const plan = ({ manifest }: { manifest: { wrappedKey: Uint8Array } }) => ({ dataKey: manifest.wrappedKey });
+    const byCaller = await writer.client.read(keyIdOf('given up'), plan, { signal: abort.signal });
+    const byClose = await get(writer, 'given up');
+    for (const [result, end] of [[byCaller, () => abort.abort()], [byClose, null]] as const) {
+      if (result.kind !== 'content') throw new Error('no content');
+      const reading = (async () => {
+        for await (const chunk of result.stream) if (chunk.length > 0) (end ?? result.close)();
+      })();
+      await expect(reading).rejects.toMatchObject({ code: 'CANCELLED' });
+    }
+  });
+
+  it('that has begun ends with the version it began with, although nodes collect garbage', async () => {
+    const { world, writer, bucket, open } = await start();
+    const bytes = contentOf('long read', 12 * STRIPE);
+    committed(await put(writer, bucket, 'long read', bytes));
+    const result = await get(open(), 'long read');
+    if (result.kind !== 'content') throw new Error('no content');
+    committed(await put(writer, bucket, 'long read', contentOf('newer', 100)));
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of result.stream) {
+      if (chunks.length === 0) await world.clock.sleep(600);
+      chunks.push(chunk);
+    }
+    expect(sameBytes(await collectBytes((async function* () { yield* chunks; })()), bytes)).toBe(true);
+  });
+
+  it('whose version is gone before its first byte begins anew with the newer one', async () => {
+    const { world, writer, bucket, open } = await start();
+    committed(await put(writer, bucket, 'replaced', contentOf('old', 3 * STRIPE)));
+    const held = [0, 1, 2, 3].map((slot) => {
+      const hold = holding('FETCH');
+      world.interceptors.set(slot, hold.interceptor);
+      return hold;
+    });
+    const planned: number[] = [];
+    const reader = open();
+    const reading = reader.client.read(
+      keyIdOf('replaced'),
+      ({ manifest }) => {
+        planned.push(manifest.stamp.counter);
+        return { dataKey: manifest.wrappedKey };
+      },
+      { sizeHint: 3 * STRIPE },
+    );
+    await Promise.race(held.map(({ arrived }) => arrived));
+    committed(await put(writer, bucket, 'replaced', contentOf('new', 2 * STRIPE)));
+    await expect.poll(() => world.nodes.get(0)?.status().superseded, { timeout: 5_000 }).toBe(0);
+    await world.clock.sleep(400);
+    for (const { release } of held) release();
+    const result = await reading;
+    if (result.kind !== 'content') throw new Error('no content');
+    expect(sameBytes(await collectBytes(result.stream), contentOf('new', 2 * STRIPE))).toBe(true);
+    expect(planned).toEqual([1, 2]);
+    expect(reader.client.suspicions()).toEqual([]);
+  });
+});
+
 describe('more than f nodes down', () => {
   it('a write to nodes that refuse connections is rejected for certain within ten seconds', async () => {
     const { world, writer, bucket, open } = await start();

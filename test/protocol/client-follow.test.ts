@@ -15,7 +15,7 @@ import {
   recordOf,
 } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { swallowing } from '../world/liars.ts';
+import { holdingAnswers, swallowing } from '../world/liars.ts';
 import { seeded, World } from '../world/world.ts';
 import type { Interceptor } from '../world/world.ts';
 
@@ -90,11 +90,20 @@ describe('a barrier over the logs', () => {
   });
 
   it('that begins while another is under way waits for checkpoints of its own', async () => {
-    const { writer, bucket, open } = await start();
+    const { world, writer, bucket, open } = await start();
     const lister = following(open());
+    const held = [0, 1, 2, 3].map((slot) => {
+      const hold = holdingAnswers('CHECKPOINT');
+      world.interceptors.set(slot, hold.interceptor);
+      return hold;
+    });
     const early = lister.follower.barrier();
+    await Promise.all(held.map(({ arrived }) => arrived));
+    // These checkpoints are signed, and know nothing of what is written now.
     committed(await put(writer, bucket, 'between', contentOf('between', 20)));
-    await lister.follower.barrier();
+    const late = lister.follower.barrier();
+    for (const { release } of held) release();
+    await late;
     expect(lister.slotsOf('between').length).toBeGreaterThan(0);
     await early;
   });

@@ -98,24 +98,53 @@ export function swallowing(...types: readonly RequestType[]): Interceptor {
   };
 }
 
+export interface Hold {
+  readonly interceptor: Interceptor;
+  /** When the first has arrived. */
+  readonly arrived: Promise<void>;
+  readonly release: () => void;
+}
+
 /** Holds requests of one type back until `release` is called. */
-export function holding(type: RequestType): { readonly interceptor: Interceptor; readonly release: () => void; readonly arrived: Promise<void> } {
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
+export function holding(type: RequestType): Hold {
+  return hold(type, async (honest, held) => {
+    await held();
+    return honest();
   });
-  let arrive = (): void => undefined;
-  const arrived = new Promise<void>((resolve) => {
-    arrive = resolve;
+}
+
+/** Carries requests of one type out at once, and holds the answers back until `release` is called. */
+export function holdingAnswers(type: RequestType): Hold {
+  return hold(type, async (honest, held) => {
+    const answered = await honest();
+    await held();
+    return answered;
   });
-  const interceptor: Interceptor = async (honest, frame) => {
-    if (requestIn(frame)?.t === type) {
-      arrive();
-      await released;
-    }
-    return honest(frame);
+}
+
+function latch(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+function hold(
+  type: RequestType,
+  order: (honest: () => Promise<Frame>, held: () => Promise<void>) => Promise<Frame>,
+): Hold {
+  const gate = latch();
+  const first = latch();
+  const interceptor: Interceptor = (honest, frame) => {
+    if (requestIn(frame)?.t !== type) return honest(frame);
+    const held = (): Promise<void> => {
+      first.open();
+      return gate.opened;
+    };
+    return order(() => honest(frame), held);
   };
-  return { interceptor, release, arrived };
+  return { interceptor, arrived: first.opened, release: gate.open };
 }
 
 /** Reports each request before it is answered. */
