@@ -1,13 +1,14 @@
 /**
- * The real Disk: one folder of the file system. Paths are relative and cannot leave it. What the system says
- * becomes one of the stable codes, so that no caller reads errno values.
+ * The real Disk: one folder of the file system (port: base/ports.ts). Paths are relative and cannot leave it.
+ * What the system says becomes one of the stable codes, so that no caller reads errno values. Nothing here
+ * tries again: after a failed sync nobody knows what the disk holds, and the caller must draw the consequence.
  */
 import type { FileHandle } from 'node:fs/promises';
-import { access, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { constants } from 'node:fs';
-import { dirname, join, normalize, sep } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { ErrorCode } from '../base/errors.ts';
-import { OperationError } from '../base/errors.ts';
+import { isOperationError, OperationError } from '../base/errors.ts';
 import type { Disk, DiskFile, DiskSpace } from '../base/ports.ts';
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
@@ -25,10 +26,12 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   DISK_READ_ONLY: 'Make the folder writable for the user that runs this process.',
 };
 
-const ZERO_BYTES = 1024 * 1024;
-const zeros = new Uint8Array(ZERO_BYTES);
+/** Buffers that the system takes in one call (IOV_MAX of Linux). */
+const PARTS_PER_CALL = 1024;
+const zeros = new Uint8Array(1024 * 1024);
 
-function failure(error: unknown, what: string): OperationError {
+/** What the system said, as one of the stable codes. `what` begins the sentence, such as "opening /x". */
+export function diskFailure(error: unknown, what: string): OperationError {
   if (error instanceof OperationError) return error;
   const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown';
   const code = CODES[errno] ?? 'DISK_ERROR';
@@ -38,70 +41,74 @@ function failure(error: unknown, what: string): OperationError {
 
 export class NodeDisk implements Disk {
   readonly root: string;
+  /** The last replacement of each path: two of one path go one after the other, as they share a name aside. */
+  readonly #replacing = new Map<string, Promise<void>>();
 
   /** `root` is an existing folder. */
   constructor(root: string) {
-    this.root = normalize(root);
+    this.root = resolve(root);
   }
 
   async open(path: string, options: { readonly create?: boolean } = {}): Promise<DiskFile> {
     const full = this.#resolve(path);
     const flags = constants.O_RDWR | (options.create === true ? constants.O_CREAT : 0);
-    return this.#do(`opening ${full}`, async () => new NodeFile(path, full, await open(full, flags, 0o600)));
+    return attempt(`opening ${full}`, async () => new NodeFile(path, full, await open(full, flags, 0o600)));
   }
 
   async list(folder: string): Promise<readonly string[]> {
     const full = this.#resolve(folder);
     try {
-      return await this.#do(`listing ${full}`, async () => (await readdir(full)).sort());
+      return await attempt(`listing ${full}`, async () => (await readdir(full)).sort());
     } catch (error) {
-      if (error instanceof OperationError && error.code === 'NOT_FOUND') return [];
+      if (isOperationError(error, 'NOT_FOUND')) return [];
       throw error;
     }
   }
 
   async exists(path: string): Promise<boolean> {
+    const full = this.#resolve(path);
     try {
-      await access(this.#resolve(path));
+      await attempt(`looking for ${full}`, () => lstat(full));
       return true;
-    } catch {
-      return false;
+    } catch (error) {
+      // Only an answer counts: what cannot be looked at must not pass for absent.
+      if (isOperationError(error, 'NOT_FOUND')) return false;
+      throw error;
     }
   }
 
   async makeFolder(path: string): Promise<void> {
     const full = this.#resolve(path);
-    await this.#do(`creating ${full}`, async () => {
-      const made = await mkdir(full, { recursive: true, mode: 0o700 });
-      if (made !== undefined) await syncFolderAt(dirname(made));
+    await attempt(`creating ${full}`, async () => {
+      const first = await mkdir(full, { recursive: true, mode: 0o700 });
+      if (first === undefined) return;
+      for (let made = full; made.length >= first.length; made = dirname(made)) await syncFolderAt(dirname(made));
     });
   }
 
   async remove(path: string): Promise<void> {
     const full = this.#resolve(path);
-    await this.#do(`removing ${full}`, () => rm(full, { force: true }));
+    await attempt(`removing ${full}`, () => rm(full, { force: true }));
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const full = this.#resolve(from);
-    await this.#do(`renaming ${full}`, () => rename(full, this.#resolve(to)));
+    const [source, target] = [this.#resolve(from), this.#resolve(to)];
+    await attempt(`renaming ${source}`, () => rename(source, target));
   }
 
   async syncFolder(path: string): Promise<void> {
     const full = this.#resolve(path);
-    await this.#do(`syncing ${full}`, () => syncFolderAt(full));
+    await attempt(`syncing ${full}`, () => syncFolderAt(full));
   }
 
   async readFile(path: string, maxBytes: number): Promise<Uint8Array> {
     const full = this.#resolve(path);
-    return this.#do(`reading ${full}`, async () => {
+    return attempt(`reading ${full}`, async () => {
       const handle = await open(full, constants.O_RDONLY);
       try {
         const { size } = await handle.stat();
         if (size > maxBytes) throw new OperationError('TOO_LARGE', `${full} has ${size} bytes where ${maxBytes} are allowed.`);
-        const bytes = new Uint8Array(size);
-        await readFully(handle, full, bytes, 0);
-        return bytes;
+        return await readFully(handle, full, 0, size);
       } finally {
         await handle.close();
       }
@@ -110,43 +117,57 @@ export class NodeDisk implements Disk {
 
   async writeFile(path: string, bytes: Uint8Array, options: { readonly mode?: number } = {}): Promise<void> {
     const full = this.#resolve(path);
-    await this.#do(`writing ${full}`, async () => {
-      const aside = `${full}.new`;
-      await rm(aside, { force: true });
-      const handle = await open(aside, 'wx', options.mode ?? 0o600);
-      try {
-        await handle.writeFile(bytes);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(aside, full);
-      await syncFolderAt(dirname(full));
-    });
+    const before = this.#replacing.get(full) ?? Promise.resolve();
+    const turn = before.then(() => attempt(`writing ${full}`, () => replaceFile(full, bytes, options.mode ?? 0o600)));
+    const settled = turn.catch(() => undefined);
+    this.#replacing.set(full, settled);
+    try {
+      await turn;
+    } finally {
+      if (this.#replacing.get(full) === settled) this.#replacing.delete(full);
+    }
   }
 
   async space(): Promise<DiskSpace> {
-    return this.#do(`asking for the space of ${this.root}`, async () => {
+    return attempt(`asking for the space of ${this.root}`, async () => {
       const { bsize, blocks, bavail } = await statfs(this.root);
       return { totalBytes: bsize * blocks, freeBytes: bsize * bavail };
     });
   }
 
   #resolve(path: string): string {
-    const full = normalize(join(this.root, path));
-    if (full !== this.root && !full.startsWith(this.root.endsWith(sep) ? this.root : this.root + sep)) {
-      throw new OperationError('BAD_ARGUMENT', `The path ${path} leaves its folder.`);
+    if (path.startsWith('/') || path.includes('\0') || path.split(/[/\\]/).includes('..')) {
+      throw new OperationError('BAD_ARGUMENT', `The path ${JSON.stringify(path)} leaves its folder.`);
     }
-    return full;
+    return join(this.root, path);
   }
+}
 
-  async #do<T>(what: string, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      throw failure(error, what);
-    }
+async function attempt<T>(what: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw diskFailure(error, what);
   }
+}
+
+async function replaceFile(full: string, bytes: Uint8Array, mode: number): Promise<void> {
+  const aside = `${full}.new`;
+  await rm(aside, { force: true });
+  try {
+    const handle = await open(aside, 'wx', mode);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(aside, full);
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  await syncFolderAt(dirname(full));
 }
 
 async function syncFolderAt(path: string): Promise<void> {
@@ -158,13 +179,16 @@ async function syncFolderAt(path: string): Promise<void> {
   }
 }
 
-async function readFully(handle: FileHandle, path: string, into: Uint8Array, offset: number): Promise<void> {
+async function readFully(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+  // Not zeroed first: every byte is read, or the read fails.
+  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   let done = 0;
-  while (done < into.length) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done);
-    if (bytesRead === 0) throw new OperationError('CORRUPT', `${path} ends before byte ${offset + into.length}.`);
+  while (done < length) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) throw new OperationError('CORRUPT', `${path} ends before byte ${offset + length}.`);
     done += bytesRead;
   }
+  return bytes;
 }
 
 class NodeFile implements DiskFile {
@@ -179,14 +203,15 @@ class NodeFile implements DiskFile {
   }
 
   async size(): Promise<number> {
-    return this.#do('measuring', async () => (await this.#handle.stat()).size);
+    return attempt(`measuring ${this.#full}`, async () => (await this.#handle.stat()).size);
   }
 
   async preallocate(bytes: number): Promise<void> {
-    await this.#do('preallocating', async () => {
+    await attempt(`preallocating ${this.#full}`, async () => {
       const { size } = await this.#handle.stat();
-      for (let at = size; at < bytes; at += ZERO_BYTES) {
-        await this.#write(at, [zeros.subarray(0, Math.min(ZERO_BYTES, bytes - at))]);
+      // Zeros are written, not only reserved: a reserved block still costs metadata at its first overwrite.
+      for (let at = size; at < bytes; at += zeros.length) {
+        await this.#write(at, [zeros.subarray(0, Math.min(zeros.length, bytes - at))]);
       }
       if (size > bytes) await this.#handle.truncate(bytes);
       await this.#handle.sync();
@@ -194,47 +219,36 @@ class NodeFile implements DiskFile {
   }
 
   async writeAt(offset: number, parts: readonly Uint8Array[]): Promise<void> {
-    await this.#do('writing', () => this.#write(offset, parts));
+    await attempt(`writing ${this.#full}`, () => this.#write(offset, parts));
   }
 
   async readAt(offset: number, length: number): Promise<Uint8Array> {
-    return this.#do('reading', async () => {
-      const bytes = new Uint8Array(length);
-      await readFully(this.#handle, this.#full, bytes, offset);
-      return bytes;
-    });
+    return attempt(`reading ${this.#full}`, () => readFully(this.#handle, this.#full, offset, length));
   }
 
   async datasync(): Promise<void> {
-    await this.#do('syncing', () => this.#handle.datasync());
+    await attempt(`syncing ${this.#full}`, () => this.#handle.datasync());
   }
 
   async truncate(bytes: number): Promise<void> {
-    await this.#do('truncating', () => this.#handle.truncate(bytes));
+    await attempt(`truncating ${this.#full}`, () => this.#handle.truncate(bytes));
   }
 
   async close(): Promise<void> {
-    await this.#do('closing', () => this.#handle.close());
+    await attempt(`closing ${this.#full}`, () => this.#handle.close());
   }
 
   async #write(offset: number, parts: readonly Uint8Array[]): Promise<void> {
     let at = offset;
-    let rest = parts;
-    for (;;) {
-      // The system takes 1024 buffers a call at most, and may write fewer bytes than given.
-      const some = rest.slice(0, 1024);
-      const { bytesWritten } = await this.#handle.writev(some as NodeJS.ArrayBufferView[], at);
-      at += bytesWritten;
-      rest = [...withoutFirst(some, bytesWritten), ...rest.slice(1024)];
-      if (rest.length === 0) return;
-    }
-  }
-
-  async #do<T>(what: string, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      throw failure(error, `${what} ${this.#full}`);
+    for (let first = 0; first < parts.length; first += PARTS_PER_CALL) {
+      let rest = parts.slice(first, first + PARTS_PER_CALL).filter((part) => part.length > 0);
+      // The system may take fewer bytes than it was given.
+      while (rest.length > 0) {
+        const { bytesWritten } = await this.#handle.writev(rest as NodeJS.ArrayBufferView[], at);
+        if (bytesWritten === 0) throw new OperationError('DISK_ERROR', `${this.#full} takes no more bytes.`);
+        at += bytesWritten;
+        rest = withoutFirst(rest, bytesWritten);
+      }
     }
   }
 }
