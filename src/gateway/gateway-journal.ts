@@ -93,8 +93,15 @@ export class GatewayJournal implements AttemptJournal {
 
   async begin(attempt: Attempt): Promise<void> {
     const beganMs = this.#ports.clock.nowMs();
-    this.#open.set(hex(attempt.manifestHash), { attempt, beganMs, isAbandoned: false, isInherited: false });
-    await this.#append({ r: 'BEGUN', attempt, beganMs });
+    const name = hex(attempt.manifestHash);
+    this.#open.set(name, { attempt, beganMs, isAbandoned: false, isInherited: false });
+    try {
+      await this.#append({ r: 'BEGUN', attempt, beganMs });
+    } catch (error) {
+      // Nothing is prepared for an attempt that is not durable.
+      this.#open.delete(name);
+      throw error;
+    }
   }
 
   async abandoned(attempt: Attempt): Promise<void> {
@@ -121,7 +128,13 @@ export class GatewayJournal implements AttemptJournal {
     this.#records += 1;
     const written = journal.append([encode(record)]);
     if (this.#records >= (this.#ports.rotateRecords ?? ROTATE_RECORDS)) this.#rotating ??= this.#rotate(journal);
-    await written;
+    try {
+      await written;
+    } catch (error) {
+      // After a failed write the journal takes nothing more; the disk may have room again for another one.
+      if (journal === this.#journal && journal.poisoned) this.#rotating ??= this.#rotate(journal);
+      throw error;
+    }
   }
 
   /** Goes on in a new folder. Until that holds every open attempt durably, the old one stays: a crash finds both. */

@@ -33,6 +33,7 @@ const COLD_WAIT_MS = 3_000;
 
 export class ListingBarrier {
   readonly #ports: BarrierPorts;
+  readonly #coldUntilMs: number;
   #follower: Promise<IndexFollower> | null = null;
   #rebuilding: Promise<void> | null = null;
   /** Counts rebuilds: what was read before one must be read again. */
@@ -41,6 +42,7 @@ export class ListingBarrier {
 
   constructor(ports: BarrierPorts) {
     this.#ports = ports;
+    this.#coldUntilMs = ports.clock.monotonicMs() + COLD_WAIT_MS;
   }
 
   /** Has a barrier been passed since the index began? Then what it lacks probably does not exist. */
@@ -131,12 +133,13 @@ export class ListingBarrier {
   }
 
   /**
-   * The result of an earlier operation. Before the first barrier it waits for that, but not for long: the index
-   * of an earlier process may lack what that did last.
+   * The result of an earlier operation. Right after a start it waits for the first barrier, but not for long: the
+   * index of the earlier process may lack what that did last.
    */
   async operation(opId: Uint8Array): Promise<OperationRow | undefined> {
     const { clock } = this.#ports;
-    if (!this.#isWarm) await Promise.race([this.pass().catch(() => undefined), clock.sleep(COLD_WAIT_MS)]);
+    const waitMs = this.#coldUntilMs - clock.monotonicMs();
+    if (!this.#isWarm && waitMs > 0) await Promise.race([this.pass().catch(() => undefined), clock.sleep(waitMs)]);
     return this.#hint((index) => index.operation(opId, clock.nowMs()));
   }
 
