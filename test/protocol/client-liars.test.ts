@@ -48,6 +48,9 @@ const strategies: readonly [string, () => Interceptor, readonly SuspicionKind[]]
   ['signs receipts badly', () => liars.badReceipts, ['BAD_RECEIPT']],
   ['signs acknowledgements of another index', () => liars.badAcks, ['BAD_ACKNOWLEDGEMENT']],
   ['shows forged certificates', () => liars.badCertificates, ['BAD_CERTIFICATE']],
+  ['invents a later version', () => liars.higherVersions, ['BAD_CERTIFICATE']],
+  ['shows certificates of too few receipts', () => liars.thinCertificates, ['BAD_CERTIFICATE']],
+  ['shows the certificate of another key', () => liars.confused(), ['BAD_CERTIFICATE']],
   ['answers garbage', () => liars.garbage, ['MALFORMED']],
   ['denies what it holds without proof', () => liars.denier, ['BAD_REFUSAL']],
 ];

@@ -5,6 +5,8 @@
  */
 import { EMPTY } from '../../src/base/bytes.ts';
 import type { Frame } from '../../src/base/ports.ts';
+import { decodeCertificate, encodeCertificate } from '../../src/protocol/certificate.ts';
+import { encodeManifest } from '../../src/protocol/manifest.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
 import type { AnswerOf, Request, RequestType } from '../../src/protocol/messages.ts';
 import type { StatementProof } from '../../src/protocol/statement.ts';
@@ -48,6 +50,23 @@ export function all(...strategies: readonly Interceptor[]): Interceptor {
   return strategies.reduce((inner, outer) => (honest, frame, from) => outer((f) => inner(honest, f, from), frame, from));
 }
 
+/** The certificate as if it stood for a later version: well-formed, but nobody signed that manifest. */
+function raised(bytes: Uint8Array): Uint8Array {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok) return bytes;
+  const { signed, receipts } = decoded.value;
+  const stamp = { ...signed.manifest.stamp, counter: signed.manifest.stamp.counter + 1000 };
+  const body = encodeManifest({ ...signed.manifest, stamp });
+  return encodeCertificate({ signed: { ...signed, body }, receipts });
+}
+
+/** The certificate of a version that a writer signed, with one receipt where q are needed. */
+function thinned(bytes: Uint8Array): Uint8Array {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok) return bytes;
+  return encodeCertificate({ ...decoded.value, receipts: decoded.value.receipts.slice(0, 1) });
+}
+
 export const liars = {
   /** Cells and bodies with one bit wrong, in every answer that carries one. */
   wrongCells: all(
@@ -68,6 +87,22 @@ export const liars = {
     answer: { ...answer, cert: answer.cert && flipped(answer.cert) },
     payload,
   })),
+  higherVersions: changing('QUERY', (answer, payload) => ({
+    answer: { ...answer, cert: answer.cert && raised(answer.cert) },
+    payload,
+  })),
+  thinCertificates: changing('QUERY', (answer, payload) => ({
+    answer: { ...answer, cert: answer.cert && thinned(answer.cert) },
+    payload,
+  })),
+  /** Shows the certificate of the first key it was asked about for every key. */
+  confused: (): Interceptor => {
+    let first: Uint8Array | null = null;
+    return changing('QUERY', (answer, payload) => {
+      first ??= answer.cert;
+      return { answer: { ...answer, cert: first }, payload };
+    });
+  },
   /** Answers whatever is asked with bytes that mean nothing. */
   garbage: (async () => ({ body: Uint8Array.of(0xff, 0, 1, 2), payload: EMPTY })) satisfies Interceptor,
   /** Takes everything and gives nothing back, without a word of proof. */
