@@ -230,8 +230,8 @@ class Demo {
     const result = await runCommand('verify', '--dir', dir, '--json');
     const line = result.stdout.split('\n').find((text) => text.includes('"verified"'));
     expect(line !== undefined, `verify reports: ${result.stderr}${result.stdout}`);
-    const { nodes } = JSON.parse(line ?? '{}') as { nodes: Finding[] };
-    const accused = nodes.filter(({ found }) => Object.values(found).some((count) => count > 0));
+    const { nodes, accused: slots } = JSON.parse(line ?? '{}') as { nodes: Finding[]; accused: number[] };
+    const accused = nodes.filter(({ slot }) => slots.includes(slot));
     expect(result.code === (accused.length === 0 ? 0 : 3), `verify ends with the right code: ${result.code}`);
     return accused;
   }

@@ -45,6 +45,14 @@ interface Content {
   readonly layout: Layout;
 }
 
+/** whole: k + f pieces or more are good; weak: at least k; short: fewer; replaced: a newer version came. */
+type Outcome = 'whole' | 'weak' | 'short' | 'replaced';
+const SEVERITY: readonly Outcome[] = ['whole', 'weak', 'short', 'replaced'];
+
+function worse(a: Outcome, b: Outcome): Outcome {
+  return SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b;
+}
+
 interface GoodPiece {
   readonly bytes: Uint8Array;
   /** Of a cell. */
@@ -107,7 +115,7 @@ export class ObjectVerifier {
 
   async #verifyVersion(version: Certified, draft: Draft): Promise<'done' | 'replaced'> {
     const { manifest } = version.signed;
-    let outcome: 'whole' | 'short' | 'replaced' = 'whole';
+    let outcome: Outcome = 'whole';
     switch (manifest.kind) {
       case 'TOMBSTONE':
         break;
@@ -125,6 +133,7 @@ export class ObjectVerifier {
     }
     if (outcome === 'replaced') return 'replaced';
     draft.versions += 1;
+    if (outcome === 'weak') draft.weak += 1;
     if (outcome === 'short') draft.unreadable += 1;
     this.#checkReceipts(version, true);
     return 'done';
@@ -150,24 +159,24 @@ export class ObjectVerifier {
     for (const version of this.pending) this.#checkReceipts(version, false);
   }
 
-  async #verifyParts(version: Certified, draft: Draft): Promise<'whole' | 'short' | 'replaced'> {
+  async #verifyParts(version: Certified, draft: Draft): Promise<Outcome> {
     const body = await this.#verifyBody(version, draft);
-    if (body.outcome !== 'whole' || body.bytes === null) return body.outcome;
+    if (body.bytes === null) return body.outcome;
     const table = decode<readonly Part[]>(partTableSchema, body.bytes, FRAME_PAYLOAD_BYTES_MAX);
     if (!table.ok) {
       draft.writers.push(`version ${short(version.signed.hash)}: its part table is malformed: ${table.reason}`);
       return 'short';
     }
-    let outcome: 'whole' | 'short' = 'whole';
+    let { outcome } = body;
     for (const { contentId, size, n, k, cellBytes } of table.value) {
       const part = await this.#verifyContent(version, { contentId, layout: { k, n, cellBytes, size } }, draft);
       if (part === 'replaced') return part;
-      if (part === 'short') outcome = 'short';
+      outcome = worse(outcome, part);
     }
     return outcome;
   }
 
-  async #verifyBody(version: Certified, draft: Draft): Promise<{ outcome: 'whole' | 'short' | 'replaced'; bytes: Uint8Array | null }> {
+  async #verifyBody(version: Certified, draft: Draft): Promise<{ outcome: Outcome; bytes: Uint8Array | null }> {
     const { keyId, contentId } = version.signed.manifest;
     const what = `version ${short(version.signed.hash)}`;
     const pieces = await this.#fromEach(draft, async (slot) => {
@@ -180,25 +189,30 @@ export class ObjectVerifier {
     });
     if (pieces === null) return { outcome: 'replaced', bytes: null };
     draft.contents += 1;
-    const [bytes] = pieces.values();
-    return bytes === undefined ? { outcome: 'short', bytes: null } : { outcome: 'whole', bytes: bytes.bytes };
+    const [piece] = pieces.values();
+    return { outcome: this.#strength(pieces.size, 1), bytes: piece?.bytes ?? null };
   }
 
-  async #verifyContent(version: Certified, content: Content, draft: Draft): Promise<'whole' | 'short' | 'replaced'> {
+  async #verifyContent(version: Certified, content: Content, draft: Draft): Promise<Outcome> {
     const name = `${mapKey(content.contentId)} ${content.layout.size}`;
     if (this.#whole.has(name)) return 'whole';
-    let outcome: 'whole' | 'short' = 'whole';
+    let outcome: Outcome = 'whole';
     let complete = true;
     for (let stripe = 0; stripe < stripeCount(content.layout); stripe += 1) {
       const cells = await this.#fromEach(draft, (slot) => this.#fetchCell(version, content, stripe, slot, draft));
       if (cells === null) return 'replaced';
       if (cells.size < content.layout.n) complete = false;
-      if (cells.size < content.layout.k) outcome = 'short';
-      else this.#checkCodeword(version, content, stripe, cells, draft);
+      outcome = worse(outcome, this.#strength(cells.size, content.layout.k));
+      if (cells.size >= content.layout.k) this.#checkCodeword(version, content, stripe, cells, draft);
     }
     draft.contents += 1;
     if (complete) this.#whole.add(name);
     return outcome;
+  }
+
+  #strength(good: number, k: number): Outcome {
+    if (good < k) return 'short';
+    return good < k + this.#ctx.cluster.geometry.f ? 'weak' : 'whole';
   }
 
   async #fetchCell(version: Certified, { contentId, layout }: Content, stripe: number, slot: number, draft: Draft): Promise<Piece> {
@@ -262,8 +276,10 @@ export class ObjectVerifier {
       const isNewer = opened.ok && equal(opened.certified.signed.manifest.keyId, keyId) && compareStamps(opened.certified.stamp, version.stamp) > 0;
       if (isNewer) return { kind: 'replaced' };
     }
-    if (code === 'HOLE') draft.note(slot, 'damaged', `${what}: its cell is damaged on its disk`);
-    else if (code === 'NOT_HELD') draft.note(slot, 'missing', `${what}: it does not hold it${promised(version, slot)}`);
+    const isPromised = version.cert.receipts.some((receipt) => receipt.slot === slot);
+    if (code === 'HOLE' && isPromised) draft.note(slot, 'damaged', `${what}: it is damaged on its disk`);
+    else if (code === 'NOT_HELD' && isPromised) draft.note(slot, 'missing', `${what}: it does not hold it, although it gave a receipt`);
+    else if (code === 'HOLE' || code === 'NOT_HELD') draft.note(slot, 'incomplete', `${what}: it never got it`);
     else draft.note(slot, 'unanswered', `${what}: refused, ${code}: ${reason}`);
     return { kind: 'bad' };
   }
@@ -315,10 +331,6 @@ export class ObjectVerifier {
     this.#ctx.report.note(slot, 'certificate', `key ${short(keyId)}: ${opened.ok ? 'the certificate of another key' : opened.reason}`);
     return null;
   }
-}
-
-function promised(version: Certified, slot: number): string {
-  return version.cert.receipts.some((receipt) => receipt.slot === slot) ? ', although it gave a receipt' : '';
 }
 
 function hashAt(row: Uint8Array, slot: number): Uint8Array {

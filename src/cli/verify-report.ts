@@ -7,8 +7,10 @@ import type { Cluster } from '../protocol/configuration.ts';
 import { formatBytes, formatTable } from './terminal.ts';
 
 export type FindingKind =
-  /** The node says that it lacks a piece that its slot should hold. */
+  /** The node says that it lacks a piece that it gave a receipt for. */
   | 'missing'
+  /** It lacks a piece that it never promised: it was slow or down when the version was written. No fault of its. */
+  | 'incomplete'
   /** The node says that its own piece is damaged on its disk. */
   | 'damaged'
   /** The node sent a piece that the manifest does not commit to. */
@@ -20,7 +22,8 @@ export type FindingKind =
   /** It did not answer; what it holds could not be looked at. */
   | 'unanswered';
 
-export const FINDING_KINDS: readonly FindingKind[] = ['missing', 'damaged', 'wrong', 'certificate', 'log', 'unanswered'];
+const FAULTS: readonly FindingKind[] = ['missing', 'damaged', 'wrong', 'certificate', 'log', 'unanswered'];
+export const FINDING_KINDS: readonly FindingKind[] = [...FAULTS, 'incomplete'];
 const EXAMPLES_MAX = 3;
 
 export interface SlotReport {
@@ -41,6 +44,7 @@ export class Draft {
   readonly goods: { readonly slot: number; readonly bytes: number }[] = [];
   versions = 0;
   contents = 0;
+  weak = 0;
   unreadable = 0;
   readonly writers: string[] = [];
 
@@ -54,7 +58,7 @@ export class Draft {
 
   /** Is a piece missing that may yet arrive? */
   get isUnsettled(): boolean {
-    return this.notes.some(({ kind }) => kind === 'missing');
+    return this.notes.some(({ kind }) => kind === 'missing' || kind === 'incomplete');
   }
 }
 
@@ -62,6 +66,8 @@ export class VerifyReport {
   readonly slots: readonly SlotReport[];
   versions = 0;
   contents = 0;
+  /** Versions of which fewer than k + f pieces are good: f more faults could take them away (protocol 1). */
+  weak = 0;
   /** Versions of which fewer than k pieces are good: they cannot be read back. */
   unreadable = 0;
   /** Findings about a writer: its manifests or encodings. */
@@ -76,7 +82,7 @@ export class VerifyReport {
       cellsGood: 0,
       bytesGood: 0,
       logSize: 0,
-      found: { missing: 0, damaged: 0, wrong: 0, certificate: 0, log: 0, unanswered: 0 },
+      found: { missing: 0, damaged: 0, wrong: 0, certificate: 0, log: 0, unanswered: 0, incomplete: 0 },
       examples: [],
     }));
   }
@@ -113,22 +119,24 @@ export class VerifyReport {
     for (const { slot, bytes } of draft.goods) this.good(slot, bytes);
     this.versions += draft.versions;
     this.contents += draft.contents;
+    this.weak += draft.weak;
     this.unreadable += draft.unreadable;
     this.writers.push(...draft.writers);
   }
 
   get isDamaged(): boolean {
-    return this.unreadable > 0 || this.writers.length > 0 || this.accused().length > 0;
+    return this.unreadable > 0 || this.weak > 0 || this.writers.length > 0 || this.accused().length > 0;
   }
 
-  /** Slots with any finding. */
+  /** Slots at fault. */
   accused(): readonly SlotReport[] {
-    return this.slots.filter(({ found }) => FINDING_KINDS.some((kind) => found[kind] > 0));
+    return this.slots.filter(({ found }) => FAULTS.some((kind) => found[kind] > 0));
   }
 
   toJson(): Record<string, unknown> {
-    const { versions, contents, unreadable, writers, isDamaged } = this;
-    return { damaged: isDamaged, versions, contents, unreadable, writers, nodes: this.slots };
+    const { versions, contents, weak, unreadable, writers, isDamaged } = this;
+    const accused = this.accused().map(({ slot }) => slot);
+    return { damaged: isDamaged, accused, versions, contents, weak, unreadable, writers, nodes: this.slots };
   }
 
   toText(): string {
@@ -142,8 +150,9 @@ export class VerifyReport {
       ...FINDING_KINDS.map((kind) => (slot.found[kind] === 0 ? '-' : String(slot.found[kind]))),
     ]);
     const lines = [`${this.versions} versions with ${this.contents} contents were checked on ${this.slots.length} nodes`, formatTable([head, ...rows])];
-    for (const slot of this.accused()) lines.push(`node ${slot.slot} (${slot.address}):`, ...slot.examples.map((text) => `  ${text}`));
+    for (const slot of this.slots.filter(({ examples }) => examples.length > 0)) lines.push(`node ${slot.slot} (${slot.address}):`, ...slot.examples.map((text) => `  ${text}`));
     for (const text of this.writers) lines.push(`writer: ${text}`);
+    if (this.weak > 0) lines.push(`${this.weak} versions have fewer than k + f good pieces`);
     if (this.unreadable > 0) lines.push(`${this.unreadable} versions CANNOT be read back`);
     if (!this.isDamaged) lines.push('no damage was found');
     return lines.join('\n');
