@@ -76,6 +76,20 @@ describe('a gateway', () => {
     }
   });
 
+  it('reads on only from the version that it opened', async () => {
+    const { store } = await gatewayOf(await start());
+    await store.createBucket('photos', operationOf());
+    await putBytes(store, 'photos', 'a', contentOf('first', 900_000));
+    const found = await store.getObject({ bucket: 'photos', key: 'a', range: { kind: 'from', first: 0, last: 9 } });
+    if (found.outcome !== 'found') throw new Error(found.outcome);
+    await putBytes(store, 'photos', 'a', contentOf('second', 900_000));
+    const read = async (): Promise<void> => {
+      for await (const chunk of found.read({ from: 0, to: 900_000 })) expect(chunk).toBeUndefined();
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'OVERWRITTEN' });
+    found.close();
+  });
+
   it('tells a missing bucket from a missing key, and forgets what was deleted', async () => {
     const { store } = await gatewayOf(await start());
     expect(await getBytesOf(store, 'none', 'a')).toBe('no-such-bucket');

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { concat } from '../../src/base/bytes.ts';
+import { concat, hex } from '../../src/base/bytes.ts';
 import type { ObjectStore, PartInfo, UploadAddress } from '../../src/gateway/s3/object-store.ts';
+import { decodeRequest } from '../../src/protocol/messages.ts';
 import { contentOf, sameBytes } from '../world/client-world.ts';
 import { contentOfBytes, etagOf, getBytesOf, keysOf, NO_METADATA, operationOf, startGateway } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
@@ -132,6 +133,33 @@ describe('a multipart upload', () => {
       await keysOf(other.store, 'films');
       return (await hiddenRows(other)) === 0;
     });
+  });
+
+  it('that ends while a part is stored leaves that part to nobody', async () => {
+    const [world, one, other] = await start();
+    const address = await create(one.store, 'a');
+    const peer = hex(world.writers[0]?.tlsKey.publicKey ?? new Uint8Array(0));
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    for (const slot of [0, 1, 2, 3]) {
+      world.interceptors.set(slot, async (honest, frame, from) => {
+        const request = decodeRequest(frame.body);
+        if (from.peer === peer && request.ok && request.value.t === 'PREPARE') await released;
+        return honest(frame);
+      });
+    }
+    const late = upload(one.store, address, 1, contentOf('late', 5_000));
+    expect(await other.store.abortUpload(address, operationOf())).toEqual({ outcome: 'aborted' });
+    release();
+    expect(await late).toEqual({ outcome: 'no-such-upload' });
+    await eventually(async () => {
+      await keysOf(other.store, 'films');
+      return (await hiddenRows(other)) === 0;
+    });
+    await keysOf(one.store, 'films');
+    expect(await hiddenRows(one)).toBe(0);
   });
 
   it('under a wrong name or id does not exist', async () => {
