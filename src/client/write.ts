@@ -266,7 +266,9 @@ async function signManifest(
   const proof = await signer.sign('manifest', body);
   const opened = openSignedManifest({ body, proof });
   // What the caller gave (sizes, lengths) is judged by the same rules that nodes apply.
-  if (!opened.ok) throw new OperationError('BAD_ARGUMENT', `No node accepts this manifest: ${opened.reason}.`);
+  if (!opened.ok) {
+    throw new OperationError('BAD_ARGUMENT', `No node accepts this manifest: ${opened.reason}.`);
+  }
   return opened.value;
 }
 
