@@ -15,7 +15,7 @@ import { startCluster } from './up.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const ROUNDS = 5;
+const ROUNDS = 3;
 const WARM_UP_SECONDS = 1.5;
 
 const CASES: readonly (Load & { readonly name: string; readonly must: number })[] = [

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { join } from 'node:path';
 import type { Target } from './load.ts';
 
@@ -24,7 +25,7 @@ interface EndpointJson {
 }
 
 export async function startCluster(program: string, dir: string): Promise<RunningCluster> {
-  const child = spawn(process.execPath, [program, 'up', '--dir', dir, '--port', '0'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, [program, 'up', '--dir', dir, '--port', String(await freePort())], { stdio: ['ignore', 'ignore', 'inherit'] });
   const endpoint = await untilServing(child, join(dir, 'endpoint.json'));
   const { region, accessKeyId, secretAccessKey, gateway } = endpoint;
   const nodes = endpoint.nodes.map(({ slot, pid, folder }) => ({ slot, pid: pid ?? 0, folder }));
@@ -41,6 +42,15 @@ export async function startCluster(program: string, dir: string): Promise<Runnin
         child.kill('SIGTERM');
       }),
   };
+}
+
+/** A port that is free now; `up` refuses one that is taken meanwhile. */
+async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 9000;
 }
 
 async function untilServing(child: ChildProcess, file: string): Promise<EndpointJson> {

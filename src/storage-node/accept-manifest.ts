@@ -39,12 +39,12 @@ export async function handlePrepare(
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
   // Judged before any byte of content is kept, and again when it is durable: the state may have moved on.
-  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid));
+  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload !== null));
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (known !== undefined && equal(known.hash, signed.hash)) return receipt(ctx, signed, known);
 
   const content = await prepareContent(ctx, from, signed.manifest, request, payload);
-  const refusal = judge(ctx, sender, signed, signatureValid);
+  const refusal = judge(ctx, sender, signed, signatureValid, request.upload !== null);
   if (refusal !== null) {
     if (request.upload === null) giveBack(ctx, content);
     await refuse(ctx, signed, refusal);
@@ -64,6 +64,8 @@ function judge(
   sender: WriterConfig | undefined,
   signed: SignedManifest,
   signatureValid: boolean,
+  /** The content's bytes were reserved by its upload. */
+  isReserved: boolean,
 ): Refusal | null {
   const { manifest } = signed;
   const { register, bucketRecords } = ctx.state;
@@ -81,7 +83,7 @@ function judge(
     uncertifiedBytes:
       register.uncertifiedBytes(manifest.gatewayId) +
       ctx.uploads.reservedBytes(manifest.gatewayId) +
-      (own === undefined ? claimOf(signed) : 0),
+      (own === undefined && !isReserved ? claimOf(signed) : 0),
   };
   return judgePrepare(signed, view);
 }
