@@ -346,7 +346,7 @@ export class CellJournal {
     const dirty = [...this.#writable].filter((segment) => segment.isDirty);
     for (const segment of dirty) segment.isDirty = false;
     try {
-      await Promise.all(dirty.map((segment) => segment.file?.datasync()));
+      await Promise.all(dirty.map(async (segment) => segment.file?.datasync()));
     } catch (error) {
       this.#failure ??=
         error instanceof OperationError

@@ -23,9 +23,9 @@ async function durable(disk: FaultyDisk, path: string, bytes: Uint8Array): Promi
 describe('FaultyDisk', () => {
   it('keeps what was synced, whatever the seed', async () => {
     for (const seed of SEEDS) {
-      const disk = new FaultyDisk({ seed });
+      let disk = new FaultyDisk({ seed });
       await durable(disk, 'a', utf8('kept'));
-      disk.powerCycle();
+      disk = disk.powerCycle();
       expect(fromUtf8(await disk.readFile('a', 10))).toBe('kept');
     }
   });
@@ -33,11 +33,11 @@ describe('FaultyDisk', () => {
   it('loses, keeps and tears what was not synced, sector by sector', async () => {
     const outcomes = new Set<string>();
     for (const seed of SEEDS) {
-      const disk = new FaultyDisk({ seed });
+      let disk = new FaultyDisk({ seed });
       await durable(disk, 'a', sectors(4, 1));
       const file = await disk.open('a');
       await file.writeAt(0, [sectors(4, 2)]);
-      disk.powerCycle();
+      disk = disk.powerCycle();
       const bytes = await disk.readFile('a', 10_000);
       outcomes.add([0, 1, 2, 3].map((i) => bytes[512 * i + 100]).join(''));
       expect(bytes.every((byte, i) => byte === bytes[i - (i % 512)])).toBe(true);
@@ -50,11 +50,11 @@ describe('FaultyDisk', () => {
   it('forgets a new file whose folder was not synced, at least sometimes', async () => {
     const found = new Set<boolean>();
     for (const seed of SEEDS) {
-      const disk = new FaultyDisk({ seed });
+      let disk = new FaultyDisk({ seed });
       const file = await disk.open('a', { create: true });
       await file.writeAt(0, [utf8('x')]);
       await file.datasync();
-      disk.powerCycle();
+      disk = disk.powerCycle();
       found.add(await disk.exists('a'));
     }
     expect([...found].sort()).toEqual([false, true]);
@@ -62,16 +62,16 @@ describe('FaultyDisk', () => {
 
   it('a rename happens or does not, never half', async () => {
     for (const seed of SEEDS) {
-      const disk = new FaultyDisk({ seed });
+      let disk = new FaultyDisk({ seed });
       await durable(disk, 'a', utf8('x'));
       await disk.rename('a', 'b');
-      disk.powerCycle();
+      disk = disk.powerCycle();
       expect([['a'], ['b']]).toContainEqual(await disk.list(''));
     }
   });
 
   it('after a failed sync the bytes are seen, pass for clean, and are gone with the power', async () => {
-    const disk = new FaultyDisk();
+    let disk = new FaultyDisk();
     await durable(disk, 'a', utf8('old'));
     const file = await disk.open('a');
     await file.writeAt(0, [utf8('new')]);
@@ -80,12 +80,12 @@ describe('FaultyDisk', () => {
     disk.failWhen(() => null);
     await file.datasync();
     expect(fromUtf8(await disk.readFile('a', 3))).toBe('new');
-    disk.powerCycle();
+    disk = disk.powerCycle();
     expect(fromUtf8(await disk.readFile('a', 3))).toBe('old');
   });
 
   it('loses power at a chosen step: everything after it fails until it comes back', async () => {
-    const disk = new FaultyDisk();
+    let disk = new FaultyDisk();
     await durable(disk, 'a', utf8('old'));
     const file = await disk.open('a');
     disk.losePowerAt(disk.steps + 2);
@@ -94,22 +94,25 @@ describe('FaultyDisk', () => {
     expect(disk.isOff).toBe(true);
     expect(await codeOf(file.readAt(0, 3))).toBe('DISK_ERROR');
     expect(await codeOf(disk.list(''))).toBe('DISK_ERROR');
-    disk.powerCycle();
+    disk = disk.powerCycle();
+    expect(disk.isOff).toBe(false);
     expect(['old', 'new']).toContain(fromUtf8(await disk.readFile('a', 3)));
     expect(await codeOf(file.readAt(0, 3))).toBe('DISK_ERROR');
   });
 
   it('a restart of the process alone loses nothing that was written', async () => {
-    const disk = new FaultyDisk();
+    let disk = new FaultyDisk();
     const file = await disk.open('a', { create: true });
     await file.writeAt(0, [utf8('x')]);
-    disk.restartProcess();
+    const old = disk;
+    disk = disk.restartProcess();
     expect(await codeOf(file.writeAt(0, [utf8('y')]))).toBe('DISK_ERROR');
+    expect(await codeOf(old.open('b', { create: true }))).toBe('DISK_ERROR');
     expect(fromUtf8(await disk.readFile('a', 3))).toBe('x');
   });
 
   it('fills up, and takes overwrites all the same', async () => {
-    const disk = new FaultyDisk({ capacityBytes: 100 });
+    let disk = new FaultyDisk({ capacityBytes: 100 });
     const file = await disk.open('a', { create: true });
     await file.preallocate(100);
     expect(await codeOf(file.writeAt(99, [utf8('xy')]))).toBe('DISK_FULL');
@@ -120,7 +123,7 @@ describe('FaultyDisk', () => {
   });
 
   it('reads but does not write while it is read-only', async () => {
-    const disk = new FaultyDisk();
+    let disk = new FaultyDisk();
     await durable(disk, 'a', utf8('x'));
     disk.isReadOnly = true;
     expect(await codeOf(disk.writeFile('a', utf8('y')))).toBe('DISK_READ_ONLY');
@@ -128,21 +131,21 @@ describe('FaultyDisk', () => {
   });
 
   it('rots where told, and a clone taken before does not', async () => {
-    const disk = new FaultyDisk();
+    let disk = new FaultyDisk();
     await durable(disk, 'a', Uint8Array.of(0, 0));
     const image = disk.clone();
     disk.flip('a', 1, 4);
-    disk.powerCycle();
+    disk = disk.powerCycle();
     expect([...(await disk.readFile('a', 3))]).toEqual([0, 4]);
     expect([...(await image.readFile('a', 3))]).toEqual([0, 0]);
   });
 
   it('does the same again for the same seed', async () => {
     const run = async (): Promise<string> => {
-      const disk = new FaultyDisk({ seed: 7 });
+      let disk = new FaultyDisk({ seed: 7 });
       await durable(disk, 'a', sectors(64, 1));
       await (await disk.open('a')).writeAt(0, [sectors(64, 2)]);
-      disk.powerCycle();
+      disk = disk.powerCycle();
       return String(await disk.readFile('a', 100_000));
     };
     expect(await run()).toBe(await run());

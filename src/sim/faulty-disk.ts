@@ -44,7 +44,6 @@ export class FaultyDisk implements Disk {
   /** Changes of names since the last sync of their folder, in order. */
   #changes: FolderChange[] = [];
   #replacing: Promise<void> = Promise.resolve();
-  #epoch = 0;
   #powerLossAt = Number.POSITIVE_INFINITY;
   #isOff = false;
   #plan: FaultPlan = () => null;
@@ -82,8 +81,11 @@ export class FaultyDisk implements Disk {
     return this.#counts.get(step) ?? 0;
   }
 
-  /** The power comes back: of what was not synced some is there, by the seed. Files opened before are dead. */
-  powerCycle(): void {
+  /**
+   * The power goes and comes back: of what was not synced some is there, by the seed. Returns the disk as the
+   * next process finds it; this one, with all its files, is dead, so that nothing of the old process acts on.
+   */
+  powerCycle(): FaultyDisk {
     const mood = this.#bits.below(4);
     // Two in four lose everything or nothing, the extremes that chance rarely meets; the others lose parts.
     const survives = (): boolean => (mood === 0 ? false : mood === 1 ? true : this.#bits.below(2) === 1);
@@ -96,35 +98,37 @@ export class FaultyDisk implements Disk {
     this.#changes = [];
     for (const file of new Set(this.#durableNames.values())) file.losePower(survives);
     this.#names = new Map(this.#durableNames);
-    this.restartProcess();
+    return this.restartProcess();
   }
 
-  /** Only the process died: all that was written is there, and as little of it is durable as before. */
-  restartProcess(): void {
-    this.#epoch += 1;
-    this.#isOff = false;
-    this.#powerLossAt = Number.POSITIVE_INFINITY;
-    this.#plan = () => null;
+  /** Only the process dies: all that was written is there, and as little of it is durable as before. Returns the disk of the next one. */
+  restartProcess(): FaultyDisk {
+    const next = this.#successor((file) => file, this.#bits.below(1 << 30));
+    this.#isOff = true;
+    return next;
   }
 
   /** An independent copy of everything, as a backup of the whole disk would be. */
   clone(seed: number = 1): FaultyDisk {
-    const copy = new FaultyDisk({ ...this.#options, seed });
-    const files = new Map<FileImage, FileImage>();
-    const copied = (file: FileImage): FileImage => {
-      const known = files.get(file) ?? file.clone();
-      files.set(file, known);
-      return known;
-    };
-    copy.#names = new Map([...this.#names].map(([name, file]) => [name, copied(file)]));
-    copy.#durableNames = new Map([...this.#durableNames].map(([name, file]) => [name, copied(file)]));
-    copy.#changes = this.#changes.map(({ folder, edits }) => ({
+    const copies = new Map<FileImage, FileImage>();
+    return this.#successor((file) => {
+      const copy = copies.get(file) ?? file.clone();
+      copies.set(file, copy);
+      return copy;
+    }, seed);
+  }
+
+  #successor(fileOf: (file: FileImage) => FileImage, seed: number): FaultyDisk {
+    const next = new FaultyDisk({ ...this.#options, seed, capacityBytes: this.capacityBytes });
+    next.#names = new Map([...this.#names].map(([name, file]) => [name, fileOf(file)]));
+    next.#durableNames = new Map([...this.#durableNames].map(([name, file]) => [name, fileOf(file)]));
+    next.#changes = this.#changes.map(({ folder, edits }) => ({
       folder,
-      edits: edits.map(([name, file]): Edit => [name, file === null ? null : copied(file)]),
+      edits: edits.map(([name, file]): Edit => [name, file === null ? null : fileOf(file)]),
     }));
-    copy.#folders = new Set(this.#folders);
-    copy.capacityBytes = this.capacityBytes;
-    return copy;
+    next.#folders = new Set(this.#folders);
+    next.isReadOnly = this.isReadOnly;
+    return next;
   }
 
   /** Rot: changes bits of a stored byte, durably. */
@@ -236,12 +240,8 @@ export class FaultyDisk implements Disk {
   }
 
   #doors(): FileDoors {
-    const epoch = this.#epoch;
     return {
-      requireAlive: () => {
-        this.#requireOn();
-        if (epoch !== this.#epoch) throw new OperationError('DISK_ERROR', 'The file belongs to a process that is gone.');
-      },
+      requireAlive: () => this.#requireOn(),
       step: (step, path, action, failed) => this.#step(step, path, action, failed),
       read: async (path) => this.#options.delay?.('read', path),
       room: (growth) => {
@@ -254,10 +254,8 @@ export class FaultyDisk implements Disk {
 
   async #step(step: DiskStep, path: string, action: () => void, failed: () => void = () => undefined): Promise<void> {
     this.#requireOn();
-    const epoch = this.#epoch;
     await (this.#options.delay?.(step, path) ?? Promise.resolve());
     this.#requireOn();
-    if (epoch !== this.#epoch) throw new OperationError('DISK_ERROR', 'The process is gone.');
     if (this.isReadOnly) throw new OperationError('DISK_READ_ONLY', 'The simulated disk is read-only.');
     this.#steps += 1;
     this.#counts.set(step, this.countOf(step) + 1);
@@ -279,7 +277,7 @@ export class FaultyDisk implements Disk {
   }
 
   #requireOn(): void {
-    if (this.#isOff) throw new OperationError('DISK_ERROR', 'The simulated disk has no power.');
+    if (this.#isOff) throw new OperationError('DISK_ERROR', 'The simulated disk has no power, or its process is gone.');
   }
 
   #requireFolder(path: string): void {
