@@ -25,7 +25,12 @@ afterAll(async () => {
 });
 
 function open(folder: string, rotateRecords?: number): Promise<GatewayJournal> {
-  const ports = { disk: new NodeDisk(folder), clock: new SystemClock(), telemetry, journalId: new Uint8Array(16) };
+  const ports = {
+    disk: new NodeDisk(folder),
+    clock: new SystemClock(),
+    telemetry,
+    journalId: new Uint8Array(16),
+  };
   return GatewayJournal.open(rotateRecords === undefined ? ports : { ...ports, rotateRecords });
 }
 

@@ -1,10 +1,11 @@
 /**
- * The gateway's memory of the writes it has begun (protocol 6.1, 6.7): durable before anything is prepared, so
- * that a new start knows which orphans there may be and what may be done about them. There are two folders: when
- * the journal in one has grown, it goes on in the other, beginning with the attempts that are open, and the
- * first is emptied. After a crash between, both are read, in the order of their numbers.
+ * The gateway's memory of the writes it has begun (protocol 6.1, 6.7): durable before anything is prepared,
+ * so that a new start knows which orphans there may be and what may be done about them. There are two
+ * folders: when the journal in one has grown, it goes on in the other, beginning with the attempts that are
+ * open, and the first is emptied. After a crash between, both are read, in the order of their numbers.
  *
- * A damaged journal loses no data: its orphans stay until they are overwritten. It is replaced, and reported.
+ * A damaged journal loses no data: its orphans stay until they are overwritten. It is replaced, and
+ * reported.
  */
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
@@ -40,7 +41,9 @@ const attemptSchema = z.strictObject({
   manifestHash: hash32,
 });
 const recordSchema = z.discriminatedUnion('r', [
-  /** The first record of a folder: all that was open when it took over from the folder of the number before. */
+  /**
+   * The first record of a folder: all that was open when it took over from the folder of the number before.
+   */
   z.strictObject({
     r: z.literal('FOLDER'),
     number: uint,
@@ -87,7 +90,9 @@ export class GatewayJournal implements AttemptJournal {
 
   /** Was the operation tried again after this attempt? Then this one must not be completed (I7). */
   hasLater({ attempt }: OpenAttempt): boolean {
-    const all = [...this.#open.values()].filter((other) => mapKey(other.attempt.opId) === mapKey(attempt.opId));
+    const all = [...this.#open.values()].filter(
+      (other) => mapKey(other.attempt.opId) === mapKey(attempt.opId),
+    );
     return all.at(-1)?.attempt !== attempt;
   }
 
@@ -127,7 +132,8 @@ export class GatewayJournal implements AttemptJournal {
     assert(journal !== null, 'the journal is open');
     this.#records += 1;
     const written = journal.append([encode(record)]);
-    if (this.#records >= (this.#ports.rotateRecords ?? ROTATE_RECORDS)) this.#rotating ??= this.#rotate(journal);
+    if (this.#records >= (this.#ports.rotateRecords ?? ROTATE_RECORDS))
+      this.#rotating ??= this.#rotate(journal);
     try {
       await written;
     } catch (error) {
@@ -137,7 +143,10 @@ export class GatewayJournal implements AttemptJournal {
     }
   }
 
-  /** Goes on in a new folder. Until that holds every open attempt durably, the old one stays: a crash finds both. */
+  /**
+   * Goes on in a new folder. Until that holds every open attempt durably, the old one stays: a crash finds
+   * both.
+   */
   async #rotate(old: LogJournal): Promise<void> {
     const oldNumber = this.#number;
     try {
@@ -162,13 +171,16 @@ export class GatewayJournal implements AttemptJournal {
       for (const record of records) this.#replay(record);
     }
     const last = Math.max(...numbers);
-    // The folder of the older number is free: what it held is replayed, and part of what the new one begins with.
+    // The folder of the older number is free: what it held is replayed, and part of what the new one begins
+    // with.
     await this.#begin(last + 1);
     await this.#empty(folderOf(last));
   }
 
   /** The records of a folder; number 0 when it is empty. */
-  async #read(folder: string): Promise<{ readonly number: number; readonly records: readonly JournalRecord[] }> {
+  async #read(
+    folder: string,
+  ): Promise<{ readonly number: number; readonly records: readonly JournalRecord[] }> {
     const { disk, telemetry } = this.#ports;
     const records: JournalRecord[] = [];
     let number = 0;
@@ -194,11 +206,17 @@ export class GatewayJournal implements AttemptJournal {
     switch (record.r) {
       case 'FOLDER':
         this.#open.clear();
-        for (const open of record.open) this.#open.set(hex(open.attempt.manifestHash), { ...open, isInherited: true });
+        for (const open of record.open)
+          this.#open.set(hex(open.attempt.manifestHash), { ...open, isInherited: true });
         break;
       case 'BEGUN': {
         const { attempt, beganMs } = record;
-        this.#open.set(hex(attempt.manifestHash), { attempt, beganMs, isAbandoned: false, isInherited: true });
+        this.#open.set(hex(attempt.manifestHash), {
+          attempt,
+          beganMs,
+          isAbandoned: false,
+          isInherited: true,
+        });
         break;
       }
       case 'ABANDONED': {
@@ -222,7 +240,11 @@ export class GatewayJournal implements AttemptJournal {
       onRecord: () => undefined,
     });
     // One record, so that it is there whole or not at all.
-    const open = [...this.#open.values()].map(({ attempt, beganMs, isAbandoned }) => ({ attempt, beganMs, isAbandoned }));
+    const open = [...this.#open.values()].map(({ attempt, beganMs, isAbandoned }) => ({
+      attempt,
+      beganMs,
+      isAbandoned,
+    }));
     await journal.append([encode({ r: 'FOLDER', number, open } satisfies JournalRecord)]);
     this.#journal = journal;
     this.#number = number;

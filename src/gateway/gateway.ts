@@ -1,10 +1,11 @@
 /**
- * A gateway as a function of its ports (architecture, processes): from HTTP requests to storage nodes. It holds
- * the owner's keys and a cache; all that matters after a crash is on the nodes, except the journal of its own
- * unfinished writes and the memory of what it has seen. Listening, timers and files are the platform's.
+ * A gateway as a function of its ports (architecture, processes): from HTTP requests to storage nodes. It
+ * holds the owner's keys and a cache; all that matters after a crash is on the nodes, except the journal of
+ * its own unfinished writes and the memory of what it has seen. Listening, timers and files are the
+ * platform's.
  *
- * It starts when its journal can be read and serves at once; index and orphans are brought up to date behind,
- * also while storage nodes are down.
+ * It starts when its journal can be read and serves at once; index and orphans are brought up to date
+ * behind, also while storage nodes are down.
  */
 import { describeError } from '../base/errors.ts';
 import type { HttpHandler } from '../base/http.ts';
@@ -124,7 +125,15 @@ export class Gateway {
     const holdersNeeded = holderCount(cluster.geometry);
     const index = new ObjectIndex(options.store, { holdersNeeded, operationWindowMs: OPERATION_WINDOW_MS });
     const follow = async (): Promise<IndexFollower> => {
-      const ports = { client, index, registry, clock, telemetry, quorums: cluster.geometry, barrierMs: deadlines.barrierMs };
+      const ports = {
+        client,
+        index,
+        registry,
+        clock,
+        telemetry,
+        quorums: cluster.geometry,
+        barrierMs: deadlines.barrierMs,
+      };
       return new IndexFollower(ports, await this.#saved());
     };
     const barrier = new ListingBarrier({ client, index, clock, telemetry, follow });
@@ -154,7 +163,12 @@ export class Gateway {
   /** Reads what the folder remembers and begins to serve. Errors: those of the disk. */
   static async start(options: GatewayOptions): Promise<Gateway> {
     const { disk, clock, telemetry, cluster, gatewayId } = options;
-    const journal = await GatewayJournal.open({ disk, clock, telemetry, journalId: gatewayId.subarray(0, 16) });
+    const journal = await GatewayJournal.open({
+      disk,
+      clock,
+      telemetry,
+      journalId: gatewayId.subarray(0, 16),
+    });
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
     const gateway = new Gateway(options, journal, witness);
     gateway.#keepUp(0);

@@ -1,8 +1,8 @@
 /**
- * Requests that come twice (protocol 13.11). A client that lost the connection sends its request again under the
- * same operation id; it must get the first one's result and not be applied a second time. A request learns
- * whether it is a repetition when its content is complete and nothing is prepared yet: `settle` then gives the
- * earlier result, or the right to go on, which one request of an id has at a time.
+ * Requests that come twice (protocol 13.11). A client that lost the connection sends its request again
+ * under the same operation id; it must get the first one's result and not be applied a second time. A
+ * request learns whether it is a repetition when its content is complete and nothing is prepared yet:
+ * `settle` then gives the earlier result, or the right to go on, which one request of an id has at a time.
  */
 import { equal, mapKey } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
@@ -19,7 +19,10 @@ export type Earlier =
   /** An earlier request with this id may have taken effect: nothing is known. */
   | { readonly kind: 'unknown' };
 
-/** What a request is, for comparison with one that bears the same id: equal fingerprints mean the same request. */
+/**
+ * What a request is, for comparison with one that bears the same id: equal fingerprints mean the same
+ * request.
+ */
 export function fingerprintOf(parts: Readonly<Record<string, unknown>>): Uint8Array {
   return Uint8Array.from(sha256(encode(parts)));
 }
@@ -45,7 +48,10 @@ export class Operations {
     return new Operation(operation, this.#lookup, this.#underWay, this.#investigate);
   }
 
-  /** The result of an earlier request with this id, after waiting for one under way; undefined when there is none. */
+  /**
+   * The result of an earlier request with this id, after waiting for one under way; undefined when there is
+   * none.
+   */
   async result(opId: Uint8Array): Promise<OperationRow | undefined> {
     await this.#underWay.get(mapKey(opId));
     return this.#lookup(opId);
@@ -86,7 +92,8 @@ export class Operation {
   async settle(fingerprint: Uint8Array): Promise<Earlier> {
     if (!this.#isRepeatable) return { kind: 'none' };
     const name = mapKey(this.id);
-    for (let other = this.#underWay.get(name); other !== undefined; other = this.#underWay.get(name)) await other;
+    for (let other = this.#underWay.get(name); other !== undefined; other = this.#underWay.get(name))
+      await other;
     this.#underWay.set(
       name,
       new Promise((resolve) => {

@@ -1,8 +1,8 @@
 /**
- * Settling writes whose end nobody knows (protocol 6.7): those of an earlier process, and those of this one whose
- * acknowledgements did not come in time. A write that was neither given up nor tried again may be completed as
- * long as its client may still be asking; later it is only let go of, so that no old write appears out of
- * nothing.
+ * Settling writes whose end nobody knows (protocol 6.7): those of an earlier process, and those of this one
+ * whose acknowledgements did not come in time. A write that was neither given up nor tried again may be
+ * completed as long as its client may still be asking; later it is only let go of, so that no old write
+ * appears out of nothing.
  */
 import { equal } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
@@ -21,7 +21,10 @@ export interface OrphanPorts {
   readonly barrier: ListingBarrier;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** Writes of this process are looked at when they are older than this: until then they may still be under way. */
+  /**
+   * Writes of this process are looked at when they are older than this: until then they may still be under
+   * way.
+   */
   readonly graceMs: number;
 }
 

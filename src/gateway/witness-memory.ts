@@ -1,8 +1,8 @@
 /**
- * What the gateway has seen of each node's log (protocol 10, witness): the highest checkpoint that it verified.
- * It lies beside the index and outlives it: an index that is built anew reads each log from its first entry,
- * and still notices when the log is not the one that was seen before. A file that is damaged or gone is begun
- * anew: a lost memory accuses nobody.
+ * What the gateway has seen of each node's log (protocol 10, witness): the highest checkpoint that it
+ * verified. It lies beside the index and outlives it: an index that is built anew reads each log from its
+ * first entry, and still notices when the log is not the one that was seen before. A file that is damaged
+ * or gone is begun anew: a lost memory accuses nobody.
  */
 import { equal } from '../base/bytes.ts';
 import { isOperationError } from '../base/errors.ts';
@@ -15,7 +15,9 @@ import type { Cluster } from '../protocol/configuration.ts';
 
 const FOLDER = 'witness';
 const FILE_BYTES_MAX = 64 * 1024;
-/** A checkpoint that is newer than this may be forgotten by a crash; it is shown again at the next barrier. */
+/**
+ * A checkpoint that is newer than this may be forgotten by a crash; it is shown again at the next barrier.
+ */
 const SAVE_MS = 2_000;
 
 export interface WitnessPorts {
@@ -42,14 +44,20 @@ export class WitnessMemory {
     return memory;
   }
 
-  /** Where to begin to follow a slot's log: at the first entry, but knowing the highest checkpoint; undefined: knowing nothing. */
+  /**
+   * Where to begin to follow a slot's log: at the first entry, but knowing the highest checkpoint;
+   * undefined: knowing nothing.
+   */
   start(slot: number): Uint8Array | undefined {
     const { cluster } = this.#ports;
     const bytes = this.#saved.get(slot);
     const config = cluster.slotAt(slot);
     if (bytes === undefined || config === undefined) return undefined;
     const origin = logOrigin(cluster.id, config.nodeId);
-    const highest = LogTail.parse(bytes, ed25519Verifier(origin, config.signingKey, verifySignature))?.highest;
+    const highest = LogTail.parse(
+      bytes,
+      ed25519Verifier(origin, config.signingKey, verifySignature),
+    )?.highest;
     if (highest === null || highest === undefined) return undefined;
     const tail = new LogTail(origin);
     return tail.observe(highest, []).ok ? tail.serialise() : undefined;
@@ -98,4 +106,3 @@ export class WitnessMemory {
 function pathOf(slot: number): string {
   return `${FOLDER}/slot-${slot}`;
 }
-

@@ -1,7 +1,7 @@
 /**
- * Access keys: what an S3 client signs its requests with. The identifier is public, the secret never leaves the
- * gateway's folder; a file of them is read once and checked strictly, so that a damaged file refuses to start
- * instead of letting nobody, or anybody, in.
+ * Access keys: what an S3 client signs its requests with. The identifier is public, the secret never leaves
+ * the gateway's folder; a file of them is read once and checked strictly, so that a damaged file refuses to
+ * start instead of letting nobody, or anybody, in.
  */
 import { z } from 'zod';
 import { fromUtf8, utf8 } from '../base/bytes.ts';
@@ -65,8 +65,10 @@ export function decodeAccessKeys(bytes: Uint8Array): readonly AccessKey[] {
     throw new OperationError('CORRUPT', 'The file of access keys is not JSON.');
   }
   const parsed = fileSchema.safeParse(value);
-  if (!parsed.success) throw new OperationError('CORRUPT', 'The file of access keys does not have the form it was written in.');
+  if (!parsed.success)
+    throw new OperationError('CORRUPT', 'The file of access keys does not have the form it was written in.');
   const ids = new Set(parsed.data.accessKeys.map((key) => key.accessKeyId));
-  if (ids.size !== parsed.data.accessKeys.length) throw new OperationError('CORRUPT', 'Two access keys share one identifier.');
+  if (ids.size !== parsed.data.accessKeys.length)
+    throw new OperationError('CORRUPT', 'Two access keys share one identifier.');
   return parsed.data.accessKeys;
 }

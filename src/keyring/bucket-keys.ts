@@ -87,7 +87,12 @@ export class BucketKeys {
   }
 
   /** `encMeta` of a version that has a data key. TOO_LARGE when it does not fit a manifest. */
-  sealMeta(random: Random, keyId: Uint8Array, dataKey: Uint8Array, meta: Exclude<VersionMeta, TombstoneMeta>): Uint8Array {
+  sealMeta(
+    random: Random,
+    keyId: Uint8Array,
+    dataKey: Uint8Array,
+    meta: Exclude<VersionMeta, TombstoneMeta>,
+  ): Uint8Array {
     return seal(random, deriveKey(dataKey, 'meta'), this.#associated('meta', keyId), padded(meta, 0));
   }
 
@@ -95,7 +100,10 @@ export class BucketKeys {
   sealTombstone(random: Random, keyId: Uint8Array, meta: TombstoneMeta): Uint8Array {
     const { version, key } = this.#newest;
     const associated = this.#associated('tombstone', keyId);
-    return concat(u32be(version), seal(random, deriveKey(key, 'tombstone'), associated, padded(meta, VERSION_BYTES)));
+    return concat(
+      u32be(version),
+      seal(random, deriveKey(key, 'tombstone'), associated, padded(meta, VERSION_BYTES)),
+    );
   }
 
   /** Opens what a manifest of this bucket and generation seals. */
@@ -120,7 +128,10 @@ export class BucketKeys {
     return this.#secrets.wrappingKeys.find((candidate) => candidate.version === version);
   }
 
-  /** No stamp: a retry at a higher counter keeps its sealed fields; the manifest's signature binds them to the stamp. */
+  /**
+   * No stamp: a retry at a higher counter keeps its sealed fields; the manifest's signature binds them to
+   * the stamp.
+   */
   #associated(what: string, keyId: Uint8Array): Uint8Array {
     return concat(utf8(`holdfast/1/${what}`), new Uint8Array(1), this.bucketId, keyId);
   }
@@ -130,7 +141,10 @@ function padded(meta: VersionMeta, extraBytes: number): Uint8Array {
   const plain = encodeMeta(meta);
   const bytes = sealedPaddedBytes(plain.length) + extraBytes;
   if (bytes > ENC_META_BYTES_MAX) {
-    throw new OperationError('TOO_LARGE', `Name and metadata take ${bytes} bytes where ${ENC_META_BYTES_MAX} are allowed.`);
+    throw new OperationError(
+      'TOO_LARGE',
+      `Name and metadata take ${bytes} bytes where ${ENC_META_BYTES_MAX} are allowed.`,
+    );
   }
   return pad(plain);
 }

@@ -18,7 +18,8 @@ function seededRandom(seed: string): Random {
   return {
     bytes(wanted) {
       const out = new Uint8Array(wanted);
-      for (let at = 0; at < wanted; at += 32) out.set(sha256(utf8(`${seed} ${(count += 1)}`)).subarray(0, wanted - at), at);
+      for (let at = 0; at < wanted; at += 32)
+        out.set(sha256(utf8(`${seed} ${(count += 1)}`)).subarray(0, wanted - at), at);
       return out;
     },
   };
@@ -55,7 +56,13 @@ function objectMeta(name: string): ObjectMeta {
   };
 }
 
-const tombstone: TombstoneMeta = { v: 1, t: 'tombstone', of: { t: 'object', name: 'a' }, mtimeMs: 2, operation: null };
+const tombstone: TombstoneMeta = {
+  v: 1,
+  t: 'tombstone',
+  of: { t: 'object', name: 'a' },
+  mtimeMs: 2,
+  operation: null,
+};
 
 describe('sealing', () => {
   it('pads every length to a step and takes back only exact padding', () => {
@@ -107,7 +114,13 @@ describe('bucket keys', () => {
 
   it('give back the metadata of a tombstone, which has no data key', () => {
     const encMeta = keys.sealTombstone(random, keyId, tombstone);
-    const version = { bucketId: keys.bucketId, keyId, kind: 'TOMBSTONE' as const, wrappedKey: new Uint8Array(0), encMeta };
+    const version = {
+      bucketId: keys.bucketId,
+      keyId,
+      kind: 'TOMBSTONE' as const,
+      wrappedKey: new Uint8Array(0),
+      encMeta,
+    };
     expect(keys.openVersion(version)).toEqual({ meta: tombstone, dataKey: null });
     expect(keysOf('other', 1).openVersion(version)).toBeNull();
     expect(keys.openVersion({ ...version, kind: 'INLINE' })).toBeNull();
@@ -123,7 +136,9 @@ describe('bucket keys', () => {
   });
 
   it('show the length of a name only in steps', () => {
-    const lengths = new Set(Array.from({ length: 64 }, (_, i) => sealedVersion(objectMeta('n'.repeat(i + 1))).encMeta.length));
+    const lengths = new Set(
+      Array.from({ length: 64 }, (_, i) => sealedVersion(objectMeta('n'.repeat(i + 1))).encMeta.length),
+    );
     expect(lengths.size).toBeLessThanOrEqual(2);
   });
 
@@ -151,9 +166,19 @@ describe('bucket keys', () => {
   });
 
   it('take the largest name and user metadata of S3, and refuse more than a manifest holds', () => {
-    const largest = { ...objectMeta('n'.repeat(1024)), headers: { ...NO_HEADERS, expires: '\u00ff'.repeat(4096), user: [['x', '\u00e9'.repeat(2047)] as const] } };
+    const largest = {
+      ...objectMeta('n'.repeat(1024)),
+      headers: {
+        ...NO_HEADERS,
+        expires: '\u00ff'.repeat(4096),
+        user: [['x', '\u00e9'.repeat(2047)] as const],
+      },
+    };
     expect(keys.openVersion(sealedVersion(largest))?.meta).toEqual(largest);
-    const huge = { ...largest, headers: { ...largest.headers, cacheControl: 'c'.repeat(ENC_META_BYTES_MAX / 2) } };
+    const huge = {
+      ...largest,
+      headers: { ...largest.headers, cacheControl: 'c'.repeat(ENC_META_BYTES_MAX / 2) },
+    };
     expect(() => sealedVersion(huge)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }));
   });
 });
@@ -171,11 +196,18 @@ describe('metadata', () => {
   });
 
   it('refuses bytes that are not one of its shapes', () => {
-    for (const bad of [objectMeta(''), objectMeta('n'.repeat(1025)), { ...objectMeta('a'), v: 2 as unknown as 1 }]) {
+    for (const bad of [
+      objectMeta(''),
+      objectMeta('n'.repeat(1025)),
+      { ...objectMeta('a'), v: 2 as unknown as 1 },
+    ]) {
       expect(decodeMeta(encodeMeta(bad)).ok).toBe(false);
     }
-    for (const bad of [{}, tombstone, { ...tombstone, t: 'other' }, 'text', null]) expect(decodeMeta(encode(bad)).ok).toBe(false);
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => typeof decodeMeta(bytes).ok === 'boolean'));
+    for (const bad of [{}, tombstone, { ...tombstone, t: 'other' }, 'text', null])
+      expect(decodeMeta(encode(bad)).ok).toBe(false);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => typeof decodeMeta(bytes).ok === 'boolean'),
+    );
   });
 });
 

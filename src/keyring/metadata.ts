@@ -33,7 +33,10 @@ export interface StoredChecksum {
   readonly value: string;
 }
 
-/** What a repeated request must equal to be given the first one's result; null: the request cannot be repeated (13.11). */
+/**
+ * What a repeated request must equal to be given the first one's result; null: the request cannot be
+ * repeated (13.11).
+ */
 export type Fingerprint = Uint8Array | null;
 
 export interface ObjectMeta {
@@ -173,7 +176,12 @@ const tombstoneMeta = z.strictObject({
   operation,
 });
 
-const versionMeta: z.ZodType<VersionMeta> = z.discriminatedUnion('t', [objectMeta, uploadMeta, partMeta, tombstoneMeta]);
+const versionMeta: z.ZodType<VersionMeta> = z.discriminatedUnion('t', [
+  objectMeta,
+  uploadMeta,
+  partMeta,
+  tombstoneMeta,
+]);
 
 export function encodeMeta(meta: VersionMeta): Uint8Array {
   switch (meta.t) {
@@ -181,15 +189,22 @@ export function encodeMeta(meta: VersionMeta): Uint8Array {
     case 'upload':
       return encode({ ...meta, name: utf8(meta.name), headers: encodedHeaders(meta.headers) });
     case 'tombstone':
-      return encode(meta.of.t === 'object' ? { ...meta, of: { ...meta.of, name: utf8(meta.of.name) } } : meta);
+      return encode(
+        meta.of.t === 'object' ? { ...meta, of: { ...meta.of, name: utf8(meta.of.name) } } : meta,
+      );
     case 'part':
       return encode(meta);
   }
 }
 
 function encodedHeaders({ user, ...named }: StoredHeaders): Record<string, unknown> {
-  const bytes = Object.entries(named).map(([name, value]) => [name, value === null ? null : fromMapKey(value)] as const);
-  return { ...Object.fromEntries(bytes), user: user.map(([name, value]) => [fromMapKey(name), fromMapKey(value)]) };
+  const bytes = Object.entries(named).map(
+    ([name, value]) => [name, value === null ? null : fromMapKey(value)] as const,
+  );
+  return {
+    ...Object.fromEntries(bytes),
+    user: user.map(([name, value]) => [fromMapKey(name), fromMapKey(value)]),
+  };
 }
 
 /** Parses opened metadata. Never throws. */

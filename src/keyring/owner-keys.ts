@@ -69,7 +69,8 @@ export class OwnerKeys {
 
   /** The keys with which a bucket generation begins. */
   firstSecrets(bucketId: Uint8Array, gen: number): BucketSecrets {
-    const derive = (what: string): Uint8Array => Uint8Array.from(prf(this.#bucketSecrets, what, bucketId, u32be(gen)));
+    const derive = (what: string): Uint8Array =>
+      Uint8Array.from(prf(this.#bucketSecrets, what, bucketId, u32be(gen)));
     return { wrappingKeys: [{ version: 1, key: derive('wrapping key') }], nameKey: derive('name key') };
   }
 

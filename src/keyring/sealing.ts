@@ -1,6 +1,6 @@
 /**
- * Small sealed values: AES-256-GCM under a random nonce, which stands in front. Metadata is padded to steps of
- * 64 bytes before it is sealed, so that the length of a name shows only roughly; the true length stands
+ * Small sealed values: AES-256-GCM under a random nonce, which stands in front. Metadata is padded to steps
+ * of 64 bytes before it is sealed, so that the length of a name shows only roughly; the true length stands
  * inside. What does not open or is not padded exactly so is null: the bytes come from nodes and storage.
  */
 import { concat, u32be } from '../base/bytes.ts';

@@ -23,7 +23,10 @@ afterAll(async () => {
   await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
 });
 
-async function rows(store: KeyValueStore, range: KeyValueRange): Promise<readonly (readonly [string, string])[]> {
+async function rows(
+  store: KeyValueStore,
+  range: KeyValueRange,
+): Promise<readonly (readonly [string, string])[]> {
   const out: (readonly [string, string])[] = [];
   for await (const [key, value] of store.range(range)) out.push([hex(key), hex(value)]);
   return out;
@@ -57,19 +60,23 @@ describe.each(DATABASES)('KeyValueStore over %s', (_name, make) => {
       { requiredKeys: [] },
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(key, fc.uint8Array({ maxLength: 4 }))), range, async (entries, wanted) => {
-        const store = new LevelStore(await make());
-        await store.batch(entries.map(([k, v]) => put(k, v)));
-        const latest = new Map(entries.map(([k, v]) => [hex(k), [k, v] as const]));
-        let model = [...latest.values()].sort(([a], [b]) => compare(a, b));
-        const { gte, lt, limit, reverse } = wanted;
-        if (gte !== undefined) model = model.filter(([k]) => compare(k, gte) >= 0);
-        if (lt !== undefined) model = model.filter(([k]) => compare(k, lt) < 0);
-        if (reverse === true) model.reverse();
-        const expected = model.slice(0, limit).map(([k, v]) => [hex(k), hex(v)]);
-        expect(await rows(store, wanted)).toEqual(expected);
-        await store.close();
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(key, fc.uint8Array({ maxLength: 4 }))),
+        range,
+        async (entries, wanted) => {
+          const store = new LevelStore(await make());
+          await store.batch(entries.map(([k, v]) => put(k, v)));
+          const latest = new Map(entries.map(([k, v]) => [hex(k), [k, v] as const]));
+          let model = [...latest.values()].sort(([a], [b]) => compare(a, b));
+          const { gte, lt, limit, reverse } = wanted;
+          if (gte !== undefined) model = model.filter(([k]) => compare(k, gte) >= 0);
+          if (lt !== undefined) model = model.filter(([k]) => compare(k, lt) < 0);
+          if (reverse === true) model.reverse();
+          const expected = model.slice(0, limit).map(([k, v]) => [hex(k), hex(v)]);
+          expect(await rows(store, wanted)).toEqual(expected);
+          await store.close();
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -91,7 +98,11 @@ describe.each(DATABASES)('KeyValueStore over %s', (_name, make) => {
     const store = new LevelStore(database);
     await store.batch([put(utf8('a'), utf8('value'))]);
     const stored = (await database.get(utf8('a'), BINARY)) ?? new Uint8Array(0);
-    const damaged = [stored.with(stored.length - 1, 0), stored.with(0, (stored[0] ?? 0) ^ 1), stored.subarray(0, 3)];
+    const damaged = [
+      stored.with(stored.length - 1, 0),
+      stored.with(0, (stored[0] ?? 0) ^ 1),
+      stored.subarray(0, 3),
+    ];
     for (const value of damaged) {
       await database.batch([put(utf8('a'), value)], { ...BINARY, sync: false });
       await expect(store.get(utf8('a'))).rejects.toMatchObject({ code: 'CORRUPT' });
@@ -130,7 +141,10 @@ describe('openLevelStore', () => {
     const manifest = (await readdir(folder)).find((name) => name.startsWith('MANIFEST'));
     const path = join(folder, manifest ?? '');
     const bytes = await readFile(path);
-    await writeFile(path, bytes.map((byte) => byte ^ 0xff));
+    await writeFile(
+      path,
+      bytes.map((byte) => byte ^ 0xff),
+    );
     const second = await openLevelStore(folder);
     expect(await second.get(utf8('a'))).toBeUndefined();
     await second.close();

@@ -3,12 +3,12 @@
  * a truncated SHA-256 of itself and its key, because the engine does not check what it reads: a rotten bit
  * becomes CORRUPT instead of a wrong row, and who keeps a view here then builds it anew.
  */
+import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
 import { concat, equal, u32be } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import type { KeyValueOperation, KeyValueRange, KeyValueStore } from '../base/ports.ts';
-import { sha256 } from '../crypto/primitives.ts';
 
 const DIGEST_BYTES = 8;
 /** Rows fetched at once by an iterator. */
@@ -44,7 +44,10 @@ export class LevelStore implements KeyValueStore {
     return stored === undefined ? undefined : unwrap(key, stored);
   }
 
-  async batch(operations: readonly KeyValueOperation[], options: { readonly sync?: boolean } = {}): Promise<void> {
+  async batch(
+    operations: readonly KeyValueOperation[],
+    options: { readonly sync?: boolean } = {},
+  ): Promise<void> {
     const wrapped = operations.map((operation) =>
       operation.type === 'del' ? operation : { ...operation, value: wrap(operation.key, operation.value) },
     );
@@ -94,7 +97,8 @@ export async function openLevelStore(folder: string): Promise<LevelStore> {
 }
 
 function digest(key: Uint8Array, value: Uint8Array): Uint8Array {
-  return sha256(u32be(key.length), key, value).subarray(0, DIGEST_BYTES);
+  const state = createHash('sha256').update(u32be(key.length)).update(key).update(value);
+  return state.digest().subarray(0, DIGEST_BYTES);
 }
 
 function wrap(key: Uint8Array, value: Uint8Array): Uint8Array {
@@ -130,7 +134,10 @@ function translated(error: unknown): unknown {
     });
   }
   if (codes.has('LEVEL_IO_ERROR')) {
-    return new OperationError('DISK_ERROR', 'The disk failed an operation of the index.', { cause: error, retryable: true });
+    return new OperationError('DISK_ERROR', 'The disk failed an operation of the index.', {
+      cause: error,
+      retryable: true,
+    });
   }
   return error;
 }

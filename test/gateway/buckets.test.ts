@@ -22,7 +22,10 @@ afterEach(async () => {
   for (const world of worlds.splice(0)) await world.stop();
 });
 
-/** Asks again where the store says BUSY: the record changed since this gateway saw it, and the body was used up. */
+/**
+ * Asks again where the store says BUSY: the record changed since this gateway saw it, and the body was used
+ * up.
+ */
 async function askTwice<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
@@ -42,11 +45,16 @@ describe('buckets', () => {
     expect(both.every(({ outcome }) => outcome === 'created' || outcome === 'owned-by-you')).toBe(true);
     expect(await other.store.createBucket('photos', operationOf())).toEqual({ outcome: 'owned-by-you' });
     // Whichever record has won, both write and read under the same keys.
-    expect(await askTwice(() => putBytes(one.store, 'photos', 'a', utf8('of one')))).toMatchObject({ outcome: 'stored' });
-    expect(await askTwice(() => putBytes(other.store, 'photos', 'b', utf8('of the other')))).toMatchObject({ outcome: 'stored' });
+    expect(await askTwice(() => putBytes(one.store, 'photos', 'a', utf8('of one')))).toMatchObject({
+      outcome: 'stored',
+    });
+    expect(await askTwice(() => putBytes(other.store, 'photos', 'b', utf8('of the other')))).toMatchObject({
+      outcome: 'stored',
+    });
     expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('of one'));
     expect(await getBytesOf(one.store, 'photos', 'b')).toEqual(utf8('of the other'));
-    for (const { store } of [one, other]) expect(await store.listBuckets()).toMatchObject([{ name: 'photos' }]);
+    for (const { store } of [one, other])
+      expect(await store.listBuckets()).toMatchObject([{ name: 'photos' }]);
   });
 
   it('are created again by a repeated request, and only by that', async () => {
@@ -104,9 +112,11 @@ describe('buckets', () => {
       await other.store.headBucket(name);
       const writes = Array.from({ length: 4 }, async (_, i) => {
         await new Promise((resolve) => setTimeout(resolve, i * 7));
-        const put = await putBytes(other.store, name, `key ${i}`, utf8(`value ${i}`)).catch((error: unknown) => ({
-          outcome: (error as { code: string }).code,
-        }));
+        const put = await putBytes(other.store, name, `key ${i}`, utf8(`value ${i}`)).catch(
+          (error: unknown) => ({
+            outcome: (error as { code: string }).code,
+          }),
+        );
         return put.outcome === 'stored' ? `key ${i}` : null;
       });
       const deleted = await one.store.deleteBucket(name, operationOf());
@@ -127,8 +137,10 @@ describe('buckets', () => {
     gateways.push(deleter, writer);
     await deleter.store.createBucket('photos', operationOf());
     await writer.store.headBucket('photos');
-    // The closing record is on nodes 0 to 2, which are enough for it to count; the object comes to the others.
-    const peerOf = (index: number): string => hex(world.writers[index]?.tlsKey.publicKey ?? new Uint8Array(0));
+    // The closing record is on nodes 0 to 2, which are enough for it to count; the object comes to the
+    // others.
+    const peerOf = (index: number): string =>
+      hex(world.writers[index]?.tlsKey.publicKey ?? new Uint8Array(0));
     let release = (): void => undefined;
     const released = new Promise<void>((resolve) => {
       release = resolve;
@@ -154,6 +166,8 @@ describe('buckets', () => {
       expect(await getBytesOf(store, 'photos', 'a')).toEqual(utf8('a'));
       expect(await keysOf(store, 'photos')).toEqual(['a']);
     }
-    expect(await askTwice(() => putBytes(deleter.store, 'photos', 'b', utf8('b')))).toMatchObject({ outcome: 'stored' });
+    expect(await askTwice(() => putBytes(deleter.store, 'photos', 'b', utf8('b')))).toMatchObject({
+      outcome: 'stored',
+    });
   });
 });

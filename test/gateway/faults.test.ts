@@ -2,7 +2,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
 import { all, liars, swallowing } from '../world/liars.ts';
 import { contentOf, sameBytes } from '../world/client-world.ts';
-import { etagOf, getBytesOf, keysOf, newIndex, operationOf, putBytes, startGateway } from '../world/gateway-world.ts';
+import {
+  etagOf,
+  getBytesOf,
+  keysOf,
+  newIndex,
+  operationOf,
+  putBytes,
+  startGateway,
+} from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 import type { Interceptor } from '../world/world.ts';
@@ -17,9 +25,21 @@ async function start(): Promise<World> {
 }
 
 /** Short waits: these tests are about nodes that never answer. */
-const deadlines = { queryMs: 1500, prepareMs: 1500, commitMs: 600, completeMs: 800, barrierMs: 1500, followCallMs: 500, resolveMs: 500 };
+const deadlines = {
+  queryMs: 1500,
+  prepareMs: 1500,
+  commitMs: 600,
+  completeMs: 800,
+  barrierMs: 1500,
+  followCallMs: 500,
+  resolveMs: 500,
+};
 
-async function gatewayOf(world: World, writer: number = 0, options: Parameters<typeof startGateway>[2] = {}): Promise<TestGateway> {
+async function gatewayOf(
+  world: World,
+  writer: number = 0,
+  options: Parameters<typeof startGateway>[2] = {},
+): Promise<TestGateway> {
   const gateway = await startGateway(world, writer, { deadlines, ...options });
   gateways.push(gateway);
   return gateway;
@@ -87,7 +107,8 @@ describe('with one faulty storage node a gateway does everything', () => {
     const one = await gatewayOf(world, 0);
     await one.store.createBucket('photos', operationOf());
     await world.kill(0);
-    for (let i = 0; i < 10; i += 1) await putBytes(one.store, 'photos', `key ${i}`, contentOf(`key ${i}`, 20_000));
+    for (let i = 0; i < 10; i += 1)
+      await putBytes(one.store, 'photos', `key ${i}`, contentOf(`key ${i}`, 20_000));
     await world.restart(0);
     await world.kill(3);
     const other = await gatewayOf(world, 1);
@@ -100,7 +121,7 @@ describe('with one faulty storage node a gateway does everything', () => {
 });
 
 describe('with more faulty storage nodes than are allowed', () => {
-  it('nothing is acknowledged, everything is refused in time, and all is well when they are back', async () => {
+  it('nothing is acknowledged, all is refused in time, and all is well when they are back', async () => {
     const world = await start();
     const { store } = await gatewayOf(world);
     await store.createBucket('photos', operationOf());
@@ -176,7 +197,9 @@ describe('a write whose outcome was not known', () => {
     const first = await gatewayOf(world, 0);
     await first.store.createBucket('photos', operationOf());
     for (const slot of [1, 2, 3]) world.interceptors.set(slot, swallowing('PREPARE'));
-    await expect(putBytes(first.store, 'photos', 'a', utf8('a'))).rejects.toMatchObject({ code: 'NO_QUORUM' });
+    await expect(putBytes(first.store, 'photos', 'a', utf8('a'))).rejects.toMatchObject({
+      code: 'NO_QUORUM',
+    });
     world.interceptors.clear();
     await first.gateway.stop();
     gateways.length = 0;

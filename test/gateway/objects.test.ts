@@ -25,7 +25,10 @@ async function start(options: WorldOptions = {}): Promise<World> {
   return world;
 }
 
-async function gatewayOf(world: World, ...rest: [writer?: number, options?: Parameters<typeof startGateway>[2]]): Promise<TestGateway> {
+async function gatewayOf(
+  world: World,
+  ...rest: [writer?: number, options?: Parameters<typeof startGateway>[2]]
+): Promise<TestGateway> {
   const gateway = await startGateway(world, ...rest);
   gateways.push(gateway);
   return gateway;
@@ -44,9 +47,19 @@ describe('a gateway', () => {
     expect(await store.createBucket('photos', operationOf())).toEqual({ outcome: 'created' });
     for (const size of SIZES) {
       const bytes = contentOf(`object ${size}`, size);
-      const metadata = { ...NO_METADATA, contentType: 'text/plain', user: [['colour', 'gr\u00fcn']] as const };
+      const metadata = {
+        ...NO_METADATA,
+        contentType: 'text/plain',
+        user: [['colour', 'gr\u00fcn']] as const,
+      };
       const key = `a/${size} \u{1F600}`;
-      const put = await store.putObject({ bucket: 'photos', key, content: contentOfBytes(bytes), metadata, operation: operationOf() });
+      const put = await store.putObject({
+        bucket: 'photos',
+        key,
+        content: contentOfBytes(bytes),
+        metadata,
+        operation: operationOf(),
+      });
       expect(put).toEqual({ outcome: 'stored', etag: etagOf(bytes), checksum: undefined });
       const got = await getBytesOf(store, 'photos', key);
       expect(got instanceof Uint8Array && sameBytes(got, bytes)).toBe(true);
@@ -80,7 +93,11 @@ describe('a gateway', () => {
     const { store } = await gatewayOf(await start());
     await store.createBucket('photos', operationOf());
     await putBytes(store, 'photos', 'a', contentOf('first', 900_000));
-    const found = await store.getObject({ bucket: 'photos', key: 'a', range: { kind: 'from', first: 0, last: 9 } });
+    const found = await store.getObject({
+      bucket: 'photos',
+      key: 'a',
+      range: { kind: 'from', first: 0, last: 9 },
+    });
     if (found.outcome !== 'found') throw new Error(found.outcome);
     await putBytes(store, 'photos', 'a', contentOf('second', 900_000));
     const read = async (): Promise<void> => {
@@ -142,15 +159,29 @@ describe('a gateway', () => {
     const first = await gatewayOf(world);
     await first.store.createBucket('photos', operationOf());
     await first.store.createBucket('films', operationOf());
-    for (let i = 0; i < 40; i += 1) await putBytes(first.store, i % 4 === 0 ? 'films' : 'photos', `key ${i}`, utf8(`value ${i}`));
-    for (let i = 0; i < 40; i += 5) await first.store.deleteObject(i % 4 === 0 ? 'films' : 'photos', `key ${i}`, operationOf());
-    const before = [await keysOf(first.store, 'photos'), await keysOf(first.store, 'films'), await first.store.listBuckets()];
+    for (let i = 0; i < 40; i += 1)
+      await putBytes(first.store, i % 4 === 0 ? 'films' : 'photos', `key ${i}`, utf8(`value ${i}`));
+    for (let i = 0; i < 40; i += 5)
+      await first.store.deleteObject(i % 4 === 0 ? 'films' : 'photos', `key ${i}`, operationOf());
+    const before = [
+      await keysOf(first.store, 'photos'),
+      await keysOf(first.store, 'films'),
+      await first.store.listBuckets(),
+    ];
     await first.gateway.rebuildIndex();
-    expect([await keysOf(first.store, 'photos'), await keysOf(first.store, 'films'), await first.store.listBuckets()]).toEqual(before);
+    expect([
+      await keysOf(first.store, 'photos'),
+      await keysOf(first.store, 'films'),
+      await first.store.listBuckets(),
+    ]).toEqual(before);
     await first.gateway.stop();
     gateways.length = 0;
     const second = await gatewayOf(world, 0, { index: newIndex() });
-    expect([await keysOf(second.store, 'photos'), await keysOf(second.store, 'films'), await second.store.listBuckets()]).toEqual(before);
+    expect([
+      await keysOf(second.store, 'photos'),
+      await keysOf(second.store, 'films'),
+      await second.store.listBuckets(),
+    ]).toEqual(before);
   });
 
   it('notices a rotten row, builds its index anew and lists the same', async () => {

@@ -55,7 +55,11 @@ describe('a request that is sent again', () => {
     const results = await Promise.all([put(10_000), put(10_000), put(10_000)]);
     results.push(await put(10_000));
     for (const result of results) {
-      expect(result).toEqual({ outcome: 'stored', etag: etagOf(utf8('x'.repeat(10_000))), checksum: undefined });
+      expect(result).toEqual({
+        outcome: 'stored',
+        etag: etagOf(utf8('x'.repeat(10_000))),
+        checksum: undefined,
+      });
     }
     expect(prepared.size).toBe(1);
   });
@@ -68,8 +72,16 @@ describe('a request that is sent again', () => {
     await putBytes(store, 'photos', 'a', utf8('other'), operation);
     expect(await getBytesOf(store, 'photos', 'a')).toEqual(utf8('other'));
     const metadata = { ...NO_METADATA, contentType: 'text/html' };
-    await store.putObject({ bucket: 'photos', key: 'a', content: contentOfBytes(utf8('other')), metadata, operation });
-    expect(await store.headObject('photos', 'a')).toMatchObject({ info: { metadata: { contentType: 'text/html' } } });
+    await store.putObject({
+      bucket: 'photos',
+      key: 'a',
+      content: contentOfBytes(utf8('other')),
+      metadata,
+      operation,
+    });
+    expect(await store.headObject('photos', 'a')).toMatchObject({
+      info: { metadata: { contentType: 'text/html' } },
+    });
     expect(prepared.size).toBe(3);
   });
 
@@ -95,7 +107,9 @@ describe('a request that is sent again', () => {
     for (const index of [first.index, newIndex()]) {
       const prepared = preparedOn(world);
       const next = await startGateway(world, 0, { index });
-      expect(await putBytes(next.store, 'photos', 'a', utf8('value'), operation)).toMatchObject({ outcome: 'stored' });
+      expect(await putBytes(next.store, 'photos', 'a', utf8('value'), operation)).toMatchObject({
+        outcome: 'stored',
+      });
       expect(prepared.size).toBe(0);
       await next.gateway.stop();
     }
@@ -112,10 +126,14 @@ describe('a request that is sent again', () => {
       throw cut;
     }
     const content = { ...broken, bytes: ending() };
-    await expect(store.putObject({ bucket: 'photos', key: 'a', content, metadata: NO_METADATA, operation })).rejects.toBe(cut);
+    await expect(
+      store.putObject({ bucket: 'photos', key: 'a', content, metadata: NO_METADATA, operation }),
+    ).rejects.toBe(cut);
     expect(prepared.size).toBe(0);
     expect(await getBytesOf(store, 'photos', 'a')).toBe('no-such-key');
-    expect(await putBytes(store, 'photos', 'a', utf8('x'.repeat(10_000)), operation)).toMatchObject({ outcome: 'stored' });
+    expect(await putBytes(store, 'photos', 'a', utf8('x'.repeat(10_000)), operation)).toMatchObject({
+      outcome: 'stored',
+    });
     expect(prepared.size).toBe(1);
   });
 });

@@ -3,7 +3,15 @@ import { concat, hex } from '../../src/base/bytes.ts';
 import type { ObjectStore, PartInfo, UploadAddress } from '../../src/gateway/s3/object-store.ts';
 import { decodeRequest } from '../../src/protocol/messages.ts';
 import { contentOf, sameBytes } from '../world/client-world.ts';
-import { contentOfBytes, etagOf, getBytesOf, keysOf, NO_METADATA, operationOf, startGateway } from '../world/gateway-world.ts';
+import {
+  contentOfBytes,
+  etagOf,
+  getBytesOf,
+  keysOf,
+  NO_METADATA,
+  operationOf,
+  startGateway,
+} from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 
@@ -27,7 +35,13 @@ afterEach(async () => {
 const METADATA = { ...NO_METADATA, contentType: 'video/mp4' };
 
 async function create(store: ObjectStore, key: string): Promise<UploadAddress> {
-  const created = await store.createUpload({ bucket: 'films', key, metadata: METADATA, checksum: undefined, operation: operationOf() });
+  const created = await store.createUpload({
+    bucket: 'films',
+    key,
+    metadata: METADATA,
+    checksum: undefined,
+    operation: operationOf(),
+  });
   if (created.outcome !== 'created') throw new Error(created.outcome);
   return { bucket: 'films', key, uploadId: created.uploadId };
 }
@@ -61,25 +75,38 @@ describe('a multipart upload', () => {
     const [, one, other] = await start();
     const address = await create(one.store, 'long film');
     const pieces = [contentOf('one', 1_000_000), contentOf('two', 900), contentOf('three', 300_000)];
-    expect(await upload(one.store, address, 1, contentOf('replaced', 5000))).toMatchObject({ outcome: 'stored' });
+    expect(await upload(one.store, address, 1, contentOf('replaced', 5000))).toMatchObject({
+      outcome: 'stored',
+    });
     await Promise.all([
       upload(other.store, address, 3, pieces[2] ?? new Uint8Array(0)),
       upload(one.store, address, 2, pieces[1] ?? new Uint8Array(0)),
     ]);
-    expect(await upload(other.store, address, 1, pieces[0] ?? new Uint8Array(0))).toMatchObject({ outcome: 'stored' });
+    expect(await upload(other.store, address, 1, pieces[0] ?? new Uint8Array(0))).toMatchObject({
+      outcome: 'stored',
+    });
     for (const { store } of [one, other]) {
       const parts = await partsOf(store, address);
-      expect(parts.map(({ number, size, etag }) => [number, size, etag])).toEqual(pieces.map((p, i) => [i + 1, p.length, etagOf(p)]));
+      expect(parts.map(({ number, size, etag }) => [number, size, etag])).toEqual(
+        pieces.map((p, i) => [i + 1, p.length, etagOf(p)]),
+      );
       expect(await keysOf(store, 'films')).toEqual([]);
     }
-    const request = { ...address, parts: await partsOf(one.store, address), etag: 'abc-3', checksum: undefined };
+    const request = {
+      ...address,
+      parts: await partsOf(one.store, address),
+      etag: 'abc-3',
+      checksum: undefined,
+    };
     const operation = operationOf('complete');
     const completed = await other.store.completeUpload({ ...request, operation });
     expect(completed).toEqual({ outcome: 'stored', etag: 'abc-3', checksum: undefined });
     for (const { store } of [one, other]) {
       const got = await getBytesOf(store, 'films', 'long film');
       expect(got instanceof Uint8Array && sameBytes(got, concat(...pieces))).toBe(true);
-      expect(await store.headObject('films', 'long film')).toMatchObject({ info: { etag: 'abc-3', metadata: METADATA } });
+      expect(await store.headObject('films', 'long film')).toMatchObject({
+        info: { etag: 'abc-3', metadata: METADATA },
+      });
       expect(await store.readUpload(address)).toEqual({ outcome: 'no-such-upload' });
       expect(await keysOf(store, 'films')).toEqual(['long film']);
     }
@@ -99,8 +126,18 @@ describe('a multipart upload', () => {
     const address = await create(store, 'ranged');
     const pieces = [contentOf('a', 900_000), contentOf('b', 800_000)];
     for (const [i, piece] of pieces.entries()) await upload(store, address, i + 1, piece);
-    await store.completeUpload({ ...address, parts: await partsOf(store, address), etag: 'e-2', checksum: undefined, operation: operationOf() });
-    const found = await store.getObject({ bucket: 'films', key: 'ranged', range: { kind: 'from', first: 899_990, last: 900_009 } });
+    await store.completeUpload({
+      ...address,
+      parts: await partsOf(store, address),
+      etag: 'e-2',
+      checksum: undefined,
+      operation: operationOf(),
+    });
+    const found = await store.getObject({
+      bucket: 'films',
+      key: 'ranged',
+      range: { kind: 'from', first: 899_990, last: 900_009 },
+    });
     if (found.outcome !== 'found') throw new Error(found.outcome);
     const got: number[] = [];
     for await (const chunk of found.read({ from: 899_990, to: 900_010 })) got.push(...chunk);
@@ -114,17 +151,22 @@ describe('a multipart upload', () => {
     const parts = await partsOf(store, address);
     await upload(store, address, 1, contentOf('second', 1000));
     const request = { ...address, etag: 'e-1', checksum: undefined };
-    expect(await store.completeUpload({ ...request, parts, operation: operationOf() })).toEqual({ outcome: 'changed' });
+    expect(await store.completeUpload({ ...request, parts, operation: operationOf() })).toEqual({
+      outcome: 'changed',
+    });
     await upload(store, address, 1, new Uint8Array(0));
     const empty = await partsOf(store, address);
-    expect(await store.completeUpload({ ...request, parts: empty, operation: operationOf() })).toMatchObject({ outcome: 'stored' });
+    expect(await store.completeUpload({ ...request, parts: empty, operation: operationOf() })).toMatchObject({
+      outcome: 'stored',
+    });
     expect(await getBytesOf(store, 'films', 'a')).toEqual(new Uint8Array(0));
   });
 
   it('ends with an abort: nothing is listed, read or kept of it', async () => {
     const [, one, other] = await start();
     const address = await create(one.store, 'a');
-    for (let number = 1; number <= 12; number += 1) await upload(one.store, address, number, contentOf(`part ${number}`, 100));
+    for (let number = 1; number <= 12; number += 1)
+      await upload(one.store, address, number, contentOf(`part ${number}`, 100));
     expect(await other.store.abortUpload(address, operationOf())).toEqual({ outcome: 'aborted' });
     expect(await one.store.readUpload(address)).toEqual({ outcome: 'no-such-upload' });
     expect(await upload(one.store, address, 1, contentOf('late', 10))).toEqual({ outcome: 'no-such-upload' });
@@ -165,7 +207,11 @@ describe('a multipart upload', () => {
   it('under a wrong name or id does not exist', async () => {
     const [, { store }] = await start();
     const address = await create(store, 'a');
-    for (const wrong of [{ ...address, key: 'b' }, { ...address, uploadId: 'x' }, { ...address, uploadId: '0'.repeat(32) }]) {
+    for (const wrong of [
+      { ...address, key: 'b' },
+      { ...address, uploadId: 'x' },
+      { ...address, uploadId: '0'.repeat(32) },
+    ]) {
       expect(await store.readUpload(wrong)).toEqual({ outcome: 'no-such-upload' });
       expect(await upload(store, wrong, 1, contentOf('x', 10))).toEqual({ outcome: 'no-such-upload' });
     }
@@ -186,9 +232,18 @@ describe('a multipart upload', () => {
     await upload(one.store, address, 1, contentOf('a part', 10_000));
     await one.gateway.stop();
     gateways.shift();
-    const slow = await startGateway(world, 0, { index: one.index, tuning: { upkeepMs: 60_000, partsKeptMs: 60_000, closingMs: 1000 } });
+    const slow = await startGateway(world, 0, {
+      index: one.index,
+      tuning: { upkeepMs: 60_000, partsKeptMs: 60_000, closingMs: 1000 },
+    });
     const parts = await partsOf(slow.store, address);
-    await slow.store.completeUpload({ ...address, parts, etag: 'e-1', checksum: undefined, operation: operationOf() });
+    await slow.store.completeUpload({
+      ...address,
+      parts,
+      etag: 'e-1',
+      checksum: undefined,
+      operation: operationOf(),
+    });
     expect(await hiddenRows(slow)).toBe(1);
     await slow.gateway.stop();
     const next = await startGateway(world, 0, { index: one.index });

@@ -35,7 +35,10 @@ export interface TestGateway {
   readonly index: TestIndex;
 }
 
-/** Starts the gateway of one writer. With `index`, one that an earlier start has left; its folder is kept too. */
+/**
+ * Starts the gateway of one writer. With `index`, one that an earlier start has left; its folder is kept
+ * too.
+ */
 export async function startGateway(
   world: World,
   writer: number = 0,
@@ -127,7 +130,11 @@ export function putBytes(
 }
 
 /** The bytes of an object, or the outcome when there is none. */
-export async function getBytesOf(store: ObjectStore, bucket: string, key: string): Promise<Uint8Array | string> {
+export async function getBytesOf(
+  store: ObjectStore,
+  bucket: string,
+  key: string,
+): Promise<Uint8Array | string> {
   const found = await store.getObject({ bucket, key, range: undefined });
   if (found.outcome !== 'found') return found.outcome;
   return concat(await collectBytes(found.read({ from: 0, to: found.info.size })));

@@ -1,7 +1,8 @@
 /**
- * The buckets as their records say (protocol 13.2): name, generation, state and keys. A record is read from the
- * storage nodes and cached; what was cached may be old, and that is found out where it matters: nodes refuse a
- * write under an older record (BUCKET_STALE), and whoever finds nothing in a bucket asks for its record again.
+ * The buckets as their records say (protocol 13.2): name, generation, state and keys. A record is read from
+ * the storage nodes and cached; what was cached may be old, and that is found out where it matters: nodes
+ * refuse a write under an older record (BUCKET_STALE), and whoever finds nothing in a bucket asks for its
+ * record again.
  */
 import { EMPTY, equal, mapKey } from '../../base/bytes.ts';
 import type { Clock, Random, Telemetry } from '../../base/ports.ts';
@@ -34,7 +35,13 @@ export function authorityOf({ bucketId, record, stamp, certified }: Bucket): Buc
   return { bucketId, gen: record.gen, k, stamp, recordCert: certified.bytes };
 }
 
-const SYSTEM_AUTHORITY = { bucketId: SYSTEM_BUCKET_ID, gen: 1, k: 1, stamp: ZERO_STAMP, recordCert: null } as const;
+const SYSTEM_AUTHORITY = {
+  bucketId: SYSTEM_BUCKET_ID,
+  gen: 1,
+  k: 1,
+  stamp: ZERO_STAMP,
+  recordCert: null,
+} as const;
 
 export interface RegistryPorts {
   readonly client: Pick<ProtocolClient, 'head' | 'write'>;
@@ -47,7 +54,10 @@ export interface RegistryPorts {
 }
 
 const CACHED_MAX = 4096;
-/** An identifier that no record stands under is not asked for again before this; whose objects it has cannot be read anyway. */
+/**
+ * An identifier that no record stands under is not asked for again before this; whose objects it has cannot
+ * be read anyway.
+ */
 const UNKNOWN_MS = 5_000;
 
 export class BucketRegistry {
@@ -95,7 +105,10 @@ export class BucketRegistry {
     return found;
   }
 
-  /** Takes in a record's certificate from wherever it came. Returns the newest bucket known; null when it is not this owner's. */
+  /**
+   * Takes in a record's certificate from wherever it came. Returns the newest bucket known; null when it is
+   * not this owner's.
+   */
   observe(certified: Certified): Bucket | null {
     const { manifest } = certified.signed;
     const id = mapKey(manifest.keyId);
@@ -156,11 +169,19 @@ export class BucketRegistry {
   }
 
   /** The seal and record of a new generation. */
-  nextGeneration(name: string, previous: Bucket | null): { readonly seal: BucketSeal; readonly record: BucketRecord } {
+  nextGeneration(
+    name: string,
+    previous: Bucket | null,
+  ): { readonly seal: BucketSeal; readonly record: BucketRecord } {
     const { owner, clock, k } = this.#ports;
     const bucketId = this.idOf(name);
     const gen = (previous?.record.gen ?? 0) + 1;
-    const seal: BucketSeal = { v: 1, name, createdMs: clock.nowMs(), secrets: owner.firstSecrets(bucketId, gen) };
+    const seal: BucketSeal = {
+      v: 1,
+      name,
+      createdMs: clock.nowMs(),
+      secrets: owner.firstSecrets(bucketId, gen),
+    };
     const record: BucketRecord = {
       v: 1,
       bucketId,
@@ -193,7 +214,16 @@ export class BucketRegistry {
     if (opened === null || !equal(this.idOf(opened.seal.name), manifest.keyId)) return null;
     const { name } = opened.seal;
     const { stamp, opId, keyId } = manifest;
-    return { bucketId: keyId, name, seal: opened.seal, record: record.value, stamp, opId, keys: opened.keys, certified };
+    return {
+      bucketId: keyId,
+      name,
+      seal: opened.seal,
+      record: record.value,
+      stamp,
+      opId,
+      keys: opened.keys,
+      certified,
+    };
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Certificates for what logs name, each fetched once: the logs of n nodes name the same versions, at nearly the
- * same time. Requests that come while others are under way wait and go together.
+ * Certificates for what logs name, each fetched once: the logs of n nodes name the same versions, at nearly
+ * the same time. Requests that come while others are under way wait and go together.
  */
 import { mapKey } from '../../base/bytes.ts';
 import type { Certified } from '../../client/certificates.ts';
@@ -27,7 +27,10 @@ export class CertificateFetcher {
     this.#client = client;
   }
 
-  /** A verified certificate of the key at `stamp` or above; null when no node gives one. `slot`: whose log names it. */
+  /**
+   * A verified certificate of the key at `stamp` or above; null when no node gives one. `slot`: whose log
+   * names it.
+   */
   fetch(keyId: Uint8Array, stamp: Stamp, slot: number): Promise<Certified | null> {
     const name = `${mapKey(keyId)}${stamp.gen}.${stamp.counter}.${mapKey(stamp.writerId)}`;
     const known = this.#underWay.get(name);

@@ -39,7 +39,10 @@ class FakeNodes {
 
   follow = (take: TakeEntries): LogFollower => {
     this.#take = take;
-    return { fresh: (slot: number) => this.#fresh(slot), serialise: () => utf8(`tail ${this.rounds}`) } as unknown as LogFollower;
+    return {
+      fresh: (slot: number) => this.#fresh(slot),
+      serialise: () => utf8(`tail ${this.rounds}`),
+    } as unknown as LogFollower;
   };
 
   async #fresh(slot: number): Promise<FreshVerdict> {
@@ -53,10 +56,15 @@ class FakeNodes {
     return { ok: true, slot, size: log.length };
   }
 
-  certificates = (wanted: readonly { readonly keyId: Uint8Array }[]): Promise<readonly (Certified | null)[]> =>
+  certificates = (
+    wanted: readonly { readonly keyId: Uint8Array }[],
+  ): Promise<readonly (Certified | null)[]> =>
     Promise.resolve(
       wanted.map(({ keyId }) => {
-        const newest = this.logs.flat().filter((entry) => String(entry.keyId) === String(keyId)).at(-1);
+        const newest = this.logs
+          .flat()
+          .filter((entry) => String(entry.keyId) === String(keyId))
+          .at(-1);
         if (newest === undefined || this.withheld.has(String(newest.manifestHash))) return null;
         this.asked.push(String(newest.manifestHash));
         return certifiedOf(newest);
@@ -66,13 +74,25 @@ class FakeNodes {
 
 function entryOf(name: string, counter: number): CommittedBody {
   const stamp = { gen: 1, counter, writerId: new Uint8Array(16) };
-  return { v: 1, manifestHash: id(`${name} ${counter}`), bucketId: id('bucket'), keyId: id(name), stamp, kind: 'INLINE' };
+  return {
+    v: 1,
+    manifestHash: id(`${name} ${counter}`),
+    bucketId: id('bucket'),
+    keyId: id(name),
+    stamp,
+    kind: 'INLINE',
+  };
 }
 
 function certifiedOf({ manifestHash, bucketId, keyId, stamp, kind }: CommittedBody): Certified {
   const manifest = { bucketId, keyId, stamp, kind, opId: id('operation') } as unknown as Manifest;
   const signed = { manifest, hash: manifestHash } as unknown as Certified['signed'];
-  return { cert: { signed, receipts: [] } as unknown as Certified['cert'], signed, stamp, bytes: manifestHash };
+  return {
+    cert: { signed, receipts: [] } as unknown as Certified['cert'],
+    signed,
+    stamp,
+    bytes: manifestHash,
+  };
 }
 
 function world() {

@@ -1,9 +1,9 @@
 /**
- * Keeps the index up with the storage nodes' logs (protocol 6.6, 13.8) and gives LIST its barrier. A barrier is
- * passed when q logs were followed to a checkpoint signed after it began and every certificate that they name
- * is in the index: every write that completed before is then in it. One barrier serves all that asked before it
- * began. A log that names a certificate which nobody gives does not count until the certificate turns up: it
- * may be a lie, or a node that answers again later.
+ * Keeps the index up with the storage nodes' logs (protocol 6.6, 13.8) and gives LIST its barrier. A
+ * barrier is passed when q logs were followed to a checkpoint signed after it began and every certificate
+ * that they name is in the index: every write that completed before is then in it. One barrier serves all
+ * that asked before it began. A log that names a certificate which nobody gives does not count until the
+ * certificate turns up: it may be a lie, or a node that answers again later.
  */
 import { equal, mapKey } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
@@ -210,7 +210,11 @@ export class IndexFollower {
       missing.entries.set(mapKey(entry.manifestHash), entry);
     }
     missing.retryAtMs = this.#ports.clock.monotonicMs() + MISSING_RETRY_MS;
-    this.#ports.telemetry.count('holdfast_index_missing_certificates_total', { slot: String(slot) }, entries.length);
+    this.#ports.telemetry.count(
+      'holdfast_index_missing_certificates_total',
+      { slot: String(slot) },
+      entries.length,
+    );
   }
 
   /** Asks again for what was missing of this slot. True when nothing is. */

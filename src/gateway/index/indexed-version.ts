@@ -1,7 +1,7 @@
 /**
- * One certified version on its way into the index: the manifest, its opened metadata, and what the index makes
- * of both. A version whose seal does not open, or whose name does not belong to its keyId, was not written by
- * a gateway of this owner: it is indexed as the key's highest version, and shown nowhere.
+ * One certified version on its way into the index: the manifest, its opened metadata, and what the index
+ * makes of both. A version whose seal does not open, or whose name does not belong to its keyId, was not
+ * written by a gateway of this owner: it is indexed as the key's highest version, and shown nowhere.
  */
 import { equal, utf8 } from '../../base/bytes.ts';
 import { SYSTEM_BUCKET_ID } from '../../protocol/bucket-record.ts';
@@ -22,7 +22,10 @@ export interface IndexedVersion {
   readonly nowMs: number;
 }
 
-/** What a manifest says under its bucket's keys. `keys` null: a bucket record, or keys that this owner does not have. */
+/**
+ * What a manifest says under its bucket's keys. `keys` null: a bucket record, or keys that this owner does
+ * not have.
+ */
 export function indexedVersion(
   signed: SignedManifest,
   certBytes: Uint8Array,
@@ -30,7 +33,8 @@ export function indexedVersion(
   nowMs: number,
 ): IndexedVersion {
   const meta = keys === null ? null : (keys.openVersion(signed.manifest)?.meta ?? null);
-  const genuine = keys !== null && meta !== null && equal(keyIdOf(keys, meta), signed.manifest.keyId) ? meta : null;
+  const genuine =
+    keys !== null && meta !== null && equal(keyIdOf(keys, meta), signed.manifest.keyId) ? meta : null;
   return { signed, certBytes, meta: genuine, operation: operationOf(signed, genuine), nowMs };
 }
 
@@ -75,7 +79,10 @@ export function placementOf(
   switch (meta?.t) {
     case 'object': {
       const { etag, mtimeMs, checksum } = meta;
-      return { key: objectKey(bucketId, stamp.gen, utf8(meta.name)), row: { keyId, size, etag, mtimeMs, checksum } };
+      return {
+        key: objectKey(bucketId, stamp.gen, utf8(meta.name)),
+        row: { keyId, size, etag, mtimeMs, checksum },
+      };
     }
     case 'part': {
       const { etag, mtimeMs, checksum, salt } = meta;

@@ -98,7 +98,10 @@ export class ListingBarrier {
     return new AdoptionWatch(await this.#current(), this.#ports.clock, bucketId);
   }
 
-  /** Puts an own, acknowledged write into the index. What goes wrong here is the index's matter, not the write's. */
+  /**
+   * Puts an own, acknowledged write into the index. What goes wrong here is the index's matter, not the
+   * write's.
+   */
   async noteOwn(signed: SignedManifest, certBytes: Uint8Array, keys: BucketKeys | null): Promise<void> {
     const { index, clock, telemetry } = this.#ports;
     try {
@@ -133,13 +136,14 @@ export class ListingBarrier {
   }
 
   /**
-   * The result of an earlier operation. Right after a start it waits for the first barrier, but not for long: the
-   * index of the earlier process may lack what that did last.
+   * The result of an earlier operation. Right after a start it waits for the first barrier, but not for
+   * long: the index of the earlier process may lack what that did last.
    */
   async operation(opId: Uint8Array): Promise<OperationRow | undefined> {
     const { clock } = this.#ports;
     const waitMs = this.#coldUntilMs - clock.monotonicMs();
-    if (!this.#isWarm && waitMs > 0) await Promise.race([this.pass().catch(() => undefined), clock.sleep(waitMs)]);
+    if (!this.#isWarm && waitMs > 0)
+      await Promise.race([this.pass().catch(() => undefined), clock.sleep(waitMs)]);
     return this.#hint((index) => index.operation(opId, clock.nowMs()));
   }
 
@@ -179,7 +183,10 @@ export class ListingBarrier {
     return this.#follower;
   }
 
-  /** Reads rows, then sees to it that c nodes hold what stands behind them; anew when the index was thrown away meanwhile. */
+  /**
+   * Reads rows, then sees to it that c nodes hold what stands behind them; anew when the index was thrown
+   * away meanwhile.
+   */
   async #shown<T>(bucketId: Uint8Array, read: (index: ObjectIndex) => Promise<T>): Promise<T> {
     for (;;) {
       const generation = this.#generation;
@@ -196,13 +203,16 @@ export class ListingBarrier {
     }
   }
 
-  /** Writes back every certificate of the bucket that the index saw on fewer than c logs. Throws NO_QUORUM. */
+  /**
+   * Writes back every certificate of the bucket that the index saw on fewer than c logs. Throws NO_QUORUM.
+   */
   async settle(bucketId: Uint8Array): Promise<void> {
     const { client, index } = this.#ports;
     let batch: Promise<void>[] = [];
     for await (const bytes of index.unsettled(bucketId)) {
       const opened = client.openCertificate(bytes);
-      if (!opened.ok) throw new OperationError('CORRUPT', `A certificate of the index is not valid: ${opened.reason}.`);
+      if (!opened.ok)
+        throw new OperationError('CORRUPT', `A certificate of the index is not valid: ${opened.reason}.`);
       batch.push(this.#writeBack(opened.certified));
       if (batch.length < WRITE_BACKS_AT_ONCE) continue;
       await Promise.all(batch);
@@ -215,7 +225,8 @@ export class ListingBarrier {
     const { client, index, telemetry } = this.#ports;
     telemetry.count('holdfast_index_write_backs_total');
     const { ok } = await client.writeBack(certified);
-    if (!ok) throw new OperationError('NO_QUORUM', 'A certificate could not be written back.', { retryable: true });
+    if (!ok)
+      throw new OperationError('NO_QUORUM', 'A certificate could not be written back.', { retryable: true });
     const { keyId } = certified.signed.manifest;
     await index.apply([{ t: 'settled', keyId, manifestHash: certified.signed.hash }]);
   }
@@ -239,13 +250,14 @@ export class AdoptionWatch {
   }
 
   /**
-   * Waits for a barrier over q logs that hold the record `stamp`, each up to a checkpoint signed after its own
-   * entry of it: behind a CLOSING record nothing more can come into those logs (13.2). Throws NO_QUORUM when
-   * that does not come about within `timeoutMs`.
+   * Waits for a barrier over q logs that hold the record `stamp`, each up to a checkpoint signed after its
+   * own entry of it: behind a CLOSING record nothing more can come into those logs (13.2). Throws NO_QUORUM
+   * when that does not come about within `timeoutMs`.
    */
   async barrier(stamp: Stamp, timeoutMs: number): Promise<void> {
     const untilMs = this.#clock.monotonicMs() + timeoutMs;
-    const holds = (slot: number): boolean => this.#stamps.get(slot)?.some((held) => sameStamp(held, stamp)) ?? false;
+    const holds = (slot: number): boolean =>
+      this.#stamps.get(slot)?.some((held) => sameStamp(held, stamp)) ?? false;
     for (;;) {
       try {
         return await this.#follower.barrierOver(holds);

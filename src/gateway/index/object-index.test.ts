@@ -18,7 +18,9 @@ const owner = new OwnerKeys(new Uint8Array(32).fill(1));
 const bucketId = Uint8Array.from(owner.bucketId('photos'));
 const keys = new BucketKeys(bucketId, 1, owner.firstSecrets(bucketId, 1));
 let drawn = 0;
-const random: Random = { bytes: (count) => Uint8Array.from(sha256(utf8(`random ${(drawn += 1)}`))).subarray(0, count) };
+const random: Random = {
+  bytes: (count) => Uint8Array.from(sha256(utf8(`random ${(drawn += 1)}`))).subarray(0, count),
+};
 const NOW_MS = 10_000_000;
 const WINDOW_MS = 3_600_000;
 const HEADERS: StoredHeaders = {
@@ -55,7 +57,17 @@ function signedOf(version: Version): SignedManifest {
   const keyId = Uint8Array.from(keys.objectKeyId(name));
   const dataKey = random.bytes(32);
   const mark = operation === undefined ? null : Uint8Array.from(sha256(utf8(`fingerprint ${operation}`)));
-  const object: VersionMeta = { v: 1, t: 'object', name, etag: `etag ${counter}`, mtimeMs, headers: HEADERS, checksum: null, parts: 0, operation: mark };
+  const object: VersionMeta = {
+    v: 1,
+    t: 'object',
+    name,
+    etag: `etag ${counter}`,
+    mtimeMs,
+    headers: HEADERS,
+    checksum: null,
+    parts: 0,
+    operation: mark,
+  };
   const manifest: Manifest = {
     v: 1,
     suite: 1,
@@ -77,18 +89,33 @@ function signedOf(version: Version): SignedManifest {
     retainUntil: 0,
     wrappedKey: isTombstone ? new Uint8Array(0) : keys.wrap(random, keyId, dataKey),
     encMeta: isTombstone
-      ? keys.sealTombstone(random, keyId, { v: 1, t: 'tombstone', of: { t: 'object', name }, mtimeMs, operation: mark })
+      ? keys.sealTombstone(random, keyId, {
+          v: 1,
+          t: 'tombstone',
+          of: { t: 'object', name },
+          mtimeMs,
+          operation: mark,
+        })
       : keys.sealMeta(random, keyId, dataKey, object),
     clear: new Uint8Array(0),
   };
   const body = encodeManifest(manifest);
   const batch = { size: 1, root: new Uint8Array(32), signature: new Uint8Array(64) };
-  const signed: SignedManifest = { manifest, body, hash: Uint8Array.from(sha256(body)), proof: { index: 0, path: [], batch } };
+  const signed: SignedManifest = {
+    manifest,
+    body,
+    hash: Uint8Array.from(sha256(body)),
+    proof: { index: 0, path: [], batch },
+  };
   signedVersions.set(id, signed);
   return signed;
 }
 
-function taken(version: Version, slots: readonly number[] | 'settled' = 'settled', foreign: boolean = false): IndexUpdate {
+function taken(
+  version: Version,
+  slots: readonly number[] | 'settled' = 'settled',
+  foreign: boolean = false,
+): IndexUpdate {
   const signed = signedOf(version);
   return { t: 'version', version: indexedVersion(signed, signed.hash, foreign ? null : keys, NOW_MS), slots };
 }
@@ -106,7 +133,11 @@ async function unsettled(index: ObjectIndex): Promise<readonly string[]> {
 
 describe('the object index', () => {
   it('shows the highest version of each key, whatever comes in which order and how often', async () => {
-    const version = fc.record({ name: fc.constantFrom('a', 'b', 'b/c', '\u00e9', '\ufeffx'), counter: fc.integer({ min: 1, max: 4 }), isTombstone: fc.boolean() });
+    const version = fc.record({
+      name: fc.constantFrom('a', 'b', 'b/c', '\u00e9', '\ufeffx'),
+      counter: fc.integer({ min: 1, max: 4 }),
+      isTombstone: fc.boolean(),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(fc.array(version, { maxLength: 6 }), { maxLength: 6 }), async (calls) => {
         const index = newIndex();
@@ -121,8 +152,11 @@ describe('the object index', () => {
         );
         await Promise.all(once.map((call) => index.apply(call.map((v) => taken(v)))));
         const newest = new Map<string, Version>();
-        for (const v of byStamp.values()) if ((newest.get(v.name)?.counter ?? 0) < v.counter) newest.set(v.name, v);
-        const live = [...newest.values()].filter((v) => !v.isTombstone).sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+        for (const v of byStamp.values())
+          if ((newest.get(v.name)?.counter ?? 0) < v.counter) newest.set(v.name, v);
+        const live = [...newest.values()]
+          .filter((v) => !v.isTombstone)
+          .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
         expect(await listed(index)).toEqual(live.map((v) => `${v.name} ${v.counter} etag ${v.counter}`));
         await index.close();
       }),
@@ -132,10 +166,21 @@ describe('the object index', () => {
 
   it('keeps the certificate of a version until enough logs show it, or something above it', async () => {
     const index = newIndex();
-    const [a, b] = [signedOf({ name: 'a', counter: 1, isTombstone: false }), signedOf({ name: 'b', counter: 1, isTombstone: false })];
-    await index.apply([taken({ name: 'a', counter: 1, isTombstone: false }, [0]), taken({ name: 'b', counter: 1, isTombstone: false }, [0])]);
+    const [a, b] = [
+      signedOf({ name: 'a', counter: 1, isTombstone: false }),
+      signedOf({ name: 'b', counter: 1, isTombstone: false }),
+    ];
+    await index.apply([
+      taken({ name: 'a', counter: 1, isTombstone: false }, [0]),
+      taken({ name: 'b', counter: 1, isTombstone: false }, [0]),
+    ]);
     expect(await unsettled(index)).toEqual([hex(a.hash), hex(b.hash)].sort());
-    const seen = (slot: number): IndexUpdate => ({ t: 'seen', keyId: a.manifest.keyId, manifestHash: a.hash, slot });
+    const seen = (slot: number): IndexUpdate => ({
+      t: 'seen',
+      keyId: a.manifest.keyId,
+      manifestHash: a.hash,
+      slot,
+    });
     // The same log counts once, however often it shows it.
     await index.apply([seen(0), seen(2), seen(2)]);
     expect((await unsettled(index)).length).toBe(2);
@@ -178,9 +223,16 @@ describe('the object index', () => {
     const opId = (name: string): Uint8Array => Uint8Array.from(sha256(utf8(name)));
     const at = (name: string, counter: number, mtimeMs: number): IndexUpdate =>
       taken({ name, counter, isTombstone: false, operation: name, mtimeMs });
-    await index.apply([at('old', 1, NOW_MS - WINDOW_MS), at('recent', 2, NOW_MS - 1000), at('recent', 3, NOW_MS)]);
+    await index.apply([
+      at('old', 1, NOW_MS - WINDOW_MS),
+      at('recent', 2, NOW_MS - 1000),
+      at('recent', 3, NOW_MS),
+    ]);
     expect(await index.operation(opId('old'), NOW_MS)).toBeUndefined();
-    expect(await index.operation(opId('recent'), NOW_MS)).toMatchObject({ etag: 'etag 2', atMs: NOW_MS - 1000 });
+    expect(await index.operation(opId('recent'), NOW_MS)).toMatchObject({
+      etag: 'etag 2',
+      atMs: NOW_MS - 1000,
+    });
     expect(await index.operation(opId('recent'), NOW_MS + WINDOW_MS)).toBeUndefined();
     expect(await index.operation(opId('none'), NOW_MS)).toBeUndefined();
   });
@@ -198,8 +250,14 @@ describe('the object index', () => {
   it('gives windows of names', async () => {
     const index = newIndex();
     await index.apply(['a', 'b', 'c', 'd'].map((name) => taken({ name, counter: 1, isTombstone: false })));
-    const names = async (from: string, below: string | undefined, limit: number): Promise<readonly string[]> =>
-      (await index.objects(bucketId, 1, utf8(from), below === undefined ? undefined : utf8(below), limit)).map(({ name }) => name);
+    const names = async (
+      from: string,
+      below: string | undefined,
+      limit: number,
+    ): Promise<readonly string[]> =>
+      (
+        await index.objects(bucketId, 1, utf8(from), below === undefined ? undefined : utf8(below), limit)
+      ).map(({ name }) => name);
     expect(await names('b', undefined, 2)).toEqual(['b', 'c']);
     expect(await names('bb', 'd', 10)).toEqual(['c']);
     expect(await names('d', 'a', 10)).toEqual([]);

@@ -1,7 +1,7 @@
 /**
- * The gateway's index: which names a bucket holds, in S3's byte order (architecture, life of a LIST). It is a
- * view: it takes in versions in any order, also twice, keeps the highest of each key, and may be deleted at any
- * time. It is never asked whether an object exists when that must be right; the storage nodes are.
+ * The gateway's index: which names a bucket holds, in S3's byte order (architecture, life of a LIST). It is
+ * a view: it takes in versions in any order, also twice, keeps the highest of each key, and may be deleted
+ * at any time. It is never asked whether an object exists when that must be right; the storage nodes are.
  *
  * Updates go through one queue: all that wait are applied in one batch, so that two versions of a key never
  * race and many small writes share one write of the store.
@@ -35,7 +35,12 @@ export type IndexUpdate =
   /** A certified version. `slots`: whose logs show it; 'settled': at least c nodes hold it. */
   | { readonly t: 'version'; readonly version: IndexedVersion; readonly slots: readonly number[] | 'settled' }
   /** One more log shows a version that the index may know. */
-  | { readonly t: 'seen'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array; readonly slot: number }
+  | {
+      readonly t: 'seen';
+      readonly keyId: Uint8Array;
+      readonly manifestHash: Uint8Array;
+      readonly slot: number;
+    }
   /** The result of an operation whose version was replaced before it could be seen. */
   | { readonly t: 'operation'; readonly opId: Uint8Array; readonly row: OperationRow; readonly nowMs: number }
   | { readonly t: 'settled'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array }
@@ -96,7 +101,10 @@ export class ObjectIndex {
     return bytes === undefined ? undefined : decodeRow(ROWS.key, bytes);
   }
 
-  /** Takes updates in, in order. On return they are seen by every later read; not necessarily durable: a view need not be. */
+  /**
+   * Takes updates in, in order. On return they are seen by every later read; not necessarily durable: a
+   * view need not be.
+   */
   apply(updates: readonly IndexUpdate[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ updates, resolve, reject });
@@ -138,7 +146,10 @@ export class ObjectIndex {
     return out;
   }
 
-  /** Uploads and parts of a bucket, each upload before its parts; what of them is left over shows by a missing number 0. */
+  /**
+   * Uploads and parts of a bucket, each upload before its parts; what of them is left over shows by a
+   * missing number 0.
+   */
   async *multipart(bucketId: Uint8Array, gen: number): AsyncIterable<MultipartEntry> {
     const prefix = multipartPrefix(bucketId, gen);
     for await (const [key] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) {
@@ -229,11 +240,16 @@ export class ObjectIndex {
     await batch.write();
   }
 
-  async #takeVersion(batch: Batch, version: IndexedVersion, slots: readonly number[] | 'settled'): Promise<void> {
+  async #takeVersion(
+    batch: Batch,
+    version: IndexedVersion,
+    slots: readonly number[] | 'settled',
+  ): Promise<void> {
     const { manifest, hash } = version.signed;
     const key = rowKey('key', manifest.keyId);
     const known = await batch.row(key, ROWS.key);
-    if (version.operation !== null) await this.#takeOperation(batch, version.operation, manifest.opId, version.nowMs);
+    if (version.operation !== null)
+      await this.#takeOperation(batch, version.operation, manifest.opId, version.nowMs);
     if (known !== undefined) {
       const order = compareStamps(manifest.stamp, known.stamp);
       if (order < 0) return;

@@ -1,7 +1,7 @@
 /**
- * The rows of the gateway's index: how their keys sort and what their values hold. One letter names each kind of
- * row, so one ordered store holds them all, and a bucket's objects lie side by side in the byte order of their
- * names. Everything here can be rebuilt from the storage nodes' logs; a value that does not parse is CORRUPT.
+ * The rows of the gateway's index: how their keys sort and what their values hold. One letter names each
+ * kind of row, so one ordered store holds them all, and a bucket's objects lie side by side in the byte order
+ * of their names. All of it can be rebuilt from the storage nodes' logs; what does not parse is CORRUPT.
  *
  * | key | value |
  * |---|---|
@@ -138,11 +138,15 @@ const operationRow: z.ZodType<OperationRow> = z.strictObject({
   uploadId: bytesUpTo(16),
 });
 
-export const ROWS = { key: keyRow, object: objectRow, part: partRow, bucket: bucketRow, operation: operationRow } as const;
+export const ROWS = {
+  key: keyRow,
+  object: objectRow,
+  part: partRow,
+  bucket: bucketRow,
+  operation: operationRow,
+} as const;
 
-export function encodeRow(
-  row: KeyRow | ObjectRow | PartRow | BucketRow | OperationRow,
-): Uint8Array {
+export function encodeRow(row: KeyRow | ObjectRow | PartRow | BucketRow | OperationRow): Uint8Array {
   return encode(row);
 }
 
@@ -161,7 +165,10 @@ export function sortable(value: number): Uint8Array {
 }
 
 /** All rows of this letter about one key identifier, bucket or operation. */
-export function rowKey(kind: Exclude<keyof typeof PREFIX, 'object' | 'multipart' | 'expiry'>, id: Uint8Array): Uint8Array {
+export function rowKey(
+  kind: Exclude<keyof typeof PREFIX, 'object' | 'multipart' | 'expiry'>,
+  id: Uint8Array,
+): Uint8Array {
   return concat(PREFIX[kind], id);
 }
 
@@ -184,7 +191,12 @@ export const UPLOAD_ID_AT: number = 1 + 32 + 8;
 const PART_NUMBER_AT = UPLOAD_ID_AT + 16;
 
 /** `number` 0 is the upload itself, so it sorts before its parts. */
-export function multipartKey(bucketId: Uint8Array, gen: number, uploadId: Uint8Array, number: number): Uint8Array {
+export function multipartKey(
+  bucketId: Uint8Array,
+  gen: number,
+  uploadId: Uint8Array,
+  number: number,
+): Uint8Array {
   return concat(multipartPrefix(bucketId, gen), uploadId, new Uint8Array([number >> 8, number & 255]));
 }
 

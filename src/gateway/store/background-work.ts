@@ -1,6 +1,6 @@
 /**
- * Tidying up behind requests, which a later start would do as well: bounded, one task after the other, so that
- * it never competes with the requests themselves. `stop` lets the task under way end early.
+ * Tidying up behind requests, which a later start would do as well: bounded, one task after the other, so
+ * that it never competes with the requests themselves. `stop` lets the task under way end early.
  */
 import type { Clock, Telemetry } from '../../base/ports.ts';
 import { describeError } from '../../base/errors.ts';
@@ -54,7 +54,10 @@ export class BackgroundWork {
         await next.task(signal);
       } catch (error) {
         if (signal.aborted) return;
-        this.#telemetry.event('warn', 'background work failed', { name: next.name, error: describeError(error) });
+        this.#telemetry.event('warn', 'background work failed', {
+          name: next.name,
+          error: describeError(error),
+        });
       }
     }
   }

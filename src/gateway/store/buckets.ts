@@ -1,8 +1,8 @@
 /**
- * Making and deleting buckets (protocol 13.2). A bucket is deleted in three steps: a CLOSING record, under which
- * nodes take nothing more; a LIST up to checkpoints that q nodes signed after they had adopted it; DELETED when
- * that shows nothing, else OPEN again. Whoever meets a bucket that stays CLOSING, because the gateway that began
- * went away, takes these steps in its place.
+ * Making and deleting buckets (protocol 13.2). A bucket is deleted in three steps: a CLOSING record, under
+ * which nodes take nothing more; a LIST up to checkpoints that q nodes signed after they had adopted it;
+ * DELETED when that shows nothing, else OPEN again. Whoever meets a bucket that stays CLOSING, because the
+ * gateway that began went away, takes these steps in its place.
  */
 import { compare, equal, utf8 } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
@@ -40,7 +40,11 @@ export async function readableBucket(ctx: StoreContext, name: string): Promise<B
   return bucket === null || bucket.record.state === 'DELETED' ? null : bucket;
 }
 
-export async function createBucket(ctx: StoreContext, name: string, operation: OperationId): Promise<CreateBucketResult> {
+export async function createBucket(
+  ctx: StoreContext,
+  name: string,
+  operation: OperationId,
+): Promise<CreateBucketResult> {
   // Asked of the nodes: the answer must be right.
   await ctx.registry.refresh(name);
   const present = await openBucket(ctx, name);
@@ -60,7 +64,11 @@ export async function createBucket(ctx: StoreContext, name: string, operation: O
   }
 }
 
-export async function deleteBucket(ctx: StoreContext, name: string, operation: OperationId): Promise<DeleteBucketResult> {
+export async function deleteBucket(
+  ctx: StoreContext,
+  name: string,
+  operation: OperationId,
+): Promise<DeleteBucketResult> {
   const present = await ctx.registry.refresh(name);
   if (present?.record.state === 'DELETED' && equal(present.opId, operation.id)) return { outcome: 'deleted' };
   const bucket = await openBucket(ctx, name);
@@ -76,7 +84,11 @@ export async function deleteBucket(ctx: StoreContext, name: string, operation: O
  * Closes the bucket, looks, and deletes it or opens it again. Nothing that a client was told is lost whoever
  * else does the same at that time: nodes take no DELETED record after any but CLOSING.
  */
-async function endDeletion(ctx: StoreContext, name: string, operation?: OperationId): Promise<DeleteBucketResult> {
+async function endDeletion(
+  ctx: StoreContext,
+  name: string,
+  operation?: OperationId,
+): Promise<DeleteBucketResult> {
   const bucket = await ctx.registry.refresh(name);
   if (bucket === null || bucket.record.state === 'DELETED') return { outcome: 'no-such-bucket' };
   const watch = await ctx.barrier.watchRecord(bucket.bucketId);
@@ -86,7 +98,9 @@ async function endDeletion(ctx: StoreContext, name: string, operation?: Operatio
     // Superseded: another gateway changes the record at this moment, and decides.
     if (closed.outcome === 'unknown' || closed.superseded) return { outcome: 'unknown' };
     await noteRecord(ctx, name);
-    const isEmpty = await seesNothing(ctx, bucket, () => watch.barrier(closed.signed.manifest.stamp, ctx.closingMs));
+    const isEmpty = await seesNothing(ctx, bucket, () =>
+      watch.barrier(closed.signed.manifest.stamp, ctx.closingMs),
+    );
     const opId = operation?.id ?? ctx.random.bytes(32);
     const ended = await ctx.registry.change(bucket, isEmpty === true ? 'DELETED' : 'OPEN', opId);
     if (ended.outcome === 'committed') await noteRecord(ctx, name);
@@ -98,7 +112,11 @@ async function endDeletion(ctx: StoreContext, name: string, operation?: Operatio
 }
 
 /** Is the bucket empty behind the barrier? 'unknown' when that was not reached. */
-async function seesNothing(ctx: StoreContext, bucket: Bucket, barrier: () => Promise<void>): Promise<boolean | 'unknown'> {
+async function seesNothing(
+  ctx: StoreContext,
+  bucket: Bucket,
+  barrier: () => Promise<void>,
+): Promise<boolean | 'unknown'> {
   try {
     await barrier();
     return !(await hasObjects(ctx, bucket));

@@ -1,6 +1,6 @@
 /**
- * The object store that the S3 front stands on, over the protocol client. Each method is one file's work; here
- * is only the list of them.
+ * The object store that the S3 front stands on, over the protocol client. Each method is one file's work;
+ * here is only the list of them.
  */
 import type {
   AbortUploadResult,
@@ -32,7 +32,14 @@ import type { StoreContext } from './context.ts';
 import { openListing } from './listing.ts';
 import { deleteObject, putObject } from './objects.ts';
 import { getObject, headObject } from './read-object.ts';
-import { abortUpload, completedUpload, completeUpload, createUpload, readUpload, uploadPart } from './uploads.ts';
+import {
+  abortUpload,
+  completedUpload,
+  completeUpload,
+  createUpload,
+  readUpload,
+  uploadPart,
+} from './uploads.ts';
 
 export class HoldfastStore implements ObjectStore {
   readonly #ctx: StoreContext;
@@ -51,7 +58,9 @@ export class HoldfastStore implements ObjectStore {
 
   async headBucket(bucket: string): Promise<{ readonly outcome: 'found' } | NoSuchBucket> {
     await this.#ctx.registry.refresh(bucket);
-    return (await openBucket(this.#ctx, bucket)) === null ? { outcome: 'no-such-bucket' } : { outcome: 'found' };
+    return (await openBucket(this.#ctx, bucket)) === null
+      ? { outcome: 'no-such-bucket' }
+      : { outcome: 'found' };
   }
 
   listBuckets(): Promise<readonly BucketInfo[]> {

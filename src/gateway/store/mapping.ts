@@ -29,7 +29,9 @@ export function toMetadata(headers: StoredHeaders): ObjectMetadata {
 }
 
 export function toStoredChecksum(checksum: Checksum | undefined): StoredChecksum | null {
-  return checksum === undefined ? null : { algorithm: checksum.algorithm, type: checksum.type, value: checksum.value };
+  return checksum === undefined
+    ? null
+    : { algorithm: checksum.algorithm, type: checksum.type, value: checksum.value };
 }
 
 /** Undefined also for an algorithm that this version does not know: a checksum is never shown half. */

@@ -1,6 +1,6 @@
 /**
- * PUT and DELETE of objects. Content streams into the client while it is hashed by the front; only when it has
- * ended well and no earlier request has done the same is anything prepared.
+ * PUT and DELETE of objects. Content streams into the client while it is hashed by the front; only when it
+ * has ended well and no earlier request has done the same is anything prepared.
  */
 import type { DeleteObjectResult, OperationId, PutObject, PutObjectResult } from '../s3/object-store.ts';
 import type { ContentSeal } from '../s3/object-store.ts';
@@ -44,7 +44,17 @@ export async function putObject(ctx: StoreContext, request: PutObject): Promise<
           if (earlier.kind !== 'none') throw new Repetition(earlier);
           const mark = operation.mark(fingerprint);
           const mtimeMs = ctx.clock.nowMs();
-          const meta: ObjectMeta = { v: 1, t: 'object', name: request.key, etag, mtimeMs, headers, checksum, parts: 0, operation: mark };
+          const meta: ObjectMeta = {
+            v: 1,
+            t: 'object',
+            name: request.key,
+            etag,
+            mtimeMs,
+            headers,
+            checksum,
+            parts: 0,
+            operation: mark,
+          };
           return keys.sealMeta(ctx.random, keyId, dataKey, meta);
         },
       },
@@ -63,10 +73,18 @@ export async function putObject(ctx: StoreContext, request: PutObject): Promise<
   }
 }
 
-/** After the record changed under a write whose content is gone: the client must send it again, or the bucket is gone. */
-export async function goneOrBusy(ctx: StoreContext, name: string): Promise<{ readonly outcome: 'no-such-bucket' }> {
+/**
+ * After the record changed under a write whose content is gone: the client must send it again, or the
+ * bucket is gone.
+ */
+export async function goneOrBusy(
+  ctx: StoreContext,
+  name: string,
+): Promise<{ readonly outcome: 'no-such-bucket' }> {
   if ((await openBucket(ctx, name)) === null) return { outcome: 'no-such-bucket' };
-  throw new OperationError('BUSY', 'The record of the bucket changed during the request.', { retryable: true });
+  throw new OperationError('BUSY', 'The record of the bucket changed during the request.', {
+    retryable: true,
+  });
 }
 
 export async function deleteObject(
@@ -98,7 +116,10 @@ export async function deleteObject(
   }
 }
 
-/** Nothing under this name, if the bucket is the one we looked into: an old record would have made us look elsewhere. */
+/**
+ * Nothing under this name, if the bucket is the one we looked into: an old record would have made us look
+ * elsewhere.
+ */
 async function nothingThere(
   ctx: StoreContext,
   bucketName: string,

@@ -29,7 +29,11 @@ export async function getObject(ctx: StoreContext, request: GetObject): Promise<
   });
 }
 
-export async function headObject(ctx: StoreContext, bucketName: string, key: string): Promise<HeadObjectResult> {
+export async function headObject(
+  ctx: StoreContext,
+  bucketName: string,
+  key: string,
+): Promise<HeadObjectResult> {
   return inBucket(ctx, bucketName, async (bucket) => {
     const newest = await ctx.client.head(bucket.keys.objectKeyId(key));
     if (newest === null || newest.signed.manifest.kind === 'TOMBSTONE') return null;
@@ -39,8 +43,8 @@ export async function headObject(ctx: StoreContext, bucketName: string, key: str
 }
 
 /**
- * Looks with the cached record of the bucket; when nothing is found, the record is asked for: the bucket may be
- * gone, or another one of a later generation may have taken its place.
+ * Looks with the cached record of the bucket; when nothing is found, the record is asked for: the bucket
+ * may be gone, or another one of a later generation may have taken its place.
  */
 async function inBucket<T>(
   ctx: StoreContext,
@@ -63,7 +67,10 @@ async function inBucket<T>(
 function openObject(bucket: Bucket, signed: SignedManifest): Opened {
   const opened = bucket.keys.openVersion(signed.manifest);
   if (opened?.meta.t !== 'object' || opened.dataKey === null) {
-    throw new OperationError('DAMAGED', 'The newest version of the object does not open with the keys of its bucket.');
+    throw new OperationError(
+      'DAMAGED',
+      'The newest version of the object does not open with the keys of its bucket.',
+    );
   }
   return { meta: opened.meta, dataKey: opened.dataKey };
 }
@@ -131,7 +138,9 @@ class Reading {
     if (span.from === span.to) return;
     const result = await this.open((_size, signed) => (equal(signed.hash, pinned.hash) ? span : undefined));
     if (result.kind !== 'content') {
-      throw new OperationError('OVERWRITTEN', 'The object was overwritten while it was read.', { retryable: true });
+      throw new OperationError('OVERWRITTEN', 'The object was overwritten while it was read.', {
+        retryable: true,
+      });
     }
     try {
       yield* result.stream;

@@ -1,7 +1,7 @@
 /**
- * What multipart uploads leave behind: registers and parts that a completed, aborted or abandoned upload no longer
- * needs. They are buried with tombstones, the register first: from then on the upload does not exist, and a
- * part that is found without it may always go.
+ * What multipart uploads leave behind: registers and parts that a completed, aborted or abandoned upload no
+ * longer needs. They are buried with tombstones, the register first: from then on the upload does not
+ * exist, and a part that is found without it may always go.
  */
 import { OperationError } from '../../base/errors.ts';
 import { equal } from '../../base/bytes.ts';
@@ -35,7 +35,9 @@ export async function buryParts(
   }
 }
 
-/** Buries what is in the bucket's hidden namespace, whether it is in use or not: the bucket is about to go. */
+/**
+ * Buries what is in the bucket's hidden namespace, whether it is in use or not: the bucket is about to go.
+ */
 export async function buryUploads(ctx: StoreContext, bucket: Bucket): Promise<void> {
   const parts: LeftPart[] = [];
   for await (const { uploadId, number } of ctx.index.multipart(bucket.bucketId, bucket.record.gen)) {
@@ -53,7 +55,8 @@ export async function sweepParts(ctx: StoreContext, bucket: Bucket, signal: Abor
     const [first] = parts;
     if (first === undefined || hasRegister) return;
     const register = await ctx.client.head(bucket.keys.uploadKeyId(first.uploadId));
-    if (register === null || register.signed.manifest.kind === 'TOMBSTONE') await buryParts(ctx, bucket, parts, signal);
+    if (register === null || register.signed.manifest.kind === 'TOMBSTONE')
+      await buryParts(ctx, bucket, parts, signal);
   };
   let current: MultipartEntry | undefined;
   for await (const entry of ctx.index.multipart(bucket.bucketId, bucket.record.gen)) {
@@ -75,5 +78,6 @@ async function buryHidden(ctx: StoreContext, bucket: Bucket, keyId: Uint8Array, 
   if (newest === null || newest.signed.manifest.kind === 'TOMBSTONE') return;
   const opId = ctx.random.bytes(32);
   const outcome = await bury(ctx, bucket, { keyId, of, opId, mark: null, predecessor: newest.stamp });
-  if (outcome === 'unknown') throw new OperationError('NO_QUORUM', 'A part could not be buried.', { retryable: true });
+  if (outcome === 'unknown')
+    throw new OperationError('NO_QUORUM', 'A part could not be buried.', { retryable: true });
 }

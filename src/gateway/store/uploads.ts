@@ -1,8 +1,8 @@
 /**
- * Multipart uploads (protocol 13.3). An upload is a hidden register of the bucket that seals its name, metadata
- * and key. A part is an ordinary version under its own keyId, kept as cells, its data key derived from the
- * upload's key: so a certificate proves it durable, and completing moves no content; it writes a table that
- * names the parts' contents. Afterwards register and parts are buried.
+ * Multipart uploads (protocol 13.3). An upload is a hidden register of the bucket that seals its name,
+ * metadata and key. A part is an ordinary version under its own keyId, kept as cells, its data key derived
+ * from the upload's key: so a certificate proves it durable, and completing moves no content; it writes a
+ * table that names the parts' contents. Afterwards register and parts are buried.
  */
 import { equal, fromHex, hex } from '../../base/bytes.ts';
 import { assert } from '../../base/assert.ts';
@@ -58,7 +58,10 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
   const keyId = keys.uploadKeyId(uploadId);
   const dataKey = ctx.random.bytes(AEAD_KEY_BYTES);
   const headers = toStoredHeaders(request.metadata);
-  const checksum = request.checksum === undefined ? null : { algorithm: request.checksum.algorithm, type: request.checksum.type };
+  const checksum =
+    request.checksum === undefined
+      ? null
+      : { algorithm: request.checksum.algorithm, type: request.checksum.type };
   const operation = ctx.operations.begin(request.operation);
   try {
     const fingerprint = fingerprintOf({ t: 'create-upload', checksum, headers });
@@ -68,10 +71,25 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
     const mark = operation.mark(fingerprint);
     const mtimeMs = ctx.clock.nowMs();
     const uploadKey = ctx.random.bytes(AEAD_KEY_BYTES);
-    const meta: UploadMeta = { v: 1, t: 'upload', uploadId, name: request.key, mtimeMs, headers, checksum, uploadKey, operation: mark };
+    const meta: UploadMeta = {
+      v: 1,
+      t: 'upload',
+      uploadId,
+      name: request.key,
+      mtimeMs,
+      headers,
+      checksum,
+      uploadKey,
+      operation: mark,
+    };
     const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
     const content = noContent(dataKey, keys.wrap(ctx.random, keyId, dataKey), encMeta);
-    const written = await writeVersion(ctx, bucket, { keyId, opId: operation.id, predecessor: null, content });
+    const written = await writeVersion(ctx, bucket, {
+      keyId,
+      opId: operation.id,
+      predecessor: null,
+      content,
+    });
     if (written.kind === 'unknown') return { outcome: 'unknown' };
     if (written.kind === 'stale') return await goneOrBusy(ctx, request.bucket);
     return { outcome: 'created', uploadId: hex(uploadId) };
@@ -113,7 +131,17 @@ export async function uploadPart(ctx: StoreContext, request: UploadPart): Promis
           if (earlier.kind !== 'none') throw new Repetition(earlier);
           const mark = operation.mark(fingerprint);
           const mtimeMs = ctx.clock.nowMs();
-          const meta: PartMeta = { v: 1, t: 'part', uploadId, number, etag, mtimeMs, checksum, salt, operation: mark };
+          const meta: PartMeta = {
+            v: 1,
+            t: 'part',
+            uploadId,
+            number,
+            etag,
+            mtimeMs,
+            checksum,
+            salt,
+            operation: mark,
+          };
           return keys.sealMeta(ctx.random, keyId, dataKey, meta);
         },
       },
@@ -121,7 +149,9 @@ export async function uploadPart(ctx: StoreContext, request: UploadPart): Promis
     if (written.kind === 'unknown') return { outcome: 'unknown' };
     if (written.kind === 'stale') return await goneOrBusy(ctx, request.bucket);
     assert(seal !== undefined, 'what was committed was sealed');
-    return (await lateFor(ctx, request, number)) ?? { outcome: 'stored', etag: seal.etag, checksum: seal.checksum };
+    return (
+      (await lateFor(ctx, request, number)) ?? { outcome: 'stored', etag: seal.etag, checksum: seal.checksum }
+    );
   } catch (error) {
     if (!(error instanceof Repetition)) throw error;
     if (error.earlier.kind === 'unknown') return { outcome: 'unknown' };
@@ -133,13 +163,19 @@ export async function uploadPart(ctx: StoreContext, request: UploadPart): Promis
 }
 
 /** A part that was stored while its upload was ended belongs to nobody: it is buried again. */
-async function lateFor(ctx: StoreContext, address: UploadAddress, number: number): Promise<NoSuchUpload | null> {
+async function lateFor(
+  ctx: StoreContext,
+  address: UploadAddress,
+  number: number,
+): Promise<NoSuchUpload | null> {
   const upload = await openUpload(ctx, address);
   if (upload.outcome === 'open') return null;
   const bucket = await openBucket(ctx, address.bucket);
   const uploadId = uploadIdOf(address.uploadId);
   if (bucket !== null && uploadId !== null) {
-    ctx.background.run('bury late part', 0, (signal) => buryParts(ctx, bucket, [{ uploadId, number }], signal));
+    ctx.background.run('bury late part', 0, (signal) =>
+      buryParts(ctx, bucket, [{ uploadId, number }], signal),
+    );
   }
   return { outcome: 'no-such-upload' };
 }
@@ -156,7 +192,10 @@ export async function readUpload(ctx: StoreContext, address: UploadAddress): Pro
   };
 }
 
-export async function completeUpload(ctx: StoreContext, request: CompleteUpload): Promise<CompleteUploadResult> {
+export async function completeUpload(
+  ctx: StoreContext,
+  request: CompleteUpload,
+): Promise<CompleteUploadResult> {
   const operation = ctx.operations.begin(request.operation);
   try {
     const numbers = request.parts.map(({ number, etag }) => ({ number, etag }));
@@ -172,7 +211,8 @@ export async function completeUpload(ctx: StoreContext, request: CompleteUpload)
     const chosen = chosenParts(stored, request.parts);
     if (chosen === null) return { outcome: 'changed' };
     const outcome = await writeWhole(ctx, upload, request, chosen, operation, fingerprint);
-    if (outcome !== 'stored') return outcome === 'unknown' ? { outcome } : await goneOrBusy(ctx, request.bucket);
+    if (outcome !== 'stored')
+      return outcome === 'unknown' ? { outcome } : await goneOrBusy(ctx, request.bucket);
     await endUpload(ctx, upload, stored, ctx.partsKeptMs);
     return { outcome: 'stored', etag: request.etag, checksum: request.checksum };
   } finally {
@@ -180,7 +220,11 @@ export async function completeUpload(ctx: StoreContext, request: CompleteUpload)
   }
 }
 
-export async function abortUpload(ctx: StoreContext, address: UploadAddress, id: OperationId): Promise<AbortUploadResult> {
+export async function abortUpload(
+  ctx: StoreContext,
+  address: UploadAddress,
+  id: OperationId,
+): Promise<AbortUploadResult> {
   const operation = ctx.operations.begin(id);
   try {
     const fingerprint = fingerprintOf({ t: 'abort', uploadId: address.uploadId });
@@ -210,12 +254,19 @@ export async function completedUpload(
   const row = await ctx.operations.result(id);
   const bucket = await openBucket(ctx, address.bucket);
   // The operation id covers bucket, key and upload; that the row is of this object is checked all the same.
-  if (row === undefined || bucket === null || !equal(row.keyId, bucket.keys.objectKeyId(address.key))) return undefined;
+  if (row === undefined || bucket === null || !equal(row.keyId, bucket.keys.objectKeyId(address.key)))
+    return undefined;
   return { outcome: 'stored', etag: row.etag, checksum: toChecksum(row.checksum) };
 }
 
-/** The upload as its register says now. What is not found is looked for again under the bucket's newest record. */
-async function openUpload(ctx: StoreContext, address: UploadAddress): Promise<OpenUpload | NoSuchBucket | NoSuchUpload> {
+/**
+ * The upload as its register says now. What is not found is looked for again under the bucket's newest
+ * record.
+ */
+async function openUpload(
+  ctx: StoreContext,
+  address: UploadAddress,
+): Promise<OpenUpload | NoSuchBucket | NoSuchUpload> {
   let bucket = await openBucket(ctx, address.bucket);
   const uploadId = uploadIdOf(address.uploadId);
   while (bucket !== null) {
@@ -249,7 +300,10 @@ function infoOf(part: ListedPart): PartInfo {
 }
 
 /** The stored parts that the caller looked at; null when one of them is not as it was. */
-function chosenParts(stored: readonly ListedPart[], wanted: readonly PartInfo[]): readonly ListedPart[] | null {
+function chosenParts(
+  stored: readonly ListedPart[],
+  wanted: readonly PartInfo[],
+): readonly ListedPart[] | null {
   const byNumber = new Map(stored.map((part) => [part.number, part]));
   const chosen: ListedPart[] = [];
   for (const { number, size, etag } of wanted) {
@@ -289,8 +343,15 @@ async function writeWhole(
   const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
   const parts = chosen.filter((part) => part.size > 0).map(rowOf);
   const content: WriteContent =
-    size === 0 ? noContent(dataKey, wrappedKey, encMeta) : { kind: 'table', size, parts, wrappedKey, encMeta };
-  const written = await writeVersion(ctx, bucket, { keyId, opId: operation.id, ...(await guessOf(ctx, keyId)), content });
+    size === 0
+      ? noContent(dataKey, wrappedKey, encMeta)
+      : { kind: 'table', size, parts, wrappedKey, encMeta };
+  const written = await writeVersion(ctx, bucket, {
+    keyId,
+    opId: operation.id,
+    ...(await guessOf(ctx, keyId)),
+    content,
+  });
   return written.kind === 'committed' ? 'stored' : written.kind;
 }
 
@@ -300,7 +361,14 @@ function rowOf({ contentId, size, n, k, cellBytes, salt }: ListedPart): Part {
 
 /** A content of no bytes. */
 function noContent(dataKey: Uint8Array, wrappedKey: Uint8Array, encMeta: Uint8Array): WriteContent {
-  return { kind: 'bytes', size: 0, body: nothing(), dataKey, wrappedKey, finish: () => Promise.resolve(encMeta) };
+  return {
+    kind: 'bytes',
+    size: 0,
+    body: nothing(),
+    dataKey,
+    wrappedKey,
+    finish: () => Promise.resolve(encMeta),
+  };
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void> {}
@@ -318,7 +386,9 @@ async function endUpload(
     ctx.telemetry.event('warn', 'completed upload not buried', { error: String(error) });
     return;
   }
-  ctx.background.run('bury completed parts', delayMs, (signal) => buryParts(ctx, upload.bucket, leftOf(upload, parts), signal));
+  ctx.background.run('bury completed parts', delayMs, (signal) =>
+    buryParts(ctx, upload.bucket, leftOf(upload, parts), signal),
+  );
 }
 
 function buryRegister(
@@ -327,9 +397,18 @@ function buryRegister(
   opId: Uint8Array,
   mark: Uint8Array | null,
 ): Promise<'buried' | 'unknown' | null> {
-  return bury(ctx, bucket, { keyId, of: { t: 'upload', uploadId: meta.uploadId }, opId, mark, predecessor: stamp });
+  return bury(ctx, bucket, {
+    keyId,
+    of: { t: 'upload', uploadId: meta.uploadId },
+    opId,
+    mark,
+    predecessor: stamp,
+  });
 }
 
-function leftOf({ meta }: OpenUpload, parts: readonly ListedPart[]): { uploadId: Uint8Array; number: number }[] {
+function leftOf(
+  { meta }: OpenUpload,
+  parts: readonly ListedPart[],
+): { uploadId: Uint8Array; number: number }[] {
   return parts.map(({ number }) => ({ uploadId: meta.uploadId, number }));
 }

@@ -1,7 +1,7 @@
 /**
- * One write of the store through the protocol client: what its outcome means here, and what follows a success.
- * A refusal before anything can take effect is thrown, as the contract of the store wants it; a changed bucket
- * is told to the caller, who knows whether the content can be given again.
+ * One write of the store through the protocol client: what its outcome means here, and what follows a
+ * success. A refusal before anything can take effect is thrown, as the contract of the store wants it; a
+ * changed bucket is told to the caller, who knows whether the content can be given again.
  */
 import { EMPTY } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
@@ -62,10 +62,13 @@ export async function writeVersion(
 }
 
 /**
- * The stamp that the next version of a key is thought to follow: a right guess saves a round, a wrong one costs
- * one. Undefined: ask the nodes.
+ * The stamp that the next version of a key is thought to follow: a right guess saves a round, a wrong one
+ * costs one. Undefined: ask the nodes.
  */
-export async function guessOf(ctx: StoreContext, keyId: Uint8Array): Promise<{ readonly predecessor?: Stamp | null }> {
+export async function guessOf(
+  ctx: StoreContext,
+  keyId: Uint8Array,
+): Promise<{ readonly predecessor?: Stamp | null }> {
   const known = await ctx.barrier.key(keyId);
   if (known !== undefined) return { predecessor: known.stamp };
   return ctx.barrier.isWarm ? { predecessor: null } : {};
@@ -83,7 +86,11 @@ export interface Burial {
 }
 
 /** Writes a tombstone. `null`: the bucket is not open any more. Throws as `writeVersion`. */
-export async function bury(ctx: StoreContext, bucket: Bucket, burial: Burial): Promise<'buried' | 'unknown' | null> {
+export async function bury(
+  ctx: StoreContext,
+  bucket: Bucket,
+  burial: Burial,
+): Promise<'buried' | 'unknown' | null> {
   const { keyId, of, opId, mark, predecessor } = burial;
   let current: Bucket | null = bucket;
   for (let tried = 0; tried < STALE_RETRIES_MAX; tried += 1) {
@@ -92,7 +99,11 @@ export async function bury(ctx: StoreContext, bucket: Bucket, burial: Burial): P
     const written = await writeVersion(ctx, current, {
       keyId,
       opId,
-      content: { kind: 'tombstone', wrappedKey: EMPTY, encMeta: current.keys.sealTombstone(ctx.random, keyId, meta) },
+      content: {
+        kind: 'tombstone',
+        wrappedKey: EMPTY,
+        encMeta: current.keys.sealTombstone(ctx.random, keyId, meta),
+      },
       ...(predecessor === undefined ? {} : { predecessor }),
     });
     if (written.kind === 'committed') return 'buried';
