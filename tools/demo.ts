@@ -97,7 +97,10 @@ class Demo {
   async run(): Promise<void> {
     await this.#step('store everything in a healthy cluster', () => this.#store());
     await this.#step('kill a node', () => this.#withCopy(ALL_CORRECT, (members, client) => this.#killOne(members, client)));
-    await this.#step('flip bytes in every segment of a node', () => this.#rot());
+    await this.#step('flip bytes in every segment of a node', () => this.#rot(1, () => true));
+    await this.#step('flip bytes in every cell segment of a node, and leave its log alone', () =>
+      this.#rot(3, (name) => !name.startsWith('log')),
+    );
     const liar = ALL_CORRECT.map((role, slot) => (slot === 4 ? 'otherCell' : role));
     await this.#step('replace a node by one that answers with another cell that looks valid', () =>
       this.#withCopy(liar, (members, client) => this.#withLiar(members, client)),
@@ -151,21 +154,20 @@ class Demo {
     await this.#report(members, [2]);
   }
 
-  /** The node's folder is damaged while it is stopped: one byte in each 256 KiB of each segment. */
-  async #rot(): Promise<void> {
+  /** The node's folder is damaged while it is stopped: one byte in each 256 KiB of each segment chosen. */
+  async #rot(slot: number, isChosen: (segment: string) => boolean): Promise<void> {
     const dir = await this.#copy();
-    const folder = path.join(dir, 'node-1', 'journal');
+    const folder = path.join(dir, `node-${slot}`, 'journal');
     let flips = 0;
-    for (const name of await fs.readdir(folder)) flips += await flipBytes(path.join(folder, name));
-    say(`  ${flips} bytes of node 1 were flipped`);
+    for (const name of (await fs.readdir(folder)).filter(isChosen)) flips += await flipBytes(path.join(folder, name));
+    say(`  ${flips} bytes of node ${slot} were flipped`);
     await this.#run(dir, ALL_CORRECT, async (members, client) => {
-      const serves = await members.nodeServes(1);
-      if (!serves) {
-        const last = members.nodes.get(1)?.stderr.trim().split('\n').at(-1) ?? '';
-        say(`  node 1 noticed by itself and stays down: ${last}`);
+      if (!(await members.nodeServes(slot))) {
+        const last = members.nodes.get(slot)?.stderr.trim().split('\n').at(-1) ?? '';
+        say(`  node ${slot} noticed by itself and stays down: ${last}`);
       }
       await this.#readAll(client);
-      await this.#report(members, [1]);
+      await this.#report(members, [slot]);
     });
   }
 

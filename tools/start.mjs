@@ -1,7 +1,7 @@
 /**
  * `npm start` on a fresh clone: checks Node, installs and compiles what is not up to date, then runs
  * `holdfast up`. With a command (`npm start -- verify --dir D`) it runs that one; with `--script tools/demo`
- * it runs a program beside the product (demo, benchmarks). Ctrl-C reaches the program, which ends itself.
+ * it runs a program beside the product (demo, benchmarks). Whatever ends this process ends the program, orderly.
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -25,11 +25,18 @@ if (args[0] === '--script') {
   if (!COMMANDS.has(args[0]) && args[0] !== '--version' && args[0] !== '--help') args = ['up', ...args];
 }
 
-const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit' });
-// A terminal sends Ctrl-C to the whole group, a supervisor sends SIGTERM to this process alone.
-process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => child.kill('SIGTERM'));
-process.on('SIGHUP', () => child.kill('SIGTERM'));
+// Over the channel the program learns that this process is gone, however it ended.
+const child = spawn(process.execPath, [program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+const stop = () => child.kill('SIGTERM');
+// A terminal sends Ctrl-C to the whole group, a supervisor sends a signal to this process alone.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
+// npm may be killed without a chance to pass a signal on; then this process gets another parent.
+const parent = process.ppid;
+if (process.env.npm_lifecycle_event !== undefined) {
+  setInterval(() => {
+    if (process.ppid !== parent) stop();
+  }, 1000).unref();
+}
 child.on('error', (error) => {
   process.stderr.write(`cannot run ${program}: ${error.message}\n`);
   process.exit(1);

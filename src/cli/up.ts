@@ -22,11 +22,14 @@ import { readAccessKeys } from './gateway-folder.ts';
 import { shortId } from './root-configuration.ts';
 import { SupervisedChild } from './supervisor.ts';
 import type { Failure } from './supervisor.ts';
+import { systemClock } from './system-ports.ts';
 import { formatBytes, formatTable } from './terminal.ts';
 import type { Terminal } from './terminal.ts';
 
 const HOST = '127.0.0.1';
 export const DEFAULT_REGION = 'us-east-1';
+const SETTLE_MS = 10_000;
+const SETTLE_STEP_MS = 50;
 /** The gateway cannot get better by starting again after these. */
 const HOPELESS: ReadonlySet<string> = new Set<ErrorCode>(['IN_USE', 'BAD_CONFIG', 'BAD_ARGUMENT', 'LOST_STATE', 'CORRUPT', 'DISK_READ_ONLY']);
 
@@ -102,7 +105,10 @@ class Up {
       for (const child of [...this.#nodes, this.#gateway]) child.start();
       const end = Promise.race([stopped, given]);
       await Promise.race([ready, end]);
-      if (this.#ready) await this.#announce();
+      if (this.#ready) {
+        await Promise.race([this.#nodesSettle(), end]);
+        await this.#announce();
+      }
       const why = await end;
       this.#terminal.say('stopping', { why }, `\nstopping (${why})`);
     } finally {
@@ -112,6 +118,13 @@ class Up {
       await this.#writeEndpoint();
     }
     this.#terminal.say('stopped', {}, 'stopped; everything acknowledged is on disk');
+  }
+
+  /** A quorum serves already; the others are given a moment, so that what is announced is what stays. */
+  async #nodesSettle(): Promise<void> {
+    const deadline = performance.now() + SETTLE_MS;
+    const isSettled = (node: SupervisedChild): boolean => node.state === 'serving' || node.state === 'lost';
+    while (!this.#nodes.every(isSettled) && performance.now() < deadline) await systemClock.sleep(SETTLE_STEP_MS);
   }
 
   #changed(child: SupervisedChild): void {
@@ -169,6 +182,8 @@ class Up {
     ]);
     const env = `AWS_ACCESS_KEY_ID=${endpoint.accessKeyId} AWS_SECRET_ACCESS_KEY=${endpoint.secretAccessKey} AWS_REGION=${endpoint.region}`;
     const dirFlag = ` --dir ${this.#folder.path}`;
+    // From a clone the command is not on the path.
+    const command = process.env['npm_lifecycle_event'] === 'start' ? 'npm start --' : 'holdfast';
     this.#terminal.say(
       'ready',
       { ...endpoint, secretAccessKey: undefined, capacity },
@@ -180,9 +195,9 @@ class Up {
         `  export ${env}`,
         `  aws --endpoint-url ${endpoint.endpoint} s3 mb s3://photos`,
         `  aws --endpoint-url ${endpoint.endpoint} s3 cp FILE s3://photos/`,
-        `  holdfast put --make-bucket FILE photos/FILE${dirFlag}`,
+        `  ${command} put --make-bucket FILE photos/FILE${dirFlag}`,
         `  SDK: new S3Client({ endpoint: '${endpoint.endpoint}', region: '${endpoint.region}', forcePathStyle: true })`,
-        `  check every node: holdfast verify${dirFlag}`,
+        `  check every node: ${command} verify${dirFlag}`,
         `  credentials also stand in ${path.join(this.#folder.path, 'endpoint.json')} (mode 0600)`,
         '',
         `ready: ${endpoint.endpoint}   (Ctrl-C stops everything)`,

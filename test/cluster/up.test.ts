@@ -177,6 +177,22 @@ describe('a running cluster', () => {
   }, TIMEOUT_MS);
 });
 
+describe('a cluster with more than f nodes lost', () => {
+  it('ends, and names them', async () => {
+    const dir = path.join(root, 'lost');
+    const port = String(await freePort());
+    const first = new Program(['up', '--dir', dir, '--port', port, '--nodes', '4', '--data', '2', '--json']);
+    await first.event('ready');
+    await first.stop();
+    for (const slot of [1, 3]) fs.rmSync(path.join(dir, `node-${slot}`), { recursive: true });
+    const again = await runCommand('up', '--dir', dir, '--port', port);
+    expect(again.code).toBe(6);
+    expect(again.stderr).toMatch(/node 1 is LOST/);
+    expect(again.stderr).toMatch(/node 3 is LOST/);
+    expect(again.stderr).toMatch(/2 nodes are lost .* at most f = 1/);
+  }, TIMEOUT_MS);
+});
+
 describe('a start that cannot go well says why and leaves nothing behind', () => {
   it('with a busy port', async () => {
     const server = net.createServer();
