@@ -314,7 +314,8 @@ export class LogJournal {
   /** Makes the next segment once half of the present one is used, so that nobody waits for it. */
   #prepareSpare(): void {
     const segment = this.#current;
-    if (segment !== null && 2 * segment.end >= segment.bytes && this.#failure === null) this.#makeSpare();
+    if (segment === null || this.#failure !== null) return;
+    if (segment.end - HEADER_BYTES >= segment.bytes - segment.end) this.#makeSpare();
   }
 
   #makeSpare(): void {

@@ -205,7 +205,7 @@ class LogRecovery {
       if (scan.end > from) await file.writeAt(from, [scan.bytes.subarray(from, scan.end)]);
       for (let at = scan.end; at < scan.bytes.length; at += ZEROS.length) {
         const piece = scan.bytes.subarray(at, at + ZEROS.length);
-        if (piece.some((byte) => byte !== 0)) await file.writeAt(at, [ZEROS.subarray(0, piece.length)]);
+        if (!isZero(piece)) await file.writeAt(at, [ZEROS.subarray(0, piece.length)]);
       }
       await file.datasync();
     });
@@ -257,6 +257,11 @@ function laterBatch(bytes: Uint8Array, at: number, instance: Uint8Array): number
     if (header !== null && header.batch > at) return header.sequence;
   }
   return null;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i += 1) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 function lost(detail: string): OperationError {
