@@ -106,6 +106,11 @@ export class CellJournal {
     return journal;
   }
 
+  /** Has a sync failed? Then nothing more is accepted, and the owner must start anew from the disk. */
+  get poisoned(): boolean {
+    return this.#failure !== null;
+  }
+
   get liveBytes(): number {
     return this.#liveBytes;
   }
@@ -143,7 +148,12 @@ export class CellJournal {
     const length = covered.length + (self?.length ?? 0);
     if (length > RECORD_BYTES_MAX) throw new OperationError('TOO_LARGE', `A record exceeds ${RECORD_BYTES_MAX} bytes.`);
     const bytes = recordBytes(length);
-    const segment = await this.#room(bytes);
+    let segment = this.#segmentFor(bytes);
+    while (segment === null) {
+      await this.#nextSegment(bytes);
+      segment = this.#segmentFor(bytes);
+    }
+    // No await from the choice of the segment to here: another append would take the same room.
     const { file, instance } = segment;
     assert(file !== null && instance !== null, 'the current segment is open');
     const offset = segment.end;
@@ -279,17 +289,18 @@ export class CellJournal {
     void work.finally(() => this.#background.delete(work));
   }
 
-  /** The segment that takes so many bytes. The caller reserves them in the same turn. */
-  async #room(bytes: number): Promise<Segment> {
-    for (;;) {
-      if (this.#failure !== null) throw this.#failure;
-      const segment = this.#current;
-      if (segment !== null && segment.end + bytes <= segment.bytes) return segment;
-      this.#switching ??= this.#switch(HEADER_BYTES + bytes).finally(() => {
-        this.#switching = null;
-      });
-      await this.#switching;
-    }
+  /** The segment that takes so many bytes now, or null when another is needed first. */
+  #segmentFor(bytes: number): Segment | null {
+    if (this.#failure !== null) throw this.#failure;
+    const segment = this.#current;
+    return segment !== null && segment.end + bytes <= segment.bytes ? segment : null;
+  }
+
+  #nextSegment(bytes: number): Promise<void> {
+    this.#switching ??= this.#switch(HEADER_BYTES + bytes).finally(() => {
+      this.#switching = null;
+    });
+    return this.#switching;
   }
 
   async #switch(needed: number): Promise<void> {
