@@ -18,9 +18,9 @@ import { compareStamps, COUNTER_STEP_MAX } from '../protocol/stamp.ts';
 import type { NodeContext } from './context.ts';
 import { blobRecord, storeBlob } from './prepare-content.ts';
 import { pointersOf } from './records.ts';
-import type { ContentRecord } from './records.ts';
-import type { Version } from './register.ts';
+import type { ContentRecord, NodeRecord } from './records.ts';
 import { Refused, reply } from './reply.ts';
+import type { Recorded } from './state.ts';
 
 /** Parses and verifies a certificate from anyone; refuses BAD with the reason. */
 export function openCertificate(ctx: NodeContext, bytes: Uint8Array): Certificate {
@@ -46,10 +46,10 @@ function checkOwnReceipt(ctx: NodeContext, cert: Certificate): void {
 }
 
 /**
- * Takes a verified certificate in and waits until the node's state durably dominates it. Returns the version
- * that does. `inline` is the body of an INLINE version that the node did not prepare.
+ * Takes a verified certificate in and waits until the node's state durably dominates it. Returns the index of
+ * the durable leaf by which it does. `inline` is the body of an INLINE version that the node did not prepare.
  */
-export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certificate, inline: Uint8Array): Promise<Version> {
+export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certificate, inline: Uint8Array): Promise<number> {
   const { register, bucketRecords } = ctx.state;
   const { manifest, hash } = cert.signed;
   let content: ContentRecord | null = null;
@@ -60,32 +60,43 @@ export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certific
   }
   const max = register.max(manifest.keyId);
   if (max !== null && compareStamps(manifest.stamp, max.stamp) <= 0) {
-    for (const pointer of content === null ? [] : pointersOf(content.cells)) ctx.state.cells.release(pointer);
+    giveBack(ctx, content);
     if (compareStamps(manifest.stamp, max.stamp) === 0 && !equal(hash, max.hash)) {
       // I1: two certificates for one stamp need more than f faulty nodes.
       ctx.telemetry.count('invariant_violations', { invariant: 'I1' });
       ctx.telemetry.event('error', 'two certificates for one stamp', { slot: ctx.self.slot });
     }
     await max.durable;
-    return max;
+    return max.committedIndex;
   }
   const from = max?.stamp.gen === manifest.stamp.gen ? max.stamp.counter : 0;
   if (manifest.stamp.counter > from + COUNTER_STEP_MAX) ctx.telemetry.count('counter_jumps');
   const bucket = bucketRecords.get(mapKey(manifest.bucketId));
   if (bucket?.record.state === 'CLOSING' && !equal(manifest.bucketId, SYSTEM_BUCKET_ID)) {
+    giveBack(ctx, content);
     throw new Refused('BUCKET_STALE', 'the bucket is closing', { cert: await ctx.state.readCertificate(bucket.version) });
   }
   const binds = register.prepared(manifest.keyId, hash)?.binds ?? defaultBinds(cert);
   const leaf = encodeEntry('COMMITTED', committedBodyOf(cert.signed));
-  const written = ctx.state.write({ r: 'COMMITTED', leaf, cert: bytes, content, binds }, { cert });
+  const { logIndex, durable } = writeOrGiveBack(ctx, { r: 'COMMITTED', leaf, cert: bytes, content, binds }, cert);
   if (binds.length > 0 && ctx.state.contents.get(manifest.contentId) === undefined) ctx.telemetry.count('holes_by_commit');
-  await written.durable;
-  const now = register.max(manifest.keyId);
-  return now ?? unreachableMax();
+  await durable;
+  // Not that of the highest version now: a later certificate may have come meanwhile and not be durable yet.
+  return logIndex;
 }
 
-function unreachableMax(): never {
-  throw new Refused('BUSY', 'no version is held');
+function writeOrGiveBack(ctx: NodeContext, record: Extract<NodeRecord, { r: 'COMMITTED' }>, cert: Certificate): Recorded {
+  try {
+    return ctx.state.write(record, { cert });
+  } catch (error) {
+    // The journal refused before anything changed.
+    giveBack(ctx, record.content);
+    throw error;
+  }
+}
+
+function giveBack(ctx: NodeContext, content: ContentRecord | null): void {
+  for (const pointer of content === null ? [] : pointersOf(content.cells)) ctx.state.cells.release(pointer);
 }
 
 /** A version that this node did not prepare: it names its content all the same, so that repair knows what is missing. */
@@ -95,7 +106,7 @@ function defaultBinds(cert: Certificate): Uint8Array {
 
 export async function handleCommit(ctx: NodeContext, request: RequestOf<'COMMIT'>, payload: Uint8Array): Promise<Frame> {
   const cert = openCertificate(ctx, request.cert);
-  const version = await takeIn(ctx, request.cert, cert, request.inline ? payload : EMPTY);
+  const logIndex = await takeIn(ctx, request.cert, cert, request.inline ? payload : EMPTY);
   const { manifest, hash } = cert.signed;
   const body = {
     v: 1 as const,
@@ -105,7 +116,7 @@ export async function handleCommit(ctx: NodeContext, request: RequestOf<'COMMIT'
     nodeId: ctx.self.nodeId,
     epoch: ctx.cluster.epoch,
     incarnation: ctx.state.incarnation,
-    logIndex: version.committedIndex,
+    logIndex,
   };
   const proof = await ctx.signer.sign('commit-ack', encodeCommitAck(body));
   return reply('COMMIT', { incarnation: body.incarnation, logIndex: body.logIndex, proof });

@@ -3,7 +3,7 @@
  * one uninterrupted turn, the predicates judge and the record takes its log index; then the record is
  * durable; only then is the receipt signed. The same request gets the same promise again.
  */
-import { equal, mapKey } from '../base/bytes.ts';
+import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
 import { encodeEntry } from '../log/entry-types.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
@@ -16,13 +16,13 @@ import type { PrepareView, Refusal } from '../protocol/predicates.ts';
 import { encodeReceipt } from '../protocol/receipt.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
 import type { NodeContext } from './context.ts';
-import { EMPTY } from '../base/bytes.ts';
-import { fragmentBytes } from '../protocol/stripes.ts';
+import { claimedBytes } from './contents.ts';
 import { pointersOf } from './records.ts';
 import { prepareContent } from './prepare-content.ts';
 import type { PreparedContent } from './prepare-content.ts';
 import { Refused, reply } from './reply.ts';
 import type { Version } from './register.ts';
+import { contentIds } from './state.ts';
 
 export async function handlePrepare(
   ctx: NodeContext,
@@ -39,24 +39,50 @@ export async function handlePrepare(
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
   // Judged before any byte of content is kept, and again when it is durable: the state may have moved on.
-  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload !== null));
+  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload));
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (known !== undefined && equal(known.hash, signed.hash)) return receipt(ctx, signed, known);
 
   const content = await prepareContent(ctx, from, signed.manifest, request, payload);
-  const refusal = judge(ctx, sender, signed, signatureValid, request.upload !== null);
+  const refusal = judge(ctx, sender, signed, signatureValid, request.upload);
   if (refusal !== null) {
-    if (request.upload === null) giveBack(ctx, content);
+    giveBack(ctx, content);
     await refuse(ctx, signed, refusal);
   }
   const again = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (again !== undefined && equal(again.hash, signed.hash)) {
-    if (request.upload === null) giveBack(ctx, content);
+    giveBack(ctx, content);
     return receipt(ctx, signed, again);
   }
-  const version = bind(ctx, signed, content);
-  if (request.upload !== null) ctx.uploads.bound(request.upload);
-  return receipt(ctx, signed, version);
+  if (!isStillThere(ctx, from, content)) {
+    giveBack(ctx, content);
+    throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
+  }
+  return receipt(ctx, signed, bindOrGiveBack(ctx, signed, content));
+}
+
+/**
+ * Checking and binding are one step (13.3): what was found while other requests ran may have gone since. An
+ * upload may have ended with its connection or been bound by another manifest; a content that was already
+ * here may have been freed.
+ */
+function isStillThere(ctx: NodeContext, from: PeerConnection, { content, binds, upload }: PreparedContent): boolean {
+  if (upload !== null && !ctx.uploads.has(from, upload)) return false;
+  return contentIds(binds).every(
+    (id) => (content !== null && equal(id, content.contentId)) || ctx.state.contents.get(id) !== undefined,
+  );
+}
+
+function bindOrGiveBack(ctx: NodeContext, signed: SignedManifest, content: PreparedContent): Version {
+  try {
+    const version = bind(ctx, signed, content);
+    if (content.upload !== null) ctx.uploads.bound(content.upload);
+    return version;
+  } catch (error) {
+    // The journal refused before anything changed.
+    giveBack(ctx, content);
+    throw error;
+  }
 }
 
 function judge(
@@ -64,8 +90,8 @@ function judge(
   sender: WriterConfig | undefined,
   signed: SignedManifest,
   signatureValid: boolean,
-  /** The content's bytes were reserved by its upload. */
-  isReserved: boolean,
+  /** Its reservation becomes the manifest's claim: the same bytes count once. */
+  upload: Uint8Array | null,
 ): Refusal | null {
   const { manifest } = signed;
   const { register, bucketRecords } = ctx.state;
@@ -82,8 +108,8 @@ function judge(
     record: bucket === undefined ? undefined : { record: bucket.record, stamp: bucket.stamp },
     uncertifiedBytes:
       register.uncertifiedBytes(manifest.gatewayId) +
-      ctx.uploads.reservedBytes(manifest.gatewayId) +
-      (own === undefined && !isReserved ? claimOf(signed) : 0),
+      ctx.uploads.reservedBytes(manifest.gatewayId, upload) +
+      (own === undefined ? claimedBytes(manifest) : 0),
   };
   return judgePrepare(signed, view);
 }
@@ -92,10 +118,6 @@ function judge(
 function floorBelow(max: Version | null, own: Version): PrepareView['maxStamp'] {
   const zero = { gen: own.stamp.gen, counter: Math.max(0, own.stamp.counter - 1), writerId: new Uint8Array(16) };
   return max === null || max === own ? zero : max.stamp;
-}
-
-function claimOf({ manifest }: SignedManifest): number {
-  return manifest.kind === 'DATA' ? fragmentBytes(manifest) : manifest.size;
 }
 
 /** Step 2: one record takes the log index and binds the content. Nothing awaits between judging and this. */
@@ -134,8 +156,9 @@ function receiptBody(ctx: NodeContext, { manifest, hash }: SignedManifest, logIn
   };
 }
 
-function giveBack(ctx: NodeContext, { content }: PreparedContent): void {
-  if (content === null) return;
+/** An upload keeps its cells for the next attempt; what came with this request goes. */
+function giveBack(ctx: NodeContext, { content, upload }: PreparedContent): void {
+  if (content === null || upload !== null) return;
   for (const pointer of [...pointersOf(content.cells), ...pointersOf(content.blocks)]) ctx.state.cells.release(pointer);
 }
 

@@ -4,10 +4,9 @@
  * with a statement signed by this very node, so a liar cannot keep it down. It waits for n-1-f others: if
  * this node is rolled back, at most f-1 of them are faulty, so one that holds the proof is among them.
  */
-import { equal } from '../base/bytes.ts';
+import { EMPTY, equal } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
-import type { Frame } from '../base/ports.ts';
-import { EMPTY } from '../base/bytes.ts';
+import type { Frame, Timer } from '../base/ports.ts';
 import { encodeEntry, decodeEntry } from '../log/entry-types.ts';
 import { CERTS_BATCH_MAX } from '../base/limits.ts';
 import { leafHash } from '../merkle/tree.ts';
@@ -23,6 +22,8 @@ import type { NodeContext } from './context.ts';
 import { Refused, reply } from './reply.ts';
 
 const RETRY_MS = 250;
+/** How much longer the slowest logs are followed, in times that one answer may take. */
+const CATCH_UP_GRACE_TIMEOUTS = 2;
 
 /** Answers another node's boot check. Works before this node's own check has ended, so a full restart cannot deadlock. */
 export async function handleBoot(ctx: NodeContext, asker: SlotConfig): Promise<Frame> {
@@ -148,18 +149,41 @@ function rolledBack(detail: string): OperationError {
   });
 }
 
-/** Takes in the certificates that the others logged since this node last followed them. */
+/**
+ * Takes in the certificates that the others logged since this node last followed them, and remembers how far
+ * it came. Nothing that was promised depends on it, so it waits for all but f of the logs; the others have a
+ * while longer, because a liar's log may never end.
+ */
 export async function catchUp(ctx: NodeContext, sizes: ReadonlyMap<number, number>): Promise<void> {
-  for (const [slot, size] of sizes) {
+  const reached = new Map<number, number>();
+  let isOver = false;
+  let finished = 0;
+  let enough: () => void = () => undefined;
+  const mostFinished = new Promise<void>((resolve) => {
+    enough = resolve;
+  });
+  const follow = async (slot: number, size: number): Promise<void> => {
     let from = Math.min(ctx.state.marks[slot] ?? 0, size);
-    while (from < size) {
+    while (from < size && !isOver) {
       const answer = await ask(ctx, slot, { t: 'CHANGES', from, to: size });
       if (answer === null || answer.from !== from || answer.leaves.length === 0) break;
-      from += answer.leaves.length;
       await takeInMissing(ctx, slot, answer.leaves);
+      from += answer.leaves.length;
+      reached.set(slot, Math.min(from, size));
     }
-  }
-  await noteMarks(ctx, sizes);
+    finished += 1;
+    if (finished >= sizes.size - ctx.cluster.geometry.f) enough();
+  };
+  const all = Promise.all([...sizes].map(([slot, size]) => follow(slot, size)));
+  await Promise.race([all, mostFinished]);
+  let timer: Timer | undefined;
+  const later = new Promise<void>((resolve) => {
+    timer = ctx.clock.after(CATCH_UP_GRACE_TIMEOUTS * ctx.tuning.peerTimeoutMs, resolve);
+  });
+  await Promise.race([all, later]);
+  timer?.cancel();
+  isOver = true;
+  await noteMarks(ctx, reached);
 }
 
 async function takeInMissing(ctx: NodeContext, slot: number, leaves: readonly Uint8Array[]): Promise<void> {
@@ -181,14 +205,16 @@ async function takeInMissing(ctx: NodeContext, slot: number, leaves: readonly Ui
         await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
-        ctx.telemetry.count('suspicions', { kind: 'bad-certificate', slot: String(slot) });
+        // A certificate for a closing bucket waits until the bucket opens again; nobody lied.
+        if (error.answer.code === 'BAD') ctx.telemetry.count('suspicions', { kind: 'bad-certificate', slot: String(slot) });
       }
     }
   }
 }
 
 /** Remembers how far the others' logs were followed. */
-export async function noteMarks(ctx: NodeContext, sizes: ReadonlyMap<number, number>): Promise<void> {
-  const marks = ctx.cluster.slots.map(({ slot }) => sizes.get(slot) ?? ctx.state.marks[slot] ?? 0);
+async function noteMarks(ctx: NodeContext, reached: ReadonlyMap<number, number>): Promise<void> {
+  const marks = ctx.cluster.slots.map(({ slot }) => reached.get(slot) ?? ctx.state.marks[slot] ?? 0);
+  if (marks.every((mark, slot) => mark === (ctx.state.marks[slot] ?? 0))) return;
   await ctx.state.write({ r: 'MARKS', sizes: marks }).durable;
 }

@@ -17,6 +17,8 @@ import { openCertificate, takeIn } from './accept-certificate.ts';
 import { ask } from './boot.ts';
 import type { NodeContext } from './context.ts';
 import type { Superseded, Version } from './register.ts';
+import { Refused } from './reply.ts';
+import type { HeldBucketRecord } from './state.ts';
 
 /** Contents freed in one turn, so that upkeep never holds the event loop for long. */
 const FREED_PER_ROUND_MAX = 4096;
@@ -101,16 +103,33 @@ async function bucketIsCurrent(ctx: NodeContext, bucketKey: string): Promise<boo
       const request = { t: 'QUERY' as const, keyId: held.version.keyId, cell0: false, seen: null };
       const answer = await ask(ctx, slot, request);
       if (answer === null) return;
+      if (answer.cert !== null) {
+        const verdict = await takeInRecord(ctx, answer.cert, held);
+        if (verdict === 'forged') {
+          // No answer, and no reason to stop either: a liar must not keep the others from their upkeep.
+          ctx.telemetry.count('suspicions', { kind: 'bad-certificate', slot: String(slot) });
+          return;
+        }
+        newer ||= verdict === 'newer';
+      }
       answered += 1;
-      if (answer.cert === null) return;
-      const cert = decodeCertificate(answer.cert);
-      if (!cert.ok || compareStamps(cert.value.signed.manifest.stamp, held.stamp) <= 0) return;
-      if (!equal(cert.value.signed.manifest.keyId, held.version.keyId)) return;
-      newer = true;
-      await takeIn(ctx, answer.cert, openCertificate(ctx, answer.cert), EMPTY);
     }),
   );
   return !newer && answered >= quorumSize(ctx.cluster.geometry);
+}
+
+/** Takes a shown bucket record in when it is newer than the one held. */
+async function takeInRecord(ctx: NodeContext, bytes: Uint8Array, held: HeldBucketRecord): Promise<'known' | 'newer' | 'forged'> {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok || !equal(decoded.value.signed.manifest.keyId, held.version.keyId)) return 'forged';
+  if (compareStamps(decoded.value.signed.manifest.stamp, held.stamp) <= 0) return 'known';
+  try {
+    await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
+    return 'newer';
+  } catch (error) {
+    if (error instanceof Refused) return 'forged';
+    throw error;
+  }
 }
 
 /** Gives back the space of contents that nothing has named for the quarantine's length. */

@@ -20,37 +20,39 @@ export async function compactCells(ctx: NodeContext): Promise<number> {
 }
 
 async function moveOut(ctx: NodeContext, content: Content, segment: number): Promise<number> {
-  let copied = 0;
+  const copies: Pointer[] = [];
   const move = async (pointers: readonly Pointer[], headBytes: number): Promise<Pointer[]> => {
     const out: Pointer[] = [];
     for (const pointer of pointers) {
       const moved = pointer.segment === segment ? await copy(ctx, pointer, headBytes) : null;
-      if (moved !== null) copied += moved.length;
+      if (moved !== null) copies.push(moved);
       out.push(moved ?? pointer);
     }
     return out;
   };
   const headBytes = content.shape === 'CELLS' ? 32 * content.layout.n : 0;
   const before = [content.cells, content.blocks];
-  const cells = await move(pointersOf(content.cells), headBytes);
-  const blocks = await move(pointersOf(content.blocks), 0);
-  await ctx.state.cells.sync();
-  const gone = ctx.state.contents.get(content.id) !== content;
-  if (gone || content.cells !== before[0] || content.blocks !== before[1]) {
-    for (const pointer of [...cells, ...blocks]) {
-      if (pointer.segment !== segment && !isIn(before, pointer)) ctx.state.cells.release(pointer);
+  try {
+    const cells = await move(pointersOf(content.cells), headBytes);
+    const blocks = await move(pointersOf(content.blocks), 0);
+    if (copies.length === 0) return 0;
+    await ctx.state.cells.sync();
+    // Meanwhile the content may have gone, or have been moved from another segment.
+    const isSame = ctx.state.contents.get(content.id) === content && content.cells === before[0] && content.blocks === before[1];
+    if (!isSame) {
+      for (const pointer of copies) ctx.state.cells.release(pointer);
+      return 0;
     }
-    return copied;
+    ctx.state.write({
+      r: 'MOVED',
+      content: { ...ctx.state.contents.recordOf(content), cells: packExtents(cells), blocks: packExtents(blocks) },
+    });
+  } catch (error) {
+    // A full disk, most likely: nothing has moved, and the copies' space is free again.
+    for (const pointer of copies) ctx.state.cells.release(pointer);
+    throw error;
   }
-  ctx.state.write({
-    r: 'MOVED',
-    content: { ...ctx.state.contents.recordOf(content), cells: packExtents(cells), blocks: packExtents(blocks) },
-  });
-  return copied;
-}
-
-function isIn(packed: readonly Uint8Array[], { segment, offset }: Pointer): boolean {
-  return packed.some((p) => pointersOf(p).some((q) => q.segment === segment && q.offset === offset));
+  return copies.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** The copy's place, or null when the piece cannot be read: it stays, and is a hole to whoever asks. */

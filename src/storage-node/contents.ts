@@ -6,9 +6,11 @@
  */
 import { assert } from '../base/assert.ts';
 import { mapKey } from '../base/bytes.ts';
+import { FRAME_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
 import type { Pointer } from '../journal/pointer.ts';
+import type { Manifest } from '../protocol/manifest.ts';
 import type { Layout } from '../protocol/stripes.ts';
-import { stripeCount } from '../protocol/stripes.ts';
+import { fragmentBytes, stripeCount } from '../protocol/stripes.ts';
 import { extentAt, extentCount, pointersOf } from './records.ts';
 import type { ContentRecord } from './records.ts';
 
@@ -170,6 +172,29 @@ export function heldBytes(content: Content): number {
     for (let i = 0; i < extentCount(packed); i += 1) sum += extentAt(packed, i).length;
   }
   return sum;
+}
+
+/** Bytes of a stripe on this node beside its cell: the row, and the record's frame. */
+export function stripeOverheadBytes(slotCount: number): number {
+  return 32 * slotCount + 64;
+}
+
+/**
+ * Bytes that a version takes on this node, from its manifest alone, so that every node charges its writer
+ * alike (P9). Rows count: otherwise tiny cells would take many times what they are charged.
+ */
+export function claimedBytes(manifest: Manifest): number {
+  switch (manifest.kind) {
+    case 'DATA':
+      return fragmentBytes(manifest) + stripeCount(manifest) * stripeOverheadBytes(manifest.n);
+    case 'INLINE':
+      return manifest.size;
+    case 'TABLE':
+      // Its size is that of the object, whose parts are charged and certified one by one.
+      return FRAME_PAYLOAD_BYTES_MAX;
+    case 'TOMBSTONE':
+      return 0;
+  }
 }
 
 /** Is every stripe of the layout there? */

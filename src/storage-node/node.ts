@@ -16,7 +16,7 @@ import { PROTOCOL_VERSION } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
 import { handleCommit } from './accept-certificate.ts';
 import { handlePrepare } from './accept-manifest.ts';
-import { bootCheck, catchUp, handleBoot, handleRemember, noteMarks, ask } from './boot.ts';
+import { bootCheck, catchUp, handleBoot, handleRemember, ask } from './boot.ts';
 import { collectGarbage, dropLeases, freeUnbound } from './collect-garbage.ts';
 import { compactCells } from './compact-cells.ts';
 import { memberOf, TUNING_DEFAULT } from './context.ts';
@@ -166,10 +166,11 @@ export class StorageNode {
   #failed(error: unknown): Refused {
     this.#ctx.telemetry.count('failures');
     this.#ctx.telemetry.event('error', 'a request failed', { slot: this.#ctx.self.slot, error: describeError(error) });
-    if (isOperationError(error, 'DISK_FULL')) return new Refused('FULL', 'the disk has no room');
-    if (this.#ctx.state.journal.poisoned) {
+    if (this.#ctx.state.journal.poisoned || this.#ctx.state.cells.poisoned) {
       this.lose(new OperationError('DISK_ERROR', `The journal failed: ${describeError(error)}`, { cause: error }));
     }
+    if (isOperationError(error, 'DISK_FULL')) return new Refused('FULL', 'the disk has no room');
+    if (isOperationError(error, 'BUSY')) return new Refused('BUSY', 'the journal cannot keep up');
     return new Refused('LOST', 'this node cannot serve');
   }
 
@@ -332,7 +333,7 @@ export class StorageNode {
         if (signal.aborted || isOperationError(error, 'CANCELLED')) return;
         telemetry.count('upkeep_failures');
         telemetry.event('warn', 'upkeep failed', { slot: this.#ctx.self.slot, error: describeError(error) });
-        if (state.journal.poisoned) this.#failed(error);
+        if (state.journal.poisoned || state.cells.poisoned) this.#failed(error);
       }
     }
   }
@@ -347,7 +348,6 @@ export class StorageNode {
       }),
     );
     await catchUp(this.#ctx, sizes);
-    await noteMarks(this.#ctx, sizes);
   }
 }
 

@@ -26,6 +26,8 @@ export interface PreparedContent {
   /** A content that the node did not hold before; null when it did, or for a tombstone. */
   readonly content: ContentRecord | null;
   readonly binds: Uint8Array;
+  /** The upload whose cells these are, until a manifest binds them. */
+  readonly upload: Uint8Array | null;
 }
 
 /** Brings the content in and makes it durable. Refuses BAD when it is not what the manifest says. */
@@ -39,12 +41,12 @@ export async function prepareContent(
   try {
     switch (manifest.kind) {
       case 'TOMBSTONE':
-        return { content: null, binds: EMPTY };
+        return { content: null, binds: EMPTY, upload: null };
       case 'DATA':
         return await dataContent(ctx, from, manifest, request, payload);
       case 'INLINE':
         if (payload.length !== manifest.size + 16) throw new Refused('BAD', 'P5: the inline body has another length');
-        return { content: await blobContent(ctx, manifest, payload), binds: manifest.contentId };
+        return { content: await blobContent(ctx, manifest, payload), binds: manifest.contentId, upload: null };
       case 'TABLE':
         return await tableContent(ctx, manifest, payload);
     }
@@ -88,7 +90,7 @@ async function tableContent(ctx: NodeContext, manifest: Manifest, payload: Uint8
   if (total !== manifest.size) throw new Refused('BAD', 'P5: the parts do not add up to the size');
   for (const part of table.value) checkPart(ctx, manifest, part);
   const content = await blobContent(ctx, manifest, payload);
-  return { content, binds: concat(manifest.contentId, ...table.value.map((part) => part.contentId)) };
+  return { content, binds: concat(manifest.contentId, ...table.value.map((part) => part.contentId)), upload: null };
 }
 
 /** 13.3: instead of cells, a content that is already here, bound, and of the same shape. */
@@ -124,15 +126,15 @@ async function dataContent(
   if (request.upload !== null && !(usable && !ctx.uploads.has(from, request.upload))) {
     const content = await uploadedContent(ctx, from, manifest, request.upload);
     await ctx.state.cells.sync();
-    return { content, binds };
+    return { content, binds, upload: request.upload };
   }
   if (request.row !== null) {
     const content = await singleCell(ctx, manifest, request.row, payload);
     await ctx.state.cells.sync();
-    return { content, binds };
+    return { content, binds, upload: null };
   }
   if (!usable) throw new Refused('NOT_HELD', 'P5: the node does not hold the content');
-  return { content: null, binds };
+  return { content: null, binds, upload: null };
 }
 
 async function uploadedContent(

@@ -11,6 +11,7 @@ import { ed25519Signer } from '../log/signed-note.ts';
 import { encode } from '../protocol/encoding.ts';
 import type { LackBody, RequestOf } from '../protocol/messages.ts';
 import type { NodeContext } from './context.ts';
+import { stripeCount } from '../protocol/stripes.ts';
 import { contentIds } from './state.ts';
 import { readBlob, readCell } from './read-content.ts';
 import type { Version } from './register.ts';
@@ -44,7 +45,10 @@ export async function handleFetch(ctx: NodeContext, request: RequestOf<'FETCH'>)
   const named = version !== undefined && contentIds(version.binds).some((id) => equal(id, request.contentId));
   const content = named ? ctx.state.contents.get(request.contentId) : undefined;
   if (content === undefined) return lacks(ctx, request, version, 'NOT_HELD');
+  // Said before a lack is signed: what never was there must not become evidence of a loss.
+  if (content.shape !== 'CELLS' || request.stripe >= stripeCount(content.layout)) throw new Refused('BAD', 'no such cell');
   lease(ctx, request.manifestHash, request.leaseMs);
+  await version?.durable;
   const read = await readCell(ctx, content, request.stripe);
   if (read === null) return lacks(ctx, request, version, 'HOLE');
   return reply('FETCH', { row: read.row, path: read.path }, read.cell);
@@ -55,17 +59,24 @@ export async function handleBody(ctx: NodeContext, request: RequestOf<'BODY'>): 
   const content = version === undefined ? undefined : ctx.state.contents.get(version.contentId);
   const lacking = { ...request, contentId: version?.contentId ?? new Uint8Array(32), stripe: 0 };
   if (content === undefined) return lacks(ctx, lacking, version, 'NOT_HELD');
+  if (content.shape !== 'BLOB') throw new Refused('BAD', 'the version has no body');
   lease(ctx, request.manifestHash, request.leaseMs);
+  await version?.durable;
   const bytes = await readBlob(ctx, content);
   return bytes === null ? lacks(ctx, lacking, version, 'HOLE') : reply('BODY', {}, bytes);
 }
 
-/** The certified version of that hash, as long as its content is here: the highest one, or one kept by a lease or not yet evicted. */
+/**
+ * The version of that hash, as long as its content is here: the highest one, one not yet evicted, or one of
+ * which this node has not seen the certificate yet. Whoever knows the hash has seen the certificate, or is
+ * the writer; denying such a version would be a signed lie about what this node's own receipt promises.
+ */
 function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Version | undefined {
   const max = ctx.state.register.max(keyId);
   if (max !== null && equal(max.hash, hash)) return max;
   const old = ctx.state.register.supersededByHash(hash);
-  return old !== undefined && equal(old.version.keyId, keyId) ? old.version : undefined;
+  if (old !== undefined && equal(old.version.keyId, keyId)) return old.version;
+  return ctx.state.register.prepared(keyId, hash);
 }
 
 /** A higher certificate when there is one, else a signed statement that can be held against this node (E6). */

@@ -21,16 +21,17 @@ import { decodeBoot, decodeEvict, decodeStampBody } from '../protocol/log-entrie
 import { openSignedManifest } from '../protocol/manifest.ts';
 import type { SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
-import { fragmentBytes } from '../protocol/stripes.ts';
 import type { StatementProof } from '../protocol/statement.ts';
 import { assert } from '../base/assert.ts';
 import { OperationError } from '../base/errors.ts';
 import { equal } from '../base/bytes.ts';
-import { Contents } from './contents.ts';
+import { claimedBytes, Contents } from './contents.ts';
 import { decodeRecord, encodeRecord } from './records.ts';
 import type { NodeRecord } from './records.ts';
 import { Register } from './register.ts';
 import type { Version } from './register.ts';
+
+const RECENT_CERTIFICATES_BYTES = 16 * 1024 * 1024;
 
 export interface HeldBucketRecord {
   readonly record: BucketRecord;
@@ -75,6 +76,8 @@ export class NodeState {
   recordCount = 0;
   configHash: Uint8Array | null = null;
   readonly #clock: Clock;
+  /** What readers ask for again and again; filled from what was written or read back. */
+  readonly #recentCertificates = new RecentBytes(RECENT_CERTIFICATES_BYTES);
   #queued: Promise<void> = Promise.resolve();
 
   #journal: LogJournal | null = null;
@@ -86,11 +89,17 @@ export class NodeState {
     this.#clock = clock;
   }
 
-  /** Applies and queues one record. The caller awaits `durable` before it tells anyone, and hands on what it has parsed of it. */
+  /**
+   * Applies and queues one record. The caller awaits `durable` before it tells anyone, and hands on what it has
+   * parsed of it. Throws what the journal refuses (DISK_FULL, BUSY, or its own end) before anything has changed.
+   */
   write(record: NodeRecord, parsed: ParsedRecord = {}): Recorded {
+    const bytes = encodeRecord(record);
+    const refused = this.journal.refusal([bytes]);
+    if (refused !== null) throw refused;
     this.recordCount += 1;
     const logIndex = this.#appendLeaf(record);
-    const append = this.journal.append([encodeRecord(record)]);
+    const append = this.journal.append([bytes]);
     const settle = this.apply(record, logIndex, parsed);
     const durable = append.then(([pointer]) => {
       assert(pointer !== undefined, 'one record gives one pointer');
@@ -253,8 +262,11 @@ export class NodeState {
   async readCertificate(version: Version): Promise<Uint8Array> {
     await version.durable;
     assert(version.at !== null, 'a durable version has a place');
+    const known = this.#recentCertificates.get(mapKey(version.hash));
+    if (known !== undefined) return known;
     const record = decodeRecord(await this.journal.read(version.at));
     if (record.r !== 'COMMITTED') throw damaged('a certificate was expected');
+    this.#recentCertificates.put(mapKey(version.hash), record.cert);
     return record.cert;
   }
 
@@ -294,10 +306,7 @@ export class NodeState {
       gatewayId: manifest.gatewayId,
       contentId: manifest.contentId,
       binds,
-      bytes:
-        manifest.kind === 'DATA'
-          ? fragmentBytes({ k: manifest.k, n: manifest.n, cellBytes: manifest.cellBytes, size: manifest.size })
-          : manifest.size,
+      bytes: claimedBytes(manifest),
       preparedIndex: at.prepared,
       preparedIncarnation: at.incarnation,
       committedIndex: at.committed,

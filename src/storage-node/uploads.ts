@@ -15,6 +15,7 @@ import { MatrixFolder, rowLeaf } from '../merkle/tiles.ts';
 import type { MatrixBlock } from '../merkle/tiles.ts';
 import { concat } from '../base/bytes.ts';
 import type { RequestOf } from '../protocol/messages.ts';
+import { stripeOverheadBytes } from './contents.ts';
 import { Refused } from './reply.ts';
 
 /** Uploads that one connection may have open at once. */
@@ -32,7 +33,13 @@ export interface FinishedUpload {
 interface Upload {
   readonly connection: number;
   readonly writer: string;
+  /** Bytes of cells that may come. */
   readonly reserved: number;
+  /** What counts toward the writer's quota until the upload is bound or dropped. */
+  readonly charged: number;
+  /** Bytes of the first cell; the last may be shorter. */
+  readonly cellBytes: number;
+  lastCellBytes: number;
   readonly folder: MatrixFolder;
   readonly cells: Pointer[];
   readonly blocks: Pointer[];
@@ -42,7 +49,8 @@ interface Upload {
   tail: Promise<void>;
   failed: unknown;
   touchedMs: number;
-  finished: FinishedUpload | null;
+  /** Once a manifest has asked for it: the cells together. */
+  finished: Promise<FinishedUpload> | null;
 }
 
 export class Uploads {
@@ -61,9 +69,11 @@ export class Uploads {
     this.#slotCount = slotCount;
   }
 
-  /** Bytes that this writer's open uploads have reserved here. */
-  reservedBytes(writer: Uint8Array): number {
-    return this.#reserved.get(mapKey(writer)) ?? 0;
+  /** Bytes that this writer's open uploads have reserved here, one of them left out. */
+  reservedBytes(writer: Uint8Array, except: Uint8Array | null = null): number {
+    const own = except === null ? undefined : this.#open.get(mapKey(except));
+    const sum = this.#reserved.get(mapKey(writer)) ?? 0;
+    return own?.writer === mapKey(writer) ? sum - own.charged : sum;
   }
 
   get openCount(): number {
@@ -78,17 +88,26 @@ export class Uploads {
     cell: Uint8Array,
     mayReserve: (bytes: number) => void,
   ): Promise<void> {
-    const upload = this.#uploadFor(from, writer, request, mayReserve);
+    const upload = this.#uploadFor(from, writer, request, cell.length, mayReserve);
     if (request.stripe !== upload.nextStripe) {
       throw new Refused('BAD', `stripe ${request.stripe} where ${upload.nextStripe} is next`);
     }
     if (upload.bytes + cell.length > upload.reserved) throw new Refused('BAD', 'more bytes than were reserved');
+    if (upload.lastCellBytes < upload.cellBytes || cell.length > upload.cellBytes) {
+      throw new Refused('BAD', 'only the last cell may be of another length, and shorter');
+    }
     this.checkCell(request.row, cell);
     upload.nextStripe += 1;
     upload.bytes += cell.length;
+    upload.lastCellBytes = cell.length;
     upload.touchedMs = this.#clock.monotonicMs();
     const block = upload.folder.add(rowLeaf(request.row));
-    upload.tail = upload.tail.then(() => this.#store(upload, request.row, cell, block));
+    upload.tail = upload.tail.then(() =>
+      this.#store(upload, async () => {
+        upload.cells.push(await this.#cells.append(request.row, cell));
+        if (block !== null) await this.#storeBlock(upload, block);
+      }),
+    );
     await upload.tail;
     if (upload.failed !== undefined) throw upload.failed;
   }
@@ -107,12 +126,21 @@ export class Uploads {
     await upload.tail;
     if (upload.failed !== undefined) throw upload.failed;
     upload.touchedMs = this.#clock.monotonicMs();
-    if (upload.finished !== null) return upload.finished;
     if (upload.nextStripe === 0) throw new Refused('BAD', 'the upload has no cells');
+    upload.finished ??= this.#fold(upload);
+    return upload.finished;
+  }
+
+  async #fold(upload: Upload): Promise<FinishedUpload> {
     const folded = upload.folder.finish();
-    // A single block needs no stored leaves: a content of one stripe has an empty path, and one of up to 256 keeps its block.
-    if (folded.lastBlock !== null && folded.rowCount > 1) await this.#storeBlock(upload, folded.lastBlock);
-    upload.finished = {
+    const { lastBlock } = folded;
+    // A content of one stripe has an empty path: its block need not be kept.
+    if (lastBlock !== null && folded.rowCount > 1) {
+      upload.tail = upload.tail.then(() => this.#store(upload, () => this.#storeBlock(upload, lastBlock)));
+    }
+    await upload.tail;
+    if (upload.failed !== undefined) throw upload.failed;
+    return {
       contentId: folded.root,
       stripes: folded.rowCount,
       bytes: upload.bytes,
@@ -120,7 +148,6 @@ export class Uploads {
       blocks: upload.blocks,
       blockRoots: folded.blockRoots,
     };
-    return upload.finished;
   }
 
   has(from: PeerConnection, id: Uint8Array): boolean {
@@ -150,6 +177,7 @@ export class Uploads {
     from: PeerConnection,
     writer: Uint8Array,
     request: RequestOf<'CELL'>,
+    cellBytes: number,
     mayReserve: (bytes: number) => void,
   ): Upload {
     const name = mapKey(request.upload);
@@ -162,11 +190,17 @@ export class Uploads {
     if (request.stripe !== 0) throw new Refused('NOT_HELD', 'no such upload on this connection');
     const own = this.#byConnection.get(from.id) ?? new Set<string>();
     if (own.size >= UPLOADS_PER_CONNECTION_MAX) throw new Refused('BUSY', 'too many open uploads');
-    mayReserve(request.reserve);
+    // Rows take space too: with tiny cells many times that of the cells.
+    const stripes = Math.ceil(request.reserve / Math.max(1, cellBytes));
+    const charged = request.reserve + stripes * stripeOverheadBytes(this.#slotCount);
+    mayReserve(charged);
     const upload: Upload = {
       connection: from.id,
       writer: mapKey(writer),
       reserved: request.reserve,
+      charged,
+      cellBytes,
+      lastCellBytes: cellBytes,
       folder: new MatrixFolder(),
       cells: [],
       blocks: [],
@@ -186,15 +220,14 @@ export class Uploads {
       });
     }
     own.add(name);
-    this.#reserved.set(upload.writer, (this.#reserved.get(upload.writer) ?? 0) + upload.reserved);
+    this.#reserved.set(upload.writer, (this.#reserved.get(upload.writer) ?? 0) + upload.charged);
     return upload;
   }
 
-  async #store(upload: Upload, row: Uint8Array, cell: Uint8Array, block: MatrixBlock | null): Promise<void> {
+  async #store(upload: Upload, action: () => Promise<void>): Promise<void> {
     if (upload.failed !== undefined) return;
     try {
-      upload.cells.push(await this.#cells.append(row, cell));
-      if (block !== null) await this.#storeBlock(upload, block);
+      await action();
     } catch (error) {
       upload.failed = isOperationError(error, 'DISK_FULL') ? new Refused('FULL', 'the disk has no room') : error;
     }
@@ -218,7 +251,7 @@ export class Uploads {
     const upload = this.#open.get(name);
     if (upload === undefined) return;
     this.#open.delete(name);
-    this.#reserved.set(upload.writer, (this.#reserved.get(upload.writer) ?? 0) - upload.reserved);
+    this.#reserved.set(upload.writer, (this.#reserved.get(upload.writer) ?? 0) - upload.charged);
     const own = this.#byConnection.get(upload.connection);
     own?.delete(name);
   }
