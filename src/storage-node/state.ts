@@ -5,6 +5,7 @@
  * journal agree on one order. What a record promises may be told only when its append has resolved (spec:
  * order of durability, section 5).
  */
+import { RecentBytes } from '../base/recent.ts';
 import { mapKey } from '../base/bytes.ts';
 import type { Clock } from '../base/ports.ts';
 import type { CellJournal } from '../journal/cell-journal.ts';
