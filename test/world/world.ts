@@ -108,7 +108,7 @@ export class World {
   async startAll(fresh: boolean): Promise<void> {
     const slots = this.cluster.slots.map((s) => s.slot);
     await Promise.all(slots.map((slot) => this.openNode(slot, fresh)));
-    await Promise.all(slots.map((slot) => this.nodes.get(slot)?.boot()));
+    await Promise.all([...this.nodes.values()].map((node) => node.boot()));
   }
 
   diskOf(slot: number): Disk {
