@@ -85,6 +85,31 @@ describe('CellJournal', () => {
     await cells.close();
   });
 
+  it('a record written while a sync is under way is durable after the next, for whoever asks then', async () => {
+    for (let seed = 1; seed <= 12; seed += 1) {
+      let letGo: (() => void) | null = null;
+      let isShut = false;
+      const delay = (step: string): Promise<void> =>
+        isShut && step === 'datasync' ? new Promise((resolve) => (letGo = resolve)) : Promise.resolve();
+      let disk = new FaultyDisk({ seed, delay });
+      const cells = await openCells(disk);
+      await cells.append(new Uint8Array(600));
+      await turns();
+      isShut = true;
+      const first = cells.sync();
+      await turns();
+      const late = await cells.append(new Uint8Array(600).fill(7));
+      const second = cells.sync();
+      isShut = false;
+      (letGo as (() => void) | null)?.();
+      await Promise.all([first, second]);
+      disk = disk.powerCycle();
+      const again = await openCells(disk, [late]);
+      expect((await again.read(late))[599]).toBe(7);
+      await again.close();
+    }
+  });
+
   it('one sync covers every segment that was written to', async () => {
     let disk = new FaultyDisk({ seed: 4 });
     const cells = await openCells(disk);
