@@ -15,6 +15,9 @@ export interface NodeTuning {
   readonly quarantineMs: number;
   /** Journal records between snapshots. */
   readonly snapshotRecords: number;
+  /** Bytes of one segment of the log and of the cell journal. */
+  readonly logSegmentBytes: number;
+  readonly cellSegmentBytes: number;
   readonly peerTimeoutMs: number;
 }
 
@@ -22,6 +25,8 @@ export const TUNING_DEFAULT: NodeTuning = {
   upkeepMs: 2_000,
   quarantineMs: 10_000,
   snapshotRecords: 50_000,
+  logSegmentBytes: 8 * 1024 * 1024,
+  cellSegmentBytes: 16 * 1024 * 1024,
   peerTimeoutMs: 5_000,
 };
 

@@ -29,7 +29,10 @@ export interface Recovered {
   close(): Promise<void>;
 }
 
-export async function recover(deps: NodeDeps, self: SlotConfig, tuning: NodeTuning): Promise<Recovered> {
+export type RecoveryDeps = Pick<NodeDeps, 'cluster' | 'disk' | 'clock' | 'random' | 'telemetry' | 'fresh'>;
+
+/** Errors: LOST_STATE, BAD_CONFIG (the journal is of another configuration), and the disk's. */
+export async function recover(deps: RecoveryDeps, self: SlotConfig, tuning: NodeTuning): Promise<Recovered> {
   const { disk, clock, random, cluster } = deps;
   const started = clock.monotonicMs();
   // The journal belongs to one node of one cluster: another's segments never verify in it.
@@ -41,7 +44,7 @@ export async function recover(deps: NodeDeps, self: SlotConfig, tuning: NodeTuni
     });
   }
   const snapshots = await SnapshotStore.open(disk, FOLDER, id);
-  const cells = await CellJournal.open(disk, FOLDER, id, random);
+  const cells = await CellJournal.open(disk, FOLDER, id, random, tuning.cellSegmentBytes);
   let state = new NodeState(new MerkleLog(), clock);
   let restored = 0;
   const newest = await snapshots.newest();
@@ -58,6 +61,7 @@ export async function recover(deps: NodeDeps, self: SlotConfig, tuning: NodeTuni
   state.recordCount = restored;
   const journal = await LogJournal.open(disk, FOLDER, id, {
     after: restored,
+    segmentBytes: tuning.logSegmentBytes,
     onRecord: (bytes, pointer) => state.replay(bytes, pointer),
   });
   state.attach(journal, cells);

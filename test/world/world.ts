@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly k?: number;
   readonly writers?: number;
   readonly tuning?: Partial<NodeTuning>;
+  /** Disks of some slots; the others have a folder on the real disk. A test may put another in place while the node is down. */
+  readonly disks?: ReadonlyMap<number, Disk>;
   /** Changes the configuration before it is signed. */
   readonly amend?: (config: Configuration) => Configuration;
 }
@@ -77,6 +79,7 @@ export class World {
   readonly writers: readonly TestWriter[];
   readonly folder: string;
   readonly nodes = new Map<number, StorageNode>();
+  readonly disks: Map<number, Disk>;
   readonly lost = new Map<number, OperationError>();
   readonly interceptors = new Map<number, Interceptor>();
   readonly #listeners = new Map<number, MemoryListener>();
@@ -86,6 +89,7 @@ export class World {
   private constructor(folder: string, options: WorldOptions) {
     const n = options.n ?? 4;
     this.folder = folder;
+    this.disks = new Map(options.disks);
     this.#tuning = { upkeepMs: 50, quarantineMs: 100, peerTimeoutMs: 2_000, ...options.tuning };
     this.#keys = Array.from({ length: n }, (_, i) => ({ signing: seeded(`node ${i}`), tls: seeded(`node tls ${i}`) }));
     this.writers = Array.from({ length: options.writers ?? 1 }, (_, i) => ({
@@ -112,6 +116,8 @@ export class World {
   }
 
   diskOf(slot: number): Disk {
+    const disk = this.disks.get(slot);
+    if (disk !== undefined) return disk;
     const folder = join(this.folder, `node-${slot}`);
     mkdirSync(folder, { recursive: true });
     return new NodeDisk(folder);
@@ -180,10 +186,11 @@ export class World {
   }
 }
 
-function makeCluster(
+/** A configuration of these nodes and writers, signed by an admin of its own. */
+export function makeCluster(
   keys: readonly { readonly signing: SigningKey; readonly tls: SigningKey }[],
   writers: readonly TestWriter[],
-  options: WorldOptions,
+  options: Pick<WorldOptions, 'f' | 'k' | 'amend'>,
 ): Cluster {
   const f = options.f ?? 1;
   const n = keys.length;
