@@ -28,7 +28,14 @@ export interface LoadFigures {
   readonly requestsPerSecond: number;
 }
 
-export async function send(target: Target, method: string, path: string, body: Uint8Array | null): Promise<number> {
+/** One request; resolves with the bytes of the answer, rejects when it has another status. */
+export async function send(
+  target: Target,
+  method: string,
+  path: string,
+  body: Uint8Array | null,
+  status: number = 200,
+): Promise<number> {
   const headers: Record<string, string> = { host: `127.0.0.1:${target.port}` };
   if (body !== null) headers['content-length'] = String(body.length);
   const signable = { method, path, query: [], headers, payloadHash: 'UNSIGNED-PAYLOAD' };
@@ -39,7 +46,7 @@ export async function send(target: Target, method: string, path: string, body: U
   const [response] = (await once(request, 'response')) as [http.IncomingMessage];
   let bytes = 0;
   for await (const chunk of response) bytes += (chunk as Uint8Array).length;
-  if (response.statusCode !== 200) throw new Error(`${method} ${path} answered ${response.statusCode}`);
+  if (response.statusCode !== status) throw new Error(`${method} ${path} answered ${response.statusCode}`);
   return bytes;
 }
 

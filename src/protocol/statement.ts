@@ -27,6 +27,8 @@ export type Purpose =
   | 'join'
   | 'snapshot'
   | 'boot'
+  /** Never sent: its hash names a node's journal, which nobody else can then imitate. */
+  | 'journal'
   | 'batch';
 
 /** The bytes a statement stands for: purpose, cluster and canonical body. */
