@@ -89,7 +89,8 @@ class Node {
   async start(fresh: boolean): Promise<Recovered> {
     const self = this.#cluster.slotAt(0);
     if (self === undefined) throw new Error('the cluster has slots');
-    const deps = { cluster: this.#cluster, disk: this.#disk, clock: new SystemClock(), random: new SystemRandom(), telemetry: quiet, fresh };
+    const ports = { disk: this.#disk, clock: new SystemClock(), random: new SystemRandom(), telemetry: quiet };
+    const deps = { cluster: this.#cluster, signingKey: seeded('node 0'), ...ports, fresh };
     return recover(deps, self, TUNING_DEFAULT);
   }
 

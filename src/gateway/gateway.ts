@@ -165,11 +165,13 @@ export class Gateway {
   /** Reads what the folder remembers and begins to serve. Errors: those of the disk. */
   static async start(options: GatewayOptions): Promise<Gateway> {
     const { disk, clock, telemetry, cluster, gatewayId } = options;
+    // Secret, so that nobody can place bytes in a record that recovery would take for another.
+    const journalId = sha256(options.signingKey.sign(statementBytes('journal', cluster.id, gatewayId)));
     const journal = await GatewayJournal.open({
       disk,
       clock,
       telemetry,
-      journalId: gatewayId.subarray(0, 16),
+      journalId: journalId.subarray(0, 16),
     });
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
     const gateway = new Gateway(options, journal, witness);

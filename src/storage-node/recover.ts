@@ -4,7 +4,7 @@
  * by an empty one: an emptied folder must not come back as a node that has promised nothing.
  */
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
-import { hex, utf8 } from '../base/bytes.ts';
+import { hex } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { CellJournal } from '../journal/cell-journal.ts';
 import { LogJournal } from '../journal/log-journal.ts';
@@ -12,6 +12,7 @@ import { SnapshotStore } from '../journal/snapshot-store.ts';
 import { encodeEntry } from '../log/entry-types.ts';
 import { MerkleLog } from '../log/merkle-log.ts';
 import type { SlotConfig } from '../protocol/configuration.ts';
+import { statementBytes } from '../protocol/statement.ts';
 import { encodeSnapshotEntry } from '../protocol/log-entries.ts';
 import type { NodeTuning } from './context.ts';
 import type { NodeDeps } from './node.ts';
@@ -29,14 +30,15 @@ export interface Recovered {
   close(): Promise<void>;
 }
 
-export type RecoveryDeps = Pick<NodeDeps, 'cluster' | 'disk' | 'clock' | 'random' | 'telemetry' | 'fresh'>;
+export type RecoveryDeps = Pick<NodeDeps, 'signingKey' | 'cluster' | 'disk' | 'clock' | 'random' | 'telemetry' | 'fresh'>;
 
 /** Errors: LOST_STATE, BAD_CONFIG (the journal is of another configuration), and the disk's. */
 export async function recover(deps: RecoveryDeps, self: SlotConfig, tuning: NodeTuning): Promise<Recovered> {
   const { disk, clock, random, cluster } = deps;
   const started = clock.monotonicMs();
   // The journal belongs to one node of one cluster: another's segments never verify in it.
-  const id = sha256(utf8('holdfast/1/journal'), cluster.id, self.nodeId).subarray(0, 16);
+  // It is secret, because a peer that knew it could place bytes in a payload that recovery would take for a record.
+  const id = sha256(deps.signingKey.sign(statementBytes('journal', cluster.id, self.nodeId))).subarray(0, 16);
   const present = (await disk.list(FOLDER)).some((name) => name.startsWith('log-'));
   if (!present && !deps.fresh) {
     throw new OperationError('LOST_STATE', 'The journal of this storage node is missing.', {
