@@ -30,13 +30,6 @@ const child = spawn(process.execPath, [program, ...args], { stdio: ['inherit', '
 const stop = () => child.kill('SIGTERM');
 // A terminal sends Ctrl-C to the whole group, a supervisor sends a signal to this process alone.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
-// npm may be killed without a chance to pass a signal on; then this process gets another parent.
-const parent = process.ppid;
-if (process.env.npm_lifecycle_event !== undefined) {
-  setInterval(() => {
-    if (process.ppid !== parent) stop();
-  }, 1000).unref();
-}
 child.on('error', (error) => {
   process.stderr.write(`cannot run ${program}: ${error.message}\n`);
   process.exit(1);
