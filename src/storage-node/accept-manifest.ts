@@ -30,6 +30,7 @@ export async function handlePrepare(
   sender: WriterConfig | undefined,
   request: RequestOf<'PREPARE'>,
   payload: Uint8Array,
+  requireRoom: () => void,
 ): Promise<Frame> {
   const opened = openSignedManifest(request.manifest);
   if (!opened.ok) throw new Refused('BAD', `manifest: ${opened.reason}`);
@@ -43,6 +44,8 @@ export async function handlePrepare(
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (known !== undefined && equal(known.hash, signed.hash)) return receipt(ctx, signed, known);
 
+  // Only now: a promise that was given is given again on a full disk, too.
+  requireRoom();
   const content = await prepareContent(ctx, from, signed.manifest, request, payload);
   const refusal = judge(ctx, sender, signed, signatureValid, request.upload);
   if (refusal !== null) {

@@ -29,7 +29,7 @@ import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
 import { Uploads } from './uploads.ts';
 
-/** New content is refused below this much free space, and certificates below a quarter of it, so that the records of what was promised always fit. */
+/** New content is refused below this much free space, and certificates and tombstones below a quarter of it, so that the records of what was promised always fit. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1_000;
 const MARKS_MS = 60_000;
@@ -208,10 +208,9 @@ export class StorageNode {
         await ctx.uploads.cell(from, writer.gatewayId, request, payload, (bytes) => this.#mayReserve(writer.gatewayId, bytes));
         return reply('CELL', {});
       case 'PREPARE':
-        this.#mayReserve(writer.gatewayId, payload.length);
-        return handlePrepare(ctx, from, writer, request, payload);
+        return handlePrepare(ctx, from, writer, request, payload, () => this.#requireRoom(payload.length));
       case 'COMMIT':
-        if (this.#space.freeBytes < FREE_BYTES_MIN / 4) throw new Refused('FULL', 'the disk has no room');
+        this.#requireRoom(0);
         return handleCommit(ctx, request, payload);
       case 'FETCH':
         return handleFetch(ctx, request);
@@ -237,9 +236,15 @@ export class StorageNode {
     }
   }
 
+  /** Room for this much content; with none, room for the records of what was promised and of what is deleted. */
+  #requireRoom(bytes: number): void {
+    const least = bytes === 0 ? FREE_BYTES_MIN / 4 : FREE_BYTES_MIN;
+    if (this.#space.freeBytes - bytes < least) throw new Refused('FULL', 'the disk has no room');
+  }
+
   /** Space and quota are settled before bytes are taken (P9, R15). */
   #mayReserve(gatewayId: Uint8Array, bytes: number): void {
-    if (this.#space.freeBytes - bytes < FREE_BYTES_MIN) throw new Refused('FULL', 'the disk has no room');
+    this.#requireRoom(bytes);
     const { register } = this.#ctx.state;
     const held = register.uncertifiedBytes(gatewayId) + this.#ctx.uploads.reservedBytes(gatewayId);
     if (held + bytes > this.#ctx.cluster.config.uncertifiedBytesMax) {

@@ -3,7 +3,7 @@
  * what a test wants said, in any order, right or wrong. Its cells are drawn from a seed instead of coded: a
  * node checks a cell against its row and the row against the root, and knows no more than that.
  */
-import { EMPTY, hex, u32be, utf8 } from '../../src/base/bytes.ts';
+import { EMPTY, hex, utf8 } from '../../src/base/bytes.ts';
 import type { Channel, Frame } from '../../src/base/ports.ts';
 import { sha256 } from '../../src/crypto/primitives.ts';
 import type { SigningKey } from '../../src/crypto/primitives.ts';
@@ -57,9 +57,15 @@ export interface VersionOptions {
 export const idOf = (name: string): Uint8Array => sha256(utf8(name));
 
 export function drawn(name: string, size: number): Uint8Array {
-  const out = new Uint8Array(size);
-  for (let at = 0, i = 0; at < size; at += 32, i += 1) out.set(sha256(utf8(name), u32be(i)).subarray(0, Math.min(32, size - at)), at);
-  return out;
+  const words = new Uint32Array(Math.ceil(size / 4));
+  let state = new DataView(sha256(utf8(name)).slice().buffer).getUint32(0) | 1;
+  for (let i = 0; i < words.length; i += 1) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = state;
+  }
+  return new Uint8Array(words.buffer, 0, size);
 }
 
 /** The key with which a test cluster's node signs. */
