@@ -24,7 +24,7 @@ import {
   readGatewayIdentity,
   readNodeIdentity,
 } from './identity-folder.ts';
-import { gatewayInit, makeMemberFolder, nodeInit } from './init-commands.ts';
+import { gatewayInit, makeMemberFolder, nodeInit, unwritable } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
 import type { JoinRequest } from './join-request.ts';
 import { makeRootConfiguration, openConfiguration } from './root-configuration.ts';
@@ -158,10 +158,7 @@ export async function openUpFolder(dir: string): Promise<string> {
     await fs.writeFile(probe, '');
     await fs.rm(probe);
   } catch (error) {
-    throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be written.`, {
-      cause: error,
-      remedy: 'Give your user the permission to write there, or choose another folder with --dir.',
-    });
+    throw unwritable(folder, error);
   }
   const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock|\..*)$/;
   const foreign = names.filter((name) => !ours.test(name));

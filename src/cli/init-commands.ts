@@ -25,9 +25,21 @@ export async function makeMemberFolder(dir: string): Promise<NodeDisk> {
   try {
     await fs.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {
-    throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be made: ${String(error)}`, { cause: error });
+    throw unwritable(folder, error);
   }
   return new NodeDisk(folder);
+}
+
+/** Why a folder cannot be made or written: no room, or not allowed. */
+export function unwritable(folder: string, cause: unknown): OperationError {
+  const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    return new OperationError('DISK_FULL', `The disk of ${folder} has no room.`, { cause, remedy: 'Free space, or choose another folder with --dir.' });
+  }
+  return new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be written: ${errno}.`, {
+    cause,
+    remedy: 'Give your user the permission to write there, or choose another folder with --dir.',
+  });
 }
 
 export interface NodeInitOptions {

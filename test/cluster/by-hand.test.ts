@@ -1,10 +1,12 @@
 /** The pieces that `up` is made of, each used alone: six folders, six join requests, one configuration. */
 import fs from 'node:fs';
+import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { askAdmin } from '../../src/cli/admin-socket.ts';
 import { S3Client } from '../../src/cli/s3-client.ts';
+import { makeTlsIdentity } from '../../src/platform/tls-identity.ts';
 import { Program, buildPrograms, runCommand, until } from './programs.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -102,6 +104,21 @@ describe('a cluster made by hand', () => {
     fs.rmSync(at('n5', 'journal'), { recursive: true });
     expect(await runCommand('node', 'run', '--dir', at('n5'))).toMatchObject({ code: 6 });
     expect((await client.head('hand', 'made')).size).toBe(2_000_000);
+  }, TIMEOUT_MS);
+
+  it('speaks TLS where others can reach it, with the certificate given', async () => {
+    const tls = await makeTlsIdentity({ seed: new Uint8Array(32).fill(9), commonName: 'localhost' });
+    fs.writeFileSync(at('cert.pem'), tls.certificatePem);
+    fs.writeFileSync(at('key.pem'), tls.privateKeyPem, { mode: 0o600 });
+    await gateway.stop();
+    const flags = ['--tls-cert', at('cert.pem'), '--tls-key', at('key.pem')];
+    gateway = new Program(['gateway', 'run', '--dir', at('g'), '--listen', `0.0.0.0:${PORT_BASE + 7}`, ...flags]);
+    await until('the gateway serves', () => isReady(at('g')), 60_000);
+    const status = await new Promise((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: PORT_BASE + 7, ca: tls.certificatePem, checkServerIdentity: () => undefined };
+      https.get(options, (response) => resolve(response.resume().statusCode)).on('error', reject);
+    });
+    expect(status).toBe(403);
   }, TIMEOUT_MS);
 
   it('refuses plain HTTP on an address that others can reach', async () => {
