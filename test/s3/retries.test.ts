@@ -1,0 +1,142 @@
+/**
+ * A connection is cut after the gateway has the whole request and before its client has the answer; the AWS
+ * SDK asks again by itself, with the same amz-sdk-invocation-id. One operation must stay one version, which is
+ * read from the logs of the storage nodes: they hold an entry of every version that was ever prepared.
+ */
+import {
+  CompleteMultipartUploadCommand,
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../cluster/programs.ts';
+import { KIB, MIB, contentOf } from '../show/contents.ts';
+import { LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
+import { loggedVersions } from '../show/node-logs.ts';
+import { CuttingProxy } from './cutting-proxy.ts';
+import type { Instruction } from './cutting-proxy.ts';
+
+const Bucket = 'retries';
+const CUTS: readonly Instruction[] = [{ cut: 'before answer' }, { cut: 'after request' }];
+const SIZES = [100, 200 * KIB, 3 * MIB];
+
+let cluster: LiveCluster;
+let proxy: CuttingProxy;
+let direct: S3Client;
+let client: S3Client;
+
+beforeAll(async () => {
+  cluster = await LiveCluster.start('retries');
+  proxy = await CuttingProxy.start(cluster.port);
+  direct = cluster.client();
+  client = cluster.client({ endpoint: proxy.origin });
+  await direct.send(new CreateBucketCommand({ Bucket }));
+}, PROCESS_MS);
+afterAll(async () => {
+  client.destroy();
+  direct.destroy();
+  await proxy.close();
+  await cluster.end();
+}, PROCESS_MS);
+
+/** The versions that `work` added to the nodes' logs. */
+async function addedBy(work: () => Promise<void>): Promise<{ readonly prepared: number; readonly committed: number }> {
+  const before = await loggedVersions(cluster.dir);
+  expect(before.nodes).toBeGreaterThanOrEqual(5);
+  await work();
+  // The write is acknowledged before its last slots have its certificate.
+  let after = await loggedVersions(cluster.dir);
+  await until('all that is prepared is committed', async () => {
+    after = await loggedVersions(cluster.dir);
+    return [...after.prepared].every((hash) => after.committed.has(hash));
+  });
+  return { prepared: after.prepared.size - before.prepared.size, committed: after.committed.size - before.committed.size };
+}
+
+async function get(Key: string): Promise<Buffer> {
+  const { Body } = await direct.send(new GetObjectCommand({ Bucket, Key }));
+  return Buffer.from((await Body?.transformToByteArray()) ?? []);
+}
+
+function describeRetries(state: string): void {
+  for (const instruction of CUTS) {
+    const cut = 'cut' in instruction ? instruction.cut : 'never';
+    it.each(SIZES)(`makes one version of a put of %d bytes (cut ${cut})`, async (size) => {
+      const Key = `${state} ${cut} ${size}`;
+      const Body = contentOf(Key, size);
+      const spent = proxy.spent;
+      const added = await addedBy(async () => {
+        proxy.order(`PUT /${Bucket}/`, instruction);
+        const { $metadata } = await client.send(new PutObjectCommand({ Bucket, Key, Body }));
+        expect($metadata.attempts).toBe(2);
+      });
+      expect(proxy.spent).toBe(spent + 1);
+      expect(added).toEqual({ prepared: 1, committed: 1 });
+      expect((await get(Key)).equals(Body)).toBe(true);
+    }, PROCESS_MS);
+
+    it(`deletes once (cut ${cut})`, async () => {
+      const Key = `${state} ${cut} deleted`;
+      await direct.send(new PutObjectCommand({ Bucket, Key, Body: 'to be deleted' }));
+      const added = await addedBy(async () => {
+        proxy.order(`DELETE /${Bucket}/`, instruction);
+        const { $metadata } = await client.send(new DeleteObjectCommand({ Bucket, Key }));
+        expect($metadata.attempts).toBe(2);
+      });
+      expect(added).toEqual({ prepared: 1, committed: 1 });
+      await expect(get(Key)).rejects.toMatchObject({ name: 'NoSuchKey' });
+    }, PROCESS_MS);
+
+    it(`completes an upload once (cut ${cut})`, async () => {
+      const Key = `${state} ${cut} upload`;
+      const Body = contentOf(Key, 100 * KIB);
+      const { UploadId } = await direct.send(new CreateMultipartUploadCommand({ Bucket, Key }));
+      const { ETag } = await direct.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: 1, Body }));
+      proxy.order(`POST /${Bucket}/`, instruction);
+      const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] };
+      const { $metadata } = await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload }));
+      expect($metadata.attempts).toBe(2);
+      expect((await get(Key)).equals(Body)).toBe(true);
+    }, PROCESS_MS);
+  }
+
+  it('answers each of several retries at once', async () => {
+    const keys = [1, 2, 3, 4, 5, 6].map((number) => `${state} together ${number}`);
+    const added = await addedBy(async () => {
+      for (const _ of keys) for (const instruction of CUTS) proxy.order(`PUT /${Bucket}/`, instruction);
+      await Promise.all(keys.map((Key) => client.send(new PutObjectCommand({ Bucket, Key, Body: contentOf(Key, 50 * KIB) })).catch(() => undefined)));
+    });
+    expect(added.prepared).toBe(keys.length);
+    for (const Key of keys) expect((await get(Key)).equals(contentOf(Key, 50 * KIB))).toBe(true);
+  }, PROCESS_MS);
+}
+
+describe('a request that the SDK sends again', () => {
+  describe('with all nodes running', () => describeRetries('all'));
+
+  describe('with one node down', () => {
+    let release: () => Promise<void>;
+    beforeAll(async () => {
+      release = await cluster.holdDown(0);
+    }, PROCESS_MS);
+    afterAll(() => release(), PROCESS_MS);
+    describeRetries('down');
+  });
+
+  it('is one version also when the gateway is killed before it can answer', async () => {
+    const Key = 'gateway killed';
+    const Body = contentOf(Key, 3 * MIB);
+    const added = await addedBy(async () => {
+      const put = direct.send(new PutObjectCommand({ Bucket, Key, Body }), {});
+      setTimeout(() => cluster.killGateway(), 60);
+      await put.catch(() => undefined);
+      // Three attempts may end before the gateway is back; a further request is then a new operation.
+    });
+    expect(added.prepared).toBeLessThanOrEqual(1);
+  }, PROCESS_MS);
+});
