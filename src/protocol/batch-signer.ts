@@ -5,7 +5,7 @@
  */
 import type { SigningKey } from '../crypto/primitives.ts';
 import { signBatch, statementLeaf, BATCH_SIZE_MAX } from './statement.ts';
-import type { Purpose, StatementProof } from './statement.ts';
+import type { BatchSignature, Purpose, StatementProof } from './statement.ts';
 
 /** Promise hops between a group commit's end and the statements it releases; later ones open a batch of their own. */
 const GATHER_TURNS = 6;
@@ -19,11 +19,14 @@ interface Waiting {
 export class BatchSigner {
   readonly #key: SigningKey;
   readonly #clusterId: Uint8Array;
+  readonly #onSigned: (batch: BatchSignature) => void;
   #waiting: Waiting[] = [];
 
-  constructor(key: SigningKey, clusterId: Uint8Array) {
+  /** `onSigned` is told of each signature made, for a verifier that need not check its own process's. */
+  constructor(key: SigningKey, clusterId: Uint8Array, onSigned: (batch: BatchSignature) => void = () => undefined) {
     this.#key = key;
     this.#clusterId = clusterId;
+    this.#onSigned = onSigned;
   }
 
   /** Signs one statement, together with those asked for at the same time. The caller has made durable what it promises. */
@@ -47,6 +50,8 @@ export class BatchSigner {
     if (batch.length === 0) return;
     try {
       const proofs = signBatch(this.#key, this.#clusterId, batch.map((w) => w.leaf));
+      const [first] = proofs;
+      if (first !== undefined) this.#onSigned(first.batch);
       batch.forEach((w, i) => {
         const proof = proofs[i];
         if (proof !== undefined) w.resolve(proof);

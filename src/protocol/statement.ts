@@ -100,9 +100,14 @@ export class StatementVerifier {
     const known = this.#verified.get(name);
     if (known !== undefined && sameBatch(known.batch, batch) && equal(known.publicKey, publicKey)) return true;
     if (!verifySignature(publicKey, batchBody(this.#clusterId, batch.size, batch.root), batch.signature)) return false;
-    if (this.#verified.size >= this.#capacity) this.#verified.clear();
-    this.#verified.set(name, { publicKey, batch });
+    this.remember(publicKey, batch);
     return true;
+  }
+
+  /** Takes a signature as verified: one that this very process has made. */
+  remember(publicKey: Uint8Array, batch: BatchSignature): void {
+    if (this.#verified.size >= this.#capacity) this.#verified.clear();
+    this.#verified.set(mapKey(batch.root), { publicKey, batch });
   }
 }
 

@@ -105,12 +105,13 @@ export class StorageNode {
       if (other.slot !== slot && address !== undefined) peers.set(other.slot, deps.transport.open(address, hex(other.tlsKey)));
     }
     let node: StorageNode | undefined;
+    const verifier = new StatementVerifier(cluster.id);
     const ctx: NodeContext = {
       cluster,
       self,
       signingKey: deps.signingKey,
-      signer: new BatchSigner(deps.signingKey, cluster.id),
-      verifier: new StatementVerifier(cluster.id),
+      signer: new BatchSigner(deps.signingKey, cluster.id, (batch) => verifier.remember(self.signingKey, batch)),
+      verifier,
       clock,
       random: deps.random,
       disk: deps.disk,
