@@ -122,22 +122,29 @@ class PrepareRound {
     const content = await this.#request.contentOf(slot);
     if (content === null) return null;
     let more = NOTHING_MORE;
-    for (let round = 0; round < ROUNDS_MAX && this.#end === undefined; round += 1) {
+    for (let round = 0; round < ROUNDS_MAX && this.#isWanted(); round += 1) {
       const result = await this.#ctx.peers.persist(
         slot,
         this.#message(content, more),
         content.payload,
         this.#untilMs,
-        () => this.#end === undefined,
+        () => this.#isWanted(),
       );
-      if (this.#end !== undefined) return null;
-      if (result.kind === 'answer') return this.#receipt(slot, result.answer);
+      if (result.kind === 'answer') return this.#end === undefined ? this.#receipt(slot, result.answer) : null;
       if (result.kind !== 'refused') return null;
       const next = this.#refused(slot, result.refused, more);
       if (next === null) return null;
       more = next;
     }
     return null;
+  }
+
+  /**
+   * Until the round has failed. A slot that is late for the certificate is still asked, so that it gets its
+   * fragment; its receipt is not needed any more.
+   */
+  #isWanted(): boolean {
+    return this.#end === undefined || this.#end.kind === 'certified';
   }
 
   /** The same object for all slots that are told the same, so that it is encoded once. */

@@ -94,6 +94,24 @@ const bootSchema: z.ZodType<BootBody> = z.strictObject({
 export const encodeBoot = (body: BootBody): Uint8Array => encode(body);
 export const decodeBoot = (body: Uint8Array): Decoded<BootBody> => decode(bootSchema, body, LEAF_BYTES_MAX);
 
+/** REPAIRED: the content of a version that the node held only the certificate of is here now. */
+export interface RepairedBody {
+  readonly v: 1;
+  readonly keyId: Uint8Array;
+  readonly manifestHash: Uint8Array;
+  readonly contentId: Uint8Array;
+}
+
+const repairedSchema: z.ZodType<RepairedBody> = z.strictObject({
+  v: z.literal(1),
+  keyId: hash32,
+  manifestHash: hash32,
+  contentId: hash32,
+});
+
+export const encodeRepaired = (body: RepairedBody): Uint8Array => encode(body);
+export const decodeRepaired = (body: Uint8Array): Decoded<RepairedBody> => decode(repairedSchema, body, LEAF_BYTES_MAX);
+
 /** HOLE: a cell that the node should hold is missing or does not verify. ADOPT and SNAPSHOT name a hash. */
 export const encodeHole = (contentId: Uint8Array, stripe: number): Uint8Array => encode({ v: 1, contentId, stripe });
 export const encodeAdopt = (epoch: number, configHash: Uint8Array): Uint8Array => encode({ v: 1, epoch, configHash });

@@ -6,6 +6,7 @@
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
 import { encodeEntry } from '../log/entry-types.ts';
+import { encodeRepaired } from '../protocol/log-entries.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
 import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.ts';
@@ -42,7 +43,8 @@ export async function handlePrepare(
   // Judged before any byte of content is kept, and again when it is durable: the state may have moved on.
   await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload));
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
-  if (known !== undefined && equal(known.hash, signed.hash)) return receipt(ctx, signed, known);
+  const isKnown = known !== undefined && equal(known.hash, signed.hash);
+  if (isKnown && (known.preparedIndex >= 0 || holdsAll(ctx, known, known.binds))) return receipt(ctx, signed, known);
 
   // Only now: a promise that was given is given again on a full disk, too.
   requireRoom();
@@ -54,7 +56,7 @@ export async function handlePrepare(
   }
   const again = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (again !== undefined && equal(again.hash, signed.hash)) {
-    giveBack(ctx, content);
+    if (again.preparedIndex >= 0 || !fill(ctx, from, again, content)) giveBack(ctx, content);
     return receipt(ctx, signed, again);
   }
   if (!isStillThere(ctx, from, content)) {
@@ -62,6 +64,25 @@ export async function handlePrepare(
     throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
   }
   return receipt(ctx, signed, bindOrGiveBack(ctx, signed, content));
+}
+
+function holdsAll(ctx: NodeContext, version: Version, binds: Uint8Array): boolean {
+  return contentIds(binds).every((id) => ctx.state.contents.get(id)?.boundBy.has(mapKey(version.hash)) === true);
+}
+
+/**
+ * The certificate was here before its content: the others were faster. No receipt is due any more, but the
+ * fragment is kept, or the slot would stay a hole until repair. Returns whether the content was of use.
+ */
+function fill(ctx: NodeContext, from: PeerConnection, version: Version, content: PreparedContent): boolean {
+  if (ctx.state.register.max(version.keyId) !== version || holdsAll(ctx, version, content.binds)) return false;
+  if (!isStillThere(ctx, from, content)) return false;
+  const { keyId, hash, contentId } = version;
+  const leaf = encodeEntry('REPAIRED', encodeRepaired({ v: 1, keyId, manifestHash: hash, contentId }));
+  ctx.state.write({ r: 'REPAIRED', leaf, content: content.content, binds: content.binds });
+  if (content.upload !== null) ctx.uploads.bound(content.upload);
+  ctx.telemetry.count('contents_after_commit');
+  return true;
 }
 
 /**

@@ -45,6 +45,8 @@ const recordSchema = z.discriminatedUnion('r', [
     binds,
   }),
   z.strictObject({ r: z.literal('COMMITTED'), leaf, cert: certBytes, content: contentSchema.nullable(), binds }),
+  /** The content of a certified version came after its certificate. */
+  z.strictObject({ r: z.literal('REPAIRED'), leaf, content: contentSchema.nullable(), binds }),
   z.strictObject({ r: z.literal('EVICT'), leaf }),
   z.strictObject({ r: z.literal('ABORT'), leaf }),
   z.strictObject({ r: z.literal('NEVER'), leaf }),

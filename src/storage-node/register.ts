@@ -18,7 +18,7 @@ export interface Version {
   readonly gatewayId: Uint8Array;
   readonly contentId: Uint8Array;
   /** Ids of all contents it keeps here, its own first; 32 bytes each. */
-  readonly binds: Uint8Array;
+  binds: Uint8Array;
   /** Bytes it takes on this node, for the quota while it is uncertified. */
   readonly bytes: number;
   /** Index of the PREPARED leaf that this node's receipt names, and the incarnation it was made in; -1 when it gave none. */

@@ -18,7 +18,7 @@ import { decodeBucketRecord, SYSTEM_BUCKET_ID } from '../protocol/bucket-record.
 import type { BucketRecord } from '../protocol/bucket-record.ts';
 import { decodeCertificate } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
-import { decodeBoot, decodeEvict, decodeStampBody } from '../protocol/log-entries.ts';
+import { decodeBoot, decodeEvict, decodeRepaired, decodeStampBody } from '../protocol/log-entries.ts';
 import { openSignedManifest } from '../protocol/manifest.ts';
 import type { SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
@@ -187,6 +187,10 @@ export class NodeState {
         this.#adoptBucketRecord(cert.signed, version);
         break;
       }
+      case 'REPAIRED':
+        if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
+        this.#repaired(record.leaf, record.binds);
+        break;
       case 'EVICT':
         this.#evict(record.leaf);
         break;
@@ -331,6 +335,17 @@ export class NodeState {
     if (!equal(manifest.bucketId, SYSTEM_BUCKET_ID)) return;
     const record = decodeBucketRecord(manifest.clear);
     if (record.ok) this.bucketRecords.set(mapKey(manifest.keyId), { record: record.value, stamp: manifest.stamp, version });
+  }
+
+  #repaired(leaf: Uint8Array, binds: Uint8Array): void {
+    const body = decodeRepaired(leaf.subarray(1));
+    if (!body.ok) throw damaged(body.reason);
+    const version = this.register.max(body.value.keyId);
+    if (version === null || !equal(version.hash, body.value.manifestHash)) return;
+    version.binds = binds;
+    this.#bindAll(version);
+    const prefix = `${mapKey(body.value.contentId)}:`;
+    for (const hole of this.holes) if (hole.startsWith(prefix)) this.holes.delete(hole);
   }
 
   #evict(leaf: Uint8Array): void {
