@@ -71,8 +71,9 @@ export class LiveCluster {
     return new Program(['up', '--dir', this.dir, '--port', String(this.port), ...this.#more, '--json']);
   }
 
-  /** Starts a stopped cluster again. */
+  /** Starts the cluster again, and stops it first if it runs. */
   async restart(): Promise<void> {
+    await this.stop();
     this.up = this.#run();
     await this.up.event('ready');
   }
