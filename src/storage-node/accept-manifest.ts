@@ -79,7 +79,12 @@ function fill(ctx: NodeContext, from: PeerConnection, version: Version, content:
   if (!isStillThere(ctx, from, content)) return false;
   const { keyId, hash, contentId } = version;
   const leaf = encodeEntry('REPAIRED', encodeRepaired({ v: 1, keyId, manifestHash: hash, contentId }));
-  ctx.state.write({ r: 'REPAIRED', leaf, content: content.content, binds: content.binds });
+  try {
+    ctx.state.write({ r: 'REPAIRED', leaf, content: content.content, binds: content.binds });
+  } catch (error) {
+    giveBack(ctx, content);
+    throw error;
+  }
   if (content.upload !== null) ctx.uploads.bound(content.upload);
   ctx.telemetry.count('contents_after_commit');
   return true;

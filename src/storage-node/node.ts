@@ -308,40 +308,53 @@ export class StorageNode {
     this.#state = 'STOPPED';
     this.#stopping.abort();
     await this.#upkeep;
-    if (wasServing) await this.#recovered.snapshot();
+    if (wasServing) await this.#chore(() => this.#recovered.snapshot());
     await this.abandon();
   }
 
   /** Garbage collection, compaction, snapshots and expiry, one after the other, until the node stops. */
   async #keepUp(signal: AbortSignal): Promise<void> {
-    const { clock, tuning, telemetry, state } = this.#ctx;
+    const ctx = this.#ctx;
     let spaceAt = 0;
-    let marksAt = clock.monotonicMs();
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(tuning.upkeepMs, signal);
-        const now = clock.monotonicMs();
-        if (now - spaceAt >= SPACE_CHECK_MS) {
-          this.#space = await this.#deps.disk.space();
-          spaceAt = now;
-        }
-        this.#ctx.uploads.dropExpired();
-        dropLeases(this.#ctx);
-        await collectGarbage(this.#ctx);
-        await freeUnbound(this.#ctx);
-        await compactCells(this.#ctx);
-        await this.#recovered.snapshotWhenDue();
-        if (now - marksAt >= MARKS_MS) {
-          marksAt = now;
-          await this.#followSizes();
-        }
-      } catch (error) {
-        if (signal.aborted || isOperationError(error, 'CANCELLED')) return;
-        telemetry.count('upkeep_failures');
-        telemetry.event('warn', 'upkeep failed', { slot: this.#ctx.self.slot, error: describeError(error) });
-        if (state.journal.poisoned || state.cells.poisoned) this.#failed(error);
+    let marksAt = ctx.clock.monotonicMs();
+    for (;;) {
+      await ctx.clock.sleep(ctx.tuning.upkeepMs, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      const now = ctx.clock.monotonicMs();
+      const chores: (() => unknown)[] = [
+        () => ctx.uploads.dropExpired(),
+        () => dropLeases(ctx),
+        () => collectGarbage(ctx),
+        () => freeUnbound(ctx),
+        () => compactCells(ctx),
+        () => this.#recovered.snapshotWhenDue(),
+      ];
+      if (now - spaceAt >= SPACE_CHECK_MS) {
+        spaceAt = now;
+        chores.unshift(() => this.#measureSpace());
       }
+      if (now - marksAt >= MARKS_MS) {
+        marksAt = now;
+        chores.push(() => this.#followSizes());
+      }
+      for (const chore of chores) if (!signal.aborted) await this.#chore(chore);
     }
+  }
+
+  /** One piece of upkeep: when it fails the others go on, and it is tried again in the next round. */
+  async #chore(chore: () => unknown): Promise<void> {
+    const { telemetry, state, self } = this.#ctx;
+    try {
+      await chore();
+    } catch (error) {
+      telemetry.count('upkeep_failures');
+      telemetry.event('warn', 'upkeep failed', { slot: self.slot, error: describeError(error) });
+      if (state.journal.poisoned || state.cells.poisoned) this.#failed(error);
+    }
+  }
+
+  async #measureSpace(): Promise<void> {
+    this.#space = await this.#deps.disk.space();
   }
 
   /** Notes how far the others' logs go, so that the next boot reads only what came since. */
