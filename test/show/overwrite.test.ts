@@ -52,7 +52,9 @@ describe('a 16 MiB object', () => {
     const started = performance.now();
     for (const { slot } of cluster.endpoint.nodes) {
       for (;;) {
-        const { superseded, liveBytes } = (await cluster.status())[slot] ?? {};
+        const status = (await cluster.status())[slot];
+        const superseded = status?.['superseded'];
+        const liveBytes = status?.liveBytes;
         const bytes = journalBytes(slot);
         if (superseded === 0 && liveBytes !== undefined && liveBytes < LIVE_BYTES_MAX && bytes < JOURNAL_BYTES_MAX) break;
         const told = `node ${slot} occupies ${bytes} bytes, allowed are ${JOURNAL_BYTES_MAX}; live: ${liveBytes}, allowed are ${LIVE_BYTES_MAX}; superseded: ${String(superseded)}`;
