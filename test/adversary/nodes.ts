@@ -1,0 +1,155 @@
+/**
+ * Byzantine storage nodes with their real keys (protocol 1): unlike a thief on the wire they sign what they
+ * like, and every signature verifies. Each strategy is one interceptor; what it does not touch, the honest
+ * node behind it answers. Strategies that need no key stand in test/world/liars.ts.
+ */
+import { EMPTY, equal } from '../../src/base/bytes.ts';
+import type { Frame } from '../../src/base/ports.ts';
+import { sha256 } from '../../src/crypto/primitives.ts';
+import { decodeCertificate, receiptBodyOf } from '../../src/protocol/certificate.ts';
+import { encode } from '../../src/protocol/encoding.ts';
+import { openSignedManifest } from '../../src/protocol/manifest.ts';
+import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
+import type { Request, RequestOf, RequestType } from '../../src/protocol/messages.ts';
+import { encodeCommitAck, encodeReceipt } from '../../src/protocol/receipt.ts';
+import type { Purpose, StatementProof } from '../../src/protocol/statement.ts';
+import { nodeKey, prove } from '../world/raw-writer.ts';
+import type { Interceptor, World } from '../world/world.ts';
+
+const HASH_BYTES = 32;
+
+function requestIn(frame: Frame): Request | null {
+  const decoded = decodeRequest(frame.body);
+  return decoded.ok ? decoded.value : null;
+}
+
+/** A lying node: who it is, and what it signs with. */
+class Liar {
+  readonly world: World;
+  readonly slot: number;
+  /** Any number does: nobody has seen its log. */
+  #logIndex = 1_000_000;
+
+  constructor(world: World, slot: number) {
+    this.world = world;
+    this.slot = slot;
+  }
+
+  get nodeId(): Uint8Array {
+    return this.world.cluster.slotAt(this.slot)?.nodeId ?? EMPTY;
+  }
+
+  sign(purpose: Purpose, body: Uint8Array): StatementProof {
+    return prove(this.world, nodeKey(this.slot), purpose, body);
+  }
+
+  nextIndex(): number {
+    this.#logIndex += 1;
+    return this.#logIndex;
+  }
+
+  receipt(request: RequestOf<'PREPARE'>): Frame | null {
+    const opened = openSignedManifest(request.manifest);
+    if (!opened.ok) return null;
+    const [incarnation, logIndex] = [1, this.nextIndex()];
+    const proof = this.sign('receipt', encodeReceipt(receiptBodyOf(opened.value, this.nodeId, { slot: this.slot, incarnation, logIndex })));
+    return { body: encodeAnswer('PREPARE', { incarnation, logIndex, proof }), payload: EMPTY };
+  }
+
+  acknowledgement(request: RequestOf<'COMMIT'>): Frame | null {
+    const cert = decodeCertificate(request.cert);
+    if (!cert.ok) return null;
+    const { manifest, hash: manifestHash } = cert.value.signed;
+    const [incarnation, logIndex] = [1, this.nextIndex()];
+    const { keyId, stamp } = manifest;
+    const { epoch } = this.world.cluster;
+    const proof = this.sign('commit-ack', encodeCommitAck({ v: 1, manifestHash, keyId, stamp, nodeId: this.nodeId, epoch, incarnation, logIndex }));
+    return { body: encodeAnswer('COMMIT', { incarnation, logIndex, proof }), payload: EMPTY };
+  }
+
+  never({ keyId, stamp }: RequestOf<'RESOLVE'>): Frame {
+    const body = encode({ v: 1, keyId, stamp, slot: this.slot, epoch: this.world.cluster.epoch, prepared: null });
+    return {
+      body: encodeAnswer('RESOLVE', { resolution: { body, proof: this.sign('resolution', body) }, manifest: null, holds: false }),
+      payload: EMPTY,
+    };
+  }
+}
+
+/** Signs a receipt for every manifest, also for two of one stamp, and keeps none of the content. */
+export function signsEverything(world: World, slot: number): Interceptor {
+  const liar = new Liar(world, slot);
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    return (request?.t === 'PREPARE' ? liar.receipt(request) : null) ?? honest(frame);
+  };
+}
+
+/** Acknowledges every certificate and keeps none. */
+export function acknowledgesEverything(world: World, slot: number): Interceptor {
+  const liar = new Liar(world, slot);
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    return (request?.t === 'COMMIT' ? liar.acknowledgement(request) : null) ?? honest(frame);
+  };
+}
+
+/** Asked about any stamp, promises NEVER to sign it, whatever it has signed. */
+export function swearsNever(world: World, slot: number): Interceptor {
+  const liar = new Liar(world, slot);
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    return request?.t === 'RESOLVE' ? liar.never(request) : honest(frame);
+  };
+}
+
+/**
+ * Serves another cell of the right length, in a row that was changed to match it: all of it fits together,
+ * only the signed manifest does not commit to it. `keepRow`: the honest row beside the wrong cell.
+ */
+export function servesOtherCells(keepRow: boolean = false): Interceptor {
+  return async (honest, frame) => {
+    const answered = await honest(frame);
+    const type = requestIn(frame)?.t;
+    if (type === 'BODY') return { body: answered.body, payload: otherThan(answered.payload) };
+    if (type !== 'QUERY' && type !== 'FETCH') return answered;
+    const parsed = decodeAnswer(type, answered.body);
+    if (parsed.kind !== 'answer' || answered.payload.length === 0) return answered;
+    const payload = otherThan(answered.payload);
+    const { row: truth } = parsed.answer;
+    if (truth === null || keepRow) return { body: answered.body, payload };
+    const row = Uint8Array.from(truth);
+    row.set(sha256(payload), placeOf(truth, answered.payload) * HASH_BYTES);
+    return { body: encodeAnswer(type, { ...parsed.answer, row } as typeof parsed.answer), payload };
+  };
+}
+
+function otherThan(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(bytes, (byte, index) => byte ^ (1 + (index % 251)));
+}
+
+function placeOf(row: Uint8Array, cell: Uint8Array): number {
+  const hash = sha256(cell);
+  for (let at = 0; at < row.length / HASH_BYTES; at += 1) {
+    if (equal(row.subarray(at * HASH_BYTES, (at + 1) * HASH_BYTES), hash)) return at;
+  }
+  return 0;
+}
+
+/** Fails these requests at once, as a node does whose disk is broken. */
+export function failing(...types: readonly RequestType[]): Interceptor {
+  return (honest, frame) => {
+    const request = requestIn(frame);
+    if (request !== null && types.includes(request.t)) return Promise.reject(new Error('this node fails'));
+    return honest(frame);
+  };
+}
+
+/** Does all that is asked, so much later that everybody else has answered. */
+export function slow(world: World, delayMs: number, ...types: readonly RequestType[]): Interceptor {
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    if (request !== null && (types.length === 0 || types.includes(request.t))) await world.clock.sleep(delayMs);
+    return honest(frame);
+  };
+}
