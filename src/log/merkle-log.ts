@@ -36,6 +36,20 @@ export class MerkleLog {
     this.#durableRoot = null;
   }
 
+  /** Adds leaf hashes with their `subtreeRoots`, both packed, as an earlier process wrote them down durably. */
+  restoreLeaves(leaves: Uint8Array, subtreeRoots: Uint8Array): void {
+    assert(this.#store.size === this.#durableSize, 'a log is restored before it is appended to');
+    this.#store.restore(leaves, subtreeRoots);
+    this.#durableSize = this.#store.size;
+    this.#durableRoot = null;
+  }
+
+  /** What `restoreLeaves` needs beside the leaves [from, to), all durable; `from` is a multiple of 16. */
+  subtreeRoots(from: number, to: number): Uint8Array {
+    assert(to <= this.#durableSize, 'only what is durable is written down');
+    return this.#store.subtreeRoots(from, to);
+  }
+
   /** Entries appended, tentative ones included: the index of the next entry. */
   get size(): number {
     return this.#store.size;

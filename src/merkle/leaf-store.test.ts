@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hex, utf8 } from '../base/bytes.ts';
+import { concat, hex, utf8 } from '../base/bytes.ts';
 import { LeafStore } from './leaf-store.ts';
 import {
   consistencyPath,
@@ -46,6 +46,24 @@ describe('LeafStore', () => {
         expect(hexAll(store.consistency(oldSize, size))).toEqual(hexAll(consistencyPath(tree, oldSize)));
       }),
     );
+  });
+
+  it('is restored from leaves and subtree roots as it was, in pieces of any multiple of 16', () => {
+    for (const size of [0, 1, 15, 16, 17, 160, 4095, 4096, 4100, 8192, 9000]) {
+      for (const piece of [16, 48, 4096, 16384]) {
+        const original = storeOf(size);
+        const restored = new LeafStore();
+        for (let from = 0; from < size; from += piece) {
+          const to = Math.min(size, from + piece);
+          restored.restore(concat(...original.leaves(from, to)), original.subtreeRoots(from, to));
+        }
+        expect(hex(restored.root())).toBe(hex(original.root()));
+        for (const store of [original, restored]) for (const leaf of leaves.slice(size, size + 40)) store.append(leaf);
+        expect(hex(restored.root())).toBe(hex(original.root()));
+        const { size: grown } = original;
+        if (grown > 3) expect(hexAll(restored.inclusion(3, grown))).toEqual(hexAll(original.inclusion(3, grown)));
+      }
+    }
   });
 
   it('proves across chunks', () => {

@@ -40,6 +40,21 @@ class HashColumn {
     this.#length += 1;
   }
 
+  /** Adds hashes that stand one after the other. */
+  pushAll(packed: Uint8Array): void {
+    assert(packed.length % HASH_BYTES === 0, 'packed hashes have 32 bytes each');
+    for (let at = 0; at < packed.length; ) {
+      const place = (this.#length % CHUNK_HASHES) * HASH_BYTES;
+      if (place === 0) this.#chunks.push(new Uint8Array(CHUNK_HASHES * HASH_BYTES));
+      const chunk = this.#chunks.at(-1);
+      assert(chunk !== undefined, 'the last chunk has room');
+      const piece = packed.subarray(at, at + chunk.length - place);
+      chunk.set(piece, place);
+      at += piece.length;
+      this.#length += piece.length / HASH_BYTES;
+    }
+  }
+
   /** A view into the chunk; never handed out of this file. */
   view(index: number): Uint8Array {
     assert(index >= 0 && index < this.#length, 'the hash is stored');
@@ -66,6 +81,26 @@ export class LeafStore {
     this.#leaves.push(leaf);
     if (this.#leaves.length % STORED_LEAVES === 0) this.#closeSubtrees();
     return index;
+  }
+
+  /**
+   * Roots of the complete subtrees of 16 leaves from leaf `from` (a multiple of 16) to `to`, packed: beside the
+   * leaves themselves all that `restore` needs.
+   */
+  subtreeRoots(from: number, to: number): Uint8Array {
+    assert(from % STORED_LEAVES === 0 && from <= to && to <= this.size, 'the range is stored');
+    const [first, end] = [from / STORED_LEAVES, Math.floor(to / STORED_LEAVES)];
+    const out = new Uint8Array((end - first) * HASH_BYTES);
+    for (let i = first; i < end; i += 1) out.set(this.#complete(STORED_LEVEL, i), (i - first) * HASH_BYTES);
+    return out;
+  }
+
+  /** Appends packed leaves whose `subtreeRoots` are known and trusted, without hashing them again. */
+  restore(leaves: Uint8Array, roots: Uint8Array): void {
+    assert(this.size % STORED_LEAVES === 0, 'restoring goes on where a subtree ended');
+    assert(Math.floor(leaves.length / HASH_BYTES / STORED_LEAVES) * HASH_BYTES === roots.length, 'each subtree has its root');
+    this.#leaves.pushAll(leaves);
+    for (let at = 0; at < roots.length; at += HASH_BYTES) this.#pushSubtree(roots.subarray(at, at + HASH_BYTES));
   }
 
   leaf(index: number): Uint8Array {
@@ -108,8 +143,13 @@ export class LeafStore {
   }
 
   #closeSubtrees(): void {
-    let hash = this.#complete(STORED_LEVEL - 1, this.size / (STORED_LEAVES / 2) - 2);
-    hash = nodeHash(hash, this.#complete(STORED_LEVEL - 1, this.size / (STORED_LEAVES / 2) - 1));
+    const left = this.#complete(STORED_LEVEL - 1, this.size / (STORED_LEAVES / 2) - 2);
+    this.#pushSubtree(nodeHash(left, this.#complete(STORED_LEVEL - 1, this.size / (STORED_LEAVES / 2) - 1)));
+  }
+
+  /** Takes the root of the next complete subtree of 16 leaves, and closes what it completes above. */
+  #pushSubtree(root: Uint8Array): void {
+    let hash = root;
     for (let i = 0; ; i += 1) {
       const column = (this.#upper[i] ??= new HashColumn());
       column.push(hash);

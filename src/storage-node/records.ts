@@ -74,13 +74,6 @@ export function decodeRecord(bytes: Uint8Array): NodeRecord {
   });
 }
 
-/** A content as a snapshot holds it. */
-export function openRecord(value: unknown): ContentRecord {
-  const decoded = check(contentSchema, value);
-  if (decoded.ok) return decoded.value;
-  throw new OperationError('CORRUPT', `A snapshot holds a malformed content: ${decoded.reason}.`);
-}
-
 export function packExtents(pointers: readonly Pointer[]): Uint8Array {
   const out = new Uint8Array(12 * pointers.length);
   const view = new DataView(out.buffer);

@@ -2,43 +2,26 @@
  * Snapshots (protocol 13.8): the views at one place of the journal, so that a restart reads the snapshot and
  * the tail instead of everything. A snapshot is taken in one turn and written while the node goes on; what
  * was pending at that turn is durable before it is written. It is a help to restart quickly: the journal
- * alone says the same.
+ * alone says the same. Format: spec/formats/node-records.md.
  */
 import * as dagCbor from '@ipld/dag-cbor';
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
 import { concat, fromMapKey, mapKey } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
-import type { Pointer } from '../journal/pointer.ts';
 import { decodeBucketRecord } from '../protocol/bucket-record.ts';
 import { check, encode, hash32, uint } from '../protocol/encoding.ts';
-import { openRecord } from './records.ts';
+import { PackedReader, PackedWriter } from './packed.ts';
 import { proofSchema } from '../protocol/proofs.ts';
-import { stampSchema } from '../protocol/stamp.ts';
-import type { Version } from './register.ts';
+import { Names, readContent, readStamp, readVersion, writeContent, writeStamp, writeVersion } from './snapshot-rows.ts';
 import type { NodeState } from './state.ts';
 
-const ITEMS_PER_CHUNK = 2_000;
+/** Keeps chunks small enough to read and check one at a time, and rows few enough to lose none to overhead. */
+const CHUNK_BYTES = 1024 * 1024;
+/** A multiple of 16, so that subtree roots fit (log/merkle-log.ts). */
 const HASHES_PER_CHUNK = 16_384;
 
-const pointerSchema = z.tuple([uint, uint, uint]);
 const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array, { error: 'expected bytes' });
-const versionSchema = z.strictObject({
-  h: hash32,
-  k: hash32,
-  b: hash32,
-  s: stampSchema,
-  t: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
-  g: hash32,
-  c: hash32,
-  d: bytes,
-  n: uint,
-  p: z.int().min(-1),
-  i: uint,
-  m: z.int().min(-1),
-  a: pointerSchema,
-});
-type VersionItem = z.infer<typeof versionSchema>;
 
 const chunkSchema = z.discriminatedUnion('c', [
   z.strictObject({
@@ -49,68 +32,22 @@ const chunkSchema = z.discriminatedUnion('c', [
     marks: z.array(uint),
     logSize: uint,
   }),
-  z.strictObject({ c: z.literal('LEAVES'), hashes: bytes, places: bytes }),
-  z.strictObject({ c: z.literal('CONTENTS'), items: z.array(z.unknown()) }),
-  z.strictObject({
-    c: z.literal('KEYS'),
-    items: z.array(
-      z.strictObject({
-        k: hash32,
-        m: versionSchema.nullable(),
-        p: z.array(versionSchema),
-        n: z.array(stampSchema),
-      }),
-    ),
-  }),
-  z.strictObject({ c: z.literal('OLD'), items: z.array(z.strictObject({ v: versionSchema, certified: z.boolean() })) }),
+  /** Byte strings that rows name by their place: buckets, gateways and writers, few beside the keys. */
+  z.strictObject({ c: z.literal('NAMES'), names: z.array(bytes) }),
+  /** Leaf hashes, roots of each 16 of them, places of their records. */
+  z.strictObject({ c: z.literal('LEAVES'), hashes: bytes, roots: bytes, places: bytes }),
+  z.strictObject({ c: z.literal('CONTENTS'), rows: bytes }),
+  z.strictObject({ c: z.literal('KEYS'), rows: bytes }),
+  z.strictObject({ c: z.literal('OLD'), rows: bytes }),
   z.strictObject({ c: z.literal('BUCKETS'), items: z.array(z.strictObject({ k: hash32, record: bytes })) }),
   z.strictObject({
     c: z.literal('PEERS'),
     remembered: z.array(z.strictObject({ slot: uint, incarnation: uint, proof: proofSchema })),
-    highest: z.array(z.strictObject({ slot: uint, logIndex: uint, v: versionSchema })),
+    highest: bytes,
   }),
   z.strictObject({ c: z.literal('HOLES'), items: z.array(bytes) }),
 ]);
 type Chunk = z.infer<typeof chunkSchema>;
-
-function versionItem(version: Version): VersionItem {
-  assert(version.at !== null, 'what a snapshot names is durable');
-  return {
-    h: version.hash,
-    k: version.keyId,
-    b: version.bucketId,
-    s: version.stamp,
-    t: version.kind,
-    g: version.gatewayId,
-    c: version.contentId,
-    d: version.binds,
-    n: version.bytes,
-    p: version.preparedIndex,
-    i: version.preparedIncarnation,
-    m: version.committedIndex,
-    a: [version.at.segment, version.at.offset, version.at.length],
-  };
-}
-
-function versionOf(item: VersionItem): Version {
-  const [segment, offset, length] = item.a;
-  return {
-    hash: item.h,
-    keyId: item.k,
-    bucketId: item.b,
-    stamp: item.s,
-    kind: item.t,
-    gatewayId: item.g,
-    contentId: item.c,
-    binds: item.d,
-    bytes: item.n,
-    preparedIndex: item.p,
-    preparedIncarnation: item.i,
-    committedIndex: item.m,
-    at: { segment, offset, length } satisfies Pointer,
-    durable: Promise.resolve(),
-  };
-}
 
 /**
  * Freezes the views now, waits until all that they name is durable, and returns the snapshot's chunks. The
@@ -121,7 +58,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   const keys = [...state.register.versions()].map((k) => ({ ...k, prepared: [...k.prepared], never: [...k.never] }));
   const old = [...state.register.superseded()];
   const contents = [...state.contents.all()].map((content) => state.contents.recordOf(content));
-  const buckets = [...state.bucketRecords].map(([k, held]) => ({ k: fromMapKey(k), record: held.record }));
+  const buckets = [...state.bucketRecords].map(([k, held]) => ({ k: fromMapKey(k), record: encode(held.record) }));
   const highest = [...state.highestBySlot].map(([slot, h]) => ({ slot, ...h }));
   const remembered = [...state.remembered].map(([slot, r]) => ({ slot, ...r }));
   const holes = [...state.holes];
@@ -129,81 +66,125 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   const logSize = state.log.size;
   await state.queuedIsDurable();
 
-  const chunks: Uint8Array[] = [];
-  const add = (chunk: Chunk): void => void chunks.push(encode(chunk));
-  add({ c: 'HEAD', v: 1, ...head, logSize });
+  const names = new Names();
+  const rows: Uint8Array[] = [];
+  const add = (chunk: Chunk): void => void rows.push(encode(chunk));
   for (let from = 0; from < logSize; from += HASHES_PER_CHUNK) {
     const to = Math.min(logSize, from + HASHES_PER_CHUNK);
     const hashes = state.log.leafRange(from, to);
     assert(hashes !== null, 'the snapshot is durable');
-    add({ c: 'LEAVES', hashes: concat(...hashes), places: state.places.slice(from, to) });
+    add({ c: 'LEAVES', hashes: concat(...hashes), roots: state.log.subtreeRoots(from, to), places: state.places.slice(from, to) });
   }
-  for (const items of grouped(contents)) add({ c: 'CONTENTS', items });
-  for (const group of grouped(keys)) {
-    const items = group.map((k) => ({
-      k: fromMapKey(k.keyId),
-      m: k.max === null ? null : versionItem(k.max),
-      p: k.prepared.map(versionItem),
-      n: k.never,
-    }));
-    add({ c: 'KEYS', items });
+  for (const packed of packedChunks(contents, writeContent)) add({ c: 'CONTENTS', rows: packed });
+  const packedKeys = packedChunks(keys, (out, { keyId, max, prepared, never }) => {
+    out.bytes(fromMapKey(keyId));
+    out.u32(max === null ? 0 : 1);
+    if (max !== null) writeVersion(out, names, max);
+    out.u32(prepared.length);
+    for (const version of prepared) writeVersion(out, names, version);
+    out.u32(never.length);
+    for (const stamp of never) writeStamp(out, names, stamp);
+  });
+  for (const packed of packedKeys) add({ c: 'KEYS', rows: packed });
+  const packedOld = packedChunks(old, (out, { version, certified }) => {
+    out.bytes(version.keyId);
+    out.u32(certified ? 1 : 0);
+    writeVersion(out, names, version);
+  });
+  for (const packed of packedOld) add({ c: 'OLD', rows: packed });
+  const packedHighest = new PackedWriter();
+  for (const { slot, logIndex, version } of highest) {
+    packedHighest.u32(slot);
+    packedHighest.uint(logIndex);
+    packedHighest.bytes(version.keyId);
+    writeVersion(packedHighest, names, version);
   }
-  for (const group of grouped(old)) {
-    add({ c: 'OLD', items: group.map((o) => ({ v: versionItem(o.version), certified: o.certified })) });
-  }
-  for (const items of grouped(buckets)) add({ c: 'BUCKETS', items: items.map((b) => ({ k: b.k, record: encode(b.record) })) });
-  add({ c: 'PEERS', remembered, highest: highest.map((h) => ({ slot: h.slot, logIndex: h.logIndex, v: versionItem(h.version) })) });
-  for (const items of grouped(holes)) add({ c: 'HOLES', items: items.map((hole) => fromMapKey(hole)) });
-  return { chunks, lastRecord };
+  add({ c: 'PEERS', remembered, highest: packedHighest.done() });
+  add({ c: 'BUCKETS', items: buckets });
+  add({ c: 'HOLES', items: holes.map((hole) => fromMapKey(hole)) });
+  const first: Chunk[] = [{ c: 'HEAD', v: 1, ...head, logSize }, { c: 'NAMES', names: names.all() }];
+  return { chunks: [...first.map((chunk) => encode(chunk)), ...rows], lastRecord };
 }
 
-function* grouped<T>(items: readonly T[]): Generator<T[]> {
-  for (let at = 0; at < items.length; at += ITEMS_PER_CHUNK) yield items.slice(at, at + ITEMS_PER_CHUNK);
+function* packedChunks<T>(items: readonly T[], write: (out: PackedWriter, item: T) => void): Generator<Uint8Array> {
+  let out = new PackedWriter();
+  for (const item of items) {
+    write(out, item);
+    if (out.length < CHUNK_BYTES) continue;
+    yield out.done();
+    out = new PackedWriter();
+  }
+  if (out.length > 0) yield out.done();
 }
 
-/** Fills an empty state from a snapshot's chunks, whose digests the store has checked. */
+/** Fills an empty state from a snapshot's chunks, whose digests the store has checked. Throws CORRUPT. */
 export function thaw(state: NodeState, chunks: Iterable<Uint8Array>): void {
-  const buckets: { readonly k: Uint8Array; readonly record: Uint8Array }[] = [];
+  let names: readonly Uint8Array[] = [];
   for (const chunkBytes of chunks) {
     const decoded = check(chunkSchema, dagCbor.decode(chunkBytes));
-    if (!decoded.ok) throw new OperationError('CORRUPT', `A snapshot cannot be understood: ${decoded.reason}.`);
-    const chunk = decoded.value;
-    switch (chunk.c) {
-      case 'HEAD':
-        state.incarnation = chunk.incarnation;
-        state.configHash = chunk.configHash;
-        state.marks = chunk.marks;
-        break;
-      case 'LEAVES':
-        state.restoreLeaves(chunk.hashes, chunk.places);
-        break;
-      case 'CONTENTS':
-        for (const item of chunk.items) state.contents.add(openRecord(item), state.nowMs());
-        break;
-      case 'KEYS':
-        for (const item of chunk.items) {
-          state.restoreKey(item.k, item.m === null ? null : versionOf(item.m), item.p.map(versionOf), item.n);
-        }
-        break;
-      case 'OLD':
-        for (const { v, certified } of chunk.items) state.restoreSuperseded(versionOf(v), certified);
-        break;
-      case 'BUCKETS':
-        buckets.push(...chunk.items);
-        break;
-      case 'PEERS':
-        for (const { slot, incarnation, proof } of chunk.remembered) state.remembered.set(slot, { incarnation, proof });
-        for (const { slot, logIndex, v } of chunk.highest) state.highestBySlot.set(slot, { logIndex, version: versionOf(v) });
-        break;
-      case 'HOLES':
-        for (const hole of chunk.items) state.holes.add(mapKey(hole));
-        break;
-    }
+    if (!decoded.ok) throw corrupt(decoded.reason);
+    if (decoded.value.c === 'NAMES') names = decoded.value.names;
+    else thawChunk(state, decoded.value, names);
   }
-  for (const { k, record } of buckets) {
-    const decoded = decodeBucketRecord(record);
-    const version = state.register.max(k);
-    if (!decoded.ok || version === null) throw new OperationError('CORRUPT', 'A snapshot names an unknown bucket.');
-    state.bucketRecords.set(mapKey(k), { record: decoded.value, stamp: version.stamp, version });
+}
+
+function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[]): void {
+  switch (chunk.c) {
+    case 'HEAD':
+      state.incarnation = chunk.incarnation;
+      state.configHash = chunk.configHash;
+      state.marks = chunk.marks;
+      break;
+    case 'NAMES':
+      break;
+    case 'LEAVES':
+      state.restoreLeaves(chunk.hashes, chunk.roots, chunk.places);
+      break;
+    case 'CONTENTS':
+      for (const row = new PackedReader(chunk.rows); !row.isDone; ) state.contents.add(readContent(row), state.nowMs());
+      break;
+    case 'KEYS':
+      for (const row = new PackedReader(chunk.rows); !row.isDone; ) thawKey(state, row, names);
+      break;
+    case 'OLD':
+      for (const row = new PackedReader(chunk.rows); !row.isDone; ) {
+        const keyId = row.bytes(32);
+        const certified = row.u32() === 1;
+        state.restoreSuperseded(readVersion(row, names, keyId), certified);
+      }
+      break;
+    case 'BUCKETS':
+      for (const { k, record } of chunk.items) thawBucket(state, k, record);
+      break;
+    case 'PEERS':
+      for (const { slot, incarnation, proof } of chunk.remembered) state.remembered.set(slot, { incarnation, proof });
+      for (const row = new PackedReader(chunk.highest); !row.isDone; ) {
+        const slot = row.u32();
+        const logIndex = row.uint();
+        state.highestBySlot.set(slot, { logIndex, version: readVersion(row, names, row.bytes(32)) });
+      }
+      break;
+    case 'HOLES':
+      for (const hole of chunk.items) state.holes.add(mapKey(hole));
+      break;
   }
+}
+
+function thawKey(state: NodeState, row: PackedReader, names: readonly Uint8Array[]): void {
+  const keyId = row.bytes(32);
+  const max = row.u32() === 1 ? readVersion(row, names, keyId) : null;
+  const prepared = Array.from({ length: row.u32() }, () => readVersion(row, names, keyId));
+  const never = Array.from({ length: row.u32() }, () => readStamp(row, names));
+  state.restoreKey(keyId, max, prepared, never);
+}
+
+function thawBucket(state: NodeState, bucketId: Uint8Array, bytes: Uint8Array): void {
+  const record = decodeBucketRecord(bytes);
+  const version = state.register.max(bucketId);
+  if (!record.ok || version === null) throw corrupt('a bucket has no record');
+  state.bucketRecords.set(mapKey(bucketId), { record: record.value, stamp: version.stamp, version });
+}
+
+function corrupt(reason: string): OperationError {
+  return new OperationError('CORRUPT', `A snapshot cannot be understood: ${reason}.`);
 }

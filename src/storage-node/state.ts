@@ -240,10 +240,10 @@ export class NodeState {
     return this.#clock.monotonicMs();
   }
 
-  /** From a snapshot: hashes and places of the next leaves, all durable. */
-  restoreLeaves(hashes: Uint8Array, places: Uint8Array): void {
+  /** From a snapshot: hashes, subtree roots and places of the next leaves, all durable. */
+  restoreLeaves(hashes: Uint8Array, roots: Uint8Array, places: Uint8Array): void {
     const first = this.log.size;
-    for (let at = 0; at < hashes.length; at += 32) this.log.restoreLeaf(hashes.subarray(at, at + 32));
+    this.log.restoreLeaves(hashes, roots);
     this.places.restore(first, places);
   }
 
@@ -380,28 +380,32 @@ export class LeafPlaces {
   #triples = new Uint32Array(3 * 1024);
 
   set(index: number, { segment, offset, length }: Pointer): void {
-    if (3 * index + 3 > this.#triples.length) {
-      const grown = new Uint32Array(Math.max(2 * this.#triples.length, 3 * index + 3));
-      grown.set(this.#triples);
-      this.#triples = grown;
-    }
-    this.#triples.set([segment, offset, length], 3 * index);
+    this.#reach(index + 1);
+    this.#triples[3 * index] = segment;
+    this.#triples[3 * index + 1] = offset;
+    this.#triples[3 * index + 2] = length;
   }
 
-  /** The packed triples of the leaves [from, to). */
+  /** The triples of the leaves [from, to) as big-endian numbers. */
   slice(from: number, to: number): Uint8Array {
-    return new Uint8Array(this.#triples.slice(3 * from, 3 * to).buffer);
+    const out = new Uint8Array(12 * (to - from));
+    const view = new DataView(out.buffer);
+    for (let i = 0; i < 3 * (to - from); i += 1) view.setUint32(4 * i, this.#triples[3 * from + i] ?? 0);
+    return out;
   }
 
+  /** Takes triples as `slice` gave them. */
   restore(from: number, packed: Uint8Array): void {
-    const triples = new Uint32Array(packed.slice().buffer);
-    for (let i = 0; i < triples.length / 3; i += 1) {
-      this.set(from + i, {
-        segment: triples[3 * i] ?? 0,
-        offset: triples[3 * i + 1] ?? 0,
-        length: triples[3 * i + 2] ?? 0,
-      });
-    }
+    this.#reach(from + packed.length / 12);
+    const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+    for (let i = 0; i < packed.length / 4; i += 1) this.#triples[3 * from + i] = view.getUint32(4 * i);
+  }
+
+  #reach(count: number): void {
+    if (3 * count <= this.#triples.length) return;
+    const grown = new Uint32Array(Math.max(2 * this.#triples.length, 3 * count));
+    grown.set(this.#triples);
+    this.#triples = grown;
   }
 
   get(index: number): Pointer {

@@ -50,18 +50,19 @@ async function live(in_: World, writer: RawWriter, life: number, promises: Promi
     writer.version({ key: `c ${life % 5}`, counter: life + 1, kind: 'INLINE' }),
     writer.version({ key: `d ${life % 5}`, counter: life + 1, kind: 'TOMBSTONE' }),
   ];
-  await Promise.all(
-    versions.map(async (version) => {
-      const others = writer.receipts(version, OTHERS);
-      const answer = await writer.prepare(NODE, version);
-      if (!answer.ok) return;
-      promises.receipts.push({ version, receipt: { slot: NODE, ...answer.answer } });
-      const cert = writer.certificate(version, [...(await others), { slot: NODE, ...answer.answer }]);
-      for (const slot of OTHERS) await writer.commit(slot, cert);
-      const ack = await writer.commit(NODE, cert, version.signed.manifest.kind === 'INLINE' ? version.body : EMPTY);
-      if (ack.ok) promises.acks.push({ version, logIndex: ack.answer.logIndex });
-    }),
-  );
+  const write = async (version: RawVersion): Promise<void> => {
+    const others = writer.receipts(version, OTHERS);
+    const answer = await writer.prepare(NODE, version);
+    if (!answer.ok) return;
+    promises.receipts.push({ version, receipt: { slot: NODE, ...answer.answer } });
+    const cert = writer.certificate(version, [...(await others), { slot: NODE, ...answer.answer }]);
+    for (const slot of OTHERS) await writer.commit(slot, cert);
+    const ack = await writer.commit(NODE, cert, version.signed.manifest.kind === 'INLINE' ? version.body : EMPTY);
+    if (ack.ok) promises.acks.push({ version, logIndex: ack.answer.logIndex });
+  };
+  // At once, so that they share writes and syncs, or one by one in some order, so that none covers another's.
+  if (life % 2 === 0) await Promise.all(versions.map(write));
+  else for (let i = 0; i < versions.length; i += 1) await write(versions[(i + life) % versions.length] as RawVersion);
   // Long enough for garbage to be collected and a segment to be emptied.
   await in_.clock.sleep(40);
 }
