@@ -15,8 +15,8 @@ import { startCluster } from './up.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const ROUNDS = 3;
-const WARM_UP_SECONDS = 1.5;
+const ROUNDS = 5;
+const WARM_UP_SECONDS = 6;
 
 const CASES: readonly (Load & { readonly name: string; readonly must: number })[] = [
   { name: '4 KiB PUT x8', method: 'PUT', bytes: 4 * KiB, concurrency: 8, seconds: 1.5, must: 2.5 },

@@ -32,7 +32,7 @@ import { Uploads } from './uploads.ts';
 /** New content is refused below this much free space, and certificates and tombstones below a quarter of it, so that the records of what was promised always fit. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1_000;
-const MARKS_MS = 60_000;
+const MARKS_MS = 10 * 60_000;
 
 export const SOFTWARE_VERSION = '0.1.0';
 

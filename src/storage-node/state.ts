@@ -32,6 +32,8 @@ import type { NodeRecord } from './records.ts';
 import { Register } from './register.ts';
 import type { Version } from './register.ts';
 
+/** Some 10 MB of leaves. */
+const RECENT_LEAVES = 32 * 1024;
 const RECENT_CERTIFICATES_BYTES = 16 * 1024 * 1024;
 
 export interface HeldBucketRecord {
@@ -77,6 +79,8 @@ export class NodeState {
   recordCount = 0;
   configHash: Uint8Array | null = null;
   readonly #clock: Clock;
+  /** The end of the log, which every gateway follows: served without reading it back. */
+  readonly #recentLeaves = new Map<number, Uint8Array>();
   /** What readers ask for again and again; filled from what was written or read back. */
   readonly #recentCertificates = new RecentBytes(RECENT_CERTIFICATES_BYTES);
   #queued: Promise<void> = Promise.resolve();
@@ -155,7 +159,10 @@ export class NodeState {
   #appendLeaf(record: NodeRecord): number {
     if (!('leaf' in record)) return -1;
     const { type, body } = entryOf(record.leaf);
-    return this.log.append(type, body);
+    const index = this.log.append(type, body);
+    this.#recentLeaves.set(index, record.leaf);
+    this.#recentLeaves.delete(index - RECENT_LEAVES);
+    return index;
   }
 
   /** Changes the views. Returns how to tell the touched version that its record is pending or settled. */
@@ -292,6 +299,8 @@ export class NodeState {
 
   /** The leaf bytes at an index below the durable size. */
   async readLeaf(index: number): Promise<Uint8Array> {
+    const recent = this.#recentLeaves.get(index);
+    if (recent !== undefined) return recent;
     const record = decodeRecord(await this.journal.read(this.places.get(index)));
     if (!('leaf' in record)) throw damaged('a leaf was expected');
     return record.leaf;

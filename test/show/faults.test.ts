@@ -30,6 +30,7 @@ interface Fault {
   readonly harm: (folder: string, olderCopy: string) => void;
   /** What `up` says about the node. */
   readonly reason: RegExp;
+  readonly isSlow?: boolean;
 }
 
 const FAULTS: readonly Fault[] = [
@@ -58,16 +59,20 @@ const FAULTS: readonly Fault[] = [
     name: 'has one changed byte in its log',
     harm: (folder) => flipLogByte(folder, (written) => Math.floor(4096 + (written - 4096) / 2)),
     reason: /damaged/i,
+    isSlow: true,
   },
   {
     name: 'has one changed byte in the last record of its log',
     // The seal that a clean stop leaves behind the last record has 56 bytes.
     harm: (folder) => flipLogByte(folder, (written) => written - 100),
     reason: /damaged|older|rolled back/i,
+    isSlow: true,
   },
 ];
 /** Each fault on one node, or on each. */
-const ROUNDS = FAULTS.flatMap((fault, index) => (IS_SLOW ? SLOTS : [(2 * index + 1) % 6]).map((slot) => ({ ...fault, slot })));
+const ROUNDS = FAULTS.filter(({ isSlow }) => IS_SLOW || isSlow !== true).flatMap((fault, index) =>
+  (IS_SLOW ? SLOTS : [(2 * index + 1) % 6]).map((slot) => ({ ...fault, slot })),
+);
 const CELLS_DAMAGED = 3;
 
 let cluster: LiveCluster;
@@ -100,7 +105,7 @@ async function putInParts(Key: string, size: number): Promise<void> {
 
 /** All sizes, an overwrite and a deletion, under names that begin with `round`. */
 async function writeRound(round: string): Promise<void> {
-  for (const size of SIZES) await put(`${round}/${size}`, `${round} ${size}`, size);
+  await Promise.all(SIZES.map((size) => put(`${round}/${size}`, `${round} ${size}`, size)));
   await put(`${round}/again`, `${round} first`, 300 * KIB);
   await put(`${round}/again`, `${round} second`, 200 * KIB);
   await put(`${round}/deleted`, round, 50 * KIB);
@@ -108,16 +113,13 @@ async function writeRound(round: string): Promise<void> {
 }
 
 async function expectAllStored(): Promise<void> {
-  for (const [Key, version] of stored) {
+  await Promise.all([...stored].map(async ([Key, version]) => {
     const read = client.send(new GetObjectCommand({ Bucket, Key }));
-    if (version === null) {
-      await expect(read, Key).rejects.toMatchObject({ name: 'NoSuchKey' });
-      continue;
-    }
+    if (version === null) return expect(read, Key).rejects.toMatchObject({ name: 'NoSuchKey' });
     const { Body } = await read;
     const bytes = Buffer.from((await Body?.transformToByteArray()) ?? []);
     expect(bytes.equals(contentOf(version.content, version.size)), Key).toBe(true);
-  }
+  }));
   const { Contents } = await client.send(new ListObjectsV2Command({ Bucket }));
   const keys = [...stored].filter(([, version]) => version !== null).map(([key]) => key);
   expect(Contents?.map(({ Key }) => Key)).toEqual(keys.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
@@ -195,7 +197,6 @@ describe('a cluster in which the folder of one node', () => {
         expect(lost).toMatchObject([{ process: `node ${slot}`, code: 'LOST_STATE', message: expect.stringMatching(reason) as string }]);
         expectServing(slot);
         expect(cluster.node(slot).pid).toBeNull();
-        await expectAllStored();
         await writeRound(`${name} ${slot}`);
         await expectAllStored();
         const verified = await cluster.verify();
@@ -217,7 +218,7 @@ describe('a cluster in which the folder of one node', () => {
     expect(verified, verified.text).toMatchObject({ accused: [], unreadable: 0 });
   }, PROCESS_MS);
 
-  it('has a damaged snapshot serves with all nodes', async () => {
+  it.runIf(IS_SLOW)('has a damaged snapshot serves with all nodes', async () => {
     await cluster.stop();
     flipBytes(cluster.nodeFolder(1), /\.snap$/);
     await cluster.restart();
@@ -232,7 +233,6 @@ describe('a cluster in which the folder of one node', () => {
     flipBytes(cluster.nodeFolder(CELLS_DAMAGED), /^cells-/);
     await cluster.restart();
     expectServing();
-    await expectAllStored();
     await writeRound('cells damaged');
     await expectAllStored();
     const verified = await cluster.verify();
