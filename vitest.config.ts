@@ -6,5 +6,7 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Tests wait for disks, processes and deadlines more than they compute.
+    maxWorkers: '100%',
   },
 });

@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { Program, root } from './programs.ts';
 import path from 'node:path';
+import { IS_SLOW } from '../slow.ts';
 
-describe.runIf(process.env['SLOW'] === '1')('npm run demo', () => {
+describe.runIf(IS_SLOW)('npm run demo', () => {
   it('passes all its steps', async () => {
     const demo = new Program(['--script', 'tools/demo', '--mib', '8', '--port', '18099'], path.join(root, 'tools', 'start.mjs'));
     expect(await demo.ended, demo.stdout + demo.stderr).toMatchObject({ code: 0 });

@@ -7,7 +7,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KIB, MIB, contentOf, digestOf } from '../show/contents.ts';
-import { IS_SLOW, LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
+import { LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
+import { IS_SLOW } from '../slow.ts';
 
 const LARGE_MIB = IS_SLOW ? 1024 : 64;
 const SMALL_FILES = IS_SLOW ? 1_000 : 100;

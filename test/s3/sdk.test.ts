@@ -24,7 +24,8 @@ import {
 import type { GetObjectCommandInput, PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KIB, MIB, contentOf } from '../show/contents.ts';
-import { IS_SLOW, LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
+import { LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
+import { IS_SLOW } from '../slow.ts';
 import { CuttingProxy } from './cutting-proxy.ts';
 
 const STRIPE = 768 * KIB;
@@ -33,7 +34,8 @@ const INLINE_MAX = 4096;
 const SIZES = [0, 1, INLINE_MAX - 17, INLINE_MAX - 16, INLINE_MAX - 15, INLINE_MAX, STRIPE - 17, STRIPE - 16, STRIPE - 15, STRIPE - 1, STRIPE, STRIPE + 1, 5 * MIB, 20 * MIB];
 /** More than a page where all nodes run; fewer, and smaller pages, where each write takes longer. */
 const MANY = { keys: IS_SLOW ? 1_200 : 1_050, perPage: 1_000 };
-const FEWER = IS_SLOW ? MANY : { keys: 250, perPage: 90 };
+const FEWER = IS_SLOW ? MANY : { keys: 120, perPage: 50 };
+const FEWER_SIZES = IS_SLOW ? SIZES : [0, INLINE_MAX - 16, INLINE_MAX - 15, STRIPE - 16, STRIPE - 15, 5 * MIB];
 
 let cluster: LiveCluster;
 
@@ -45,14 +47,14 @@ afterAll(async () => {
 }, PROCESS_MS);
 
 /** Brings one node into a state for all tests of a block. */
-const STATES: readonly { readonly name: string; readonly bucket: string; readonly list: typeof MANY; readonly enter: () => Promise<() => Promise<void> | void> }[] = [
-  { name: 'with all nodes running', bucket: 'all-nodes', list: MANY, enter: async () => () => undefined },
-  { name: 'with one node down', bucket: 'one-down', list: FEWER, enter: () => cluster.holdDown(2) },
-  { name: 'with one node that hangs', bucket: 'one-hangs', list: FEWER, enter: async () => cluster.suspend(4) },
+const STATES: readonly { readonly name: string; readonly bucket: string; readonly list: typeof MANY; readonly sizes: readonly number[]; readonly enter: () => Promise<() => Promise<void> | void> }[] = [
+  { name: 'with all nodes running', bucket: 'all-nodes', list: MANY, sizes: SIZES, enter: async () => () => undefined },
+  { name: 'with one node down', bucket: 'one-down', list: FEWER, sizes: FEWER_SIZES, enter: () => cluster.holdDown(2) },
+  { name: 'with one node that hangs', bucket: 'one-hangs', list: FEWER, sizes: FEWER_SIZES, enter: async () => cluster.suspend(4) },
 ];
 
 for (const state of STATES) describe(`the SDK ${state.name}`, () => {
-  const { bucket: Bucket, list, enter } = state;
+  const { bucket: Bucket, list, sizes, enter } = state;
   let client: S3Client;
   let leave: () => Promise<void> | void = () => undefined;
 
@@ -92,7 +94,7 @@ for (const state of STATES) describe(`the SDK ${state.name}`, () => {
     await expect(client.send(new HeadBucketCommand({ Bucket: `${Bucket}-2` }))).rejects.toMatchObject({ name: 'NotFound' });
   }, PROCESS_MS);
 
-  it.each(SIZES)('stores a buffer of %d bytes and reads it back', async (size) => {
+  it.each(sizes)('stores a buffer of %d bytes and reads it back', async (size) => {
     const bytes = contentOf(`buffer ${size}`, size);
     const { ETag } = await put(`buffer/${size}`, bytes);
     expect(ETag).toBe(`"${createHash('md5').update(bytes).digest('hex')}"`);
@@ -100,7 +102,7 @@ for (const state of STATES) describe(`the SDK ${state.name}`, () => {
     expect(await client.send(new HeadObjectCommand({ Bucket, Key: `buffer/${size}` }))).toMatchObject({ ContentLength: size, ETag });
   }, PROCESS_MS);
 
-  it.each(SIZES)('stores a stream of %d bytes with a checksum behind it and reads it back', async (size) => {
+  it.each(sizes)('stores a stream of %d bytes with a checksum behind it and reads it back', async (size) => {
     const bytes = contentOf(`stream ${size}`, size);
     const { ChecksumCRC32 } = await put(`stream/${size}`, Readable.from(pieces(bytes), { objectMode: false }), { ContentLength: size });
     expect(ChecksumCRC32).toBeDefined();

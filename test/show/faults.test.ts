@@ -19,7 +19,8 @@ import {
 import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KIB, MIB, contentOf } from './contents.ts';
-import { IS_SLOW, LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { IS_SLOW } from '../slow.ts';
 
 const Bucket = 'faults';
 const SIZES = [0, 1, 100, 4080, 4081, 100 * KIB, 768 * KIB, 3 * MIB + 1];

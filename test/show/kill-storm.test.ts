@@ -9,11 +9,12 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../cluster/programs.ts';
 import { judge } from './history.ts';
-import { IS_SLOW, LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { IS_SLOW } from '../slow.ts';
 import { readNodeLogs } from './node-logs.ts';
 import { BUCKET, StormLoad } from './storm-load.ts';
 
-const STORM_MS = IS_SLOW ? 240_000 : 20_000;
+const STORM_MS = IS_SLOW ? 240_000 : 15_000;
 const WRITERS = 4;
 const KEYS_EACH = 3;
 const READERS = 3;

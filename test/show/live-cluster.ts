@@ -14,7 +14,6 @@ import type { EndpointFile } from '../../src/cli/endpoint-file.ts';
 import { Program, readEndpointFile, root, runCommand, until } from '../cluster/programs.ts';
 import type { Ended } from '../cluster/programs.ts';
 
-export const IS_SLOW = process.env['SLOW'] === '1';
 /** For everything that starts or ends processes. */
 export const PROCESS_MS = 120_000;
 

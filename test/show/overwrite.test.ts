@@ -7,7 +7,8 @@ import path from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MIB, contentOf } from './contents.ts';
-import { IS_SLOW, LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { LiveCluster, PROCESS_MS } from './live-cluster.ts';
+import { IS_SLOW } from '../slow.ts';
 
 const Bucket = 'overwritten';
 const OBJECT_BYTES = 16 * MIB;
