@@ -70,6 +70,15 @@ export function blobRecord(manifest: Manifest, pointer: Pointer): ContentRecord 
   };
 }
 
+function cellsRecord(
+  { contentId, k, n, cellBytes, size }: Manifest,
+  cells: readonly Pointer[],
+  blocks: readonly Pointer[],
+  blockRoots: Uint8Array,
+): ContentRecord {
+  return { contentId, shape: 'CELLS', k, n, cellBytes, size, cells: packExtents(cells), blocks: packExtents(blocks), blockRoots };
+}
+
 /** Writes one blob and makes it durable. */
 export async function storeBlob(ctx: NodeContext, bytes: Uint8Array): Promise<Pointer> {
   const pointer = await ctx.state.cells.append(bytes);
@@ -152,17 +161,7 @@ async function uploadedContent(
     const expected = 32 * manifest.n + cellBytesOf(manifest, stripe);
     if (pointer.length !== expected) throw new Refused('BAD', `P5: the cell of stripe ${stripe} has another length`);
   });
-  return {
-    contentId: manifest.contentId,
-    shape: 'CELLS',
-    k: manifest.k,
-    n: manifest.n,
-    cellBytes: manifest.cellBytes,
-    size: manifest.size,
-    cells: packExtents(finished.cells),
-    blocks: packExtents(finished.blocks),
-    blockRoots: concat(...finished.blockRoots),
-  };
+  return cellsRecord(manifest, finished.cells, finished.blocks, concat(...finished.blockRoots));
 }
 
 async function singleCell(
@@ -179,15 +178,5 @@ async function singleCell(
   if (held !== undefined && isUsable(held, manifest)) return null;
   const pointer = await ctx.state.cells.append(row, cell);
   assert(pointer.length === row.length + cell.length, 'a cell record is its row and its cell');
-  return {
-    contentId: manifest.contentId,
-    shape: 'CELLS',
-    k: manifest.k,
-    n: manifest.n,
-    cellBytes: manifest.cellBytes,
-    size: manifest.size,
-    cells: packExtents([pointer]),
-    blocks: EMPTY,
-    blockRoots: manifest.contentId,
-  };
+  return cellsRecord(manifest, [pointer], [], manifest.contentId);
 }
