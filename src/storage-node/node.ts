@@ -6,10 +6,8 @@
 import { hex } from '../base/bytes.ts';
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
-import type { Channel, Clock, Disk, DiskSpace, Frame, PeerConnection, Random, Telemetry, Transport } from '../base/ports.ts';
-import type { SigningKey } from '../crypto/primitives.ts';
+import type { Channel, DiskSpace, Frame, PeerConnection, Transport } from '../base/ports.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
-import type { Cluster } from '../protocol/configuration.ts';
 import { decodeRequest } from '../protocol/messages.ts';
 import type { Request } from '../protocol/messages.ts';
 import { PROTOCOL_VERSION } from '../protocol/configuration.ts';
@@ -23,7 +21,7 @@ import { memberOf, TUNING_DEFAULT } from './context.ts';
 import type { Member, NodeContext, NodeTuning } from './context.ts';
 import { OwedSignatures } from './owed-signatures.ts';
 import { recover } from './recover.ts';
-import type { Recovered } from './recover.ts';
+import type { Recovered, RecoveryDeps } from './recover.ts';
 import { Refused, reply } from './reply.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
@@ -36,19 +34,10 @@ const MARKS_MS = 10 * 60_000;
 
 export const SOFTWARE_VERSION = '0.1.0';
 
-export interface NodeDeps {
-  readonly cluster: Cluster;
+export interface NodeDeps extends RecoveryDeps {
   readonly slot: number;
-  readonly signingKey: SigningKey;
-  /** The node's folder. */
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly telemetry: Telemetry;
   /** Opens channels to the other nodes. */
   readonly transport: Transport;
-  /** May the journal be created? Only on the very first start of a node: a journal that is gone is lost state. */
-  readonly fresh: boolean;
   /** Called once when the node must stop serving for good; the process ends with the reason. */
   readonly onLost: (error: OperationError) => void;
   readonly tuning?: Partial<NodeTuning>;

@@ -5,17 +5,18 @@
  */
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
 import { hex } from '../base/bytes.ts';
+import type { Clock, Disk, Random, Telemetry } from '../base/ports.ts';
 import { sha256 } from '../crypto/primitives.ts';
+import type { SigningKey } from '../crypto/primitives.ts';
 import { CellJournal } from '../journal/cell-journal.ts';
 import { LogJournal } from '../journal/log-journal.ts';
 import { SnapshotStore } from '../journal/snapshot-store.ts';
 import { encodeEntry } from '../log/entry-types.ts';
 import { MerkleLog } from '../log/merkle-log.ts';
-import type { SlotConfig } from '../protocol/configuration.ts';
+import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
 import { statementBytes } from '../protocol/statement.ts';
 import { encodeSnapshotEntry } from '../protocol/log-entries.ts';
 import type { NodeTuning } from './context.ts';
-import type { NodeDeps } from './node.ts';
 import { freeze, thaw } from './snapshot.ts';
 import { NodeState } from './state.ts';
 
@@ -30,7 +31,17 @@ export interface Recovered {
   close(): Promise<void>;
 }
 
-export type RecoveryDeps = Pick<NodeDeps, 'signingKey' | 'cluster' | 'disk' | 'clock' | 'random' | 'telemetry' | 'fresh'>;
+export interface RecoveryDeps {
+  readonly cluster: Cluster;
+  readonly signingKey: SigningKey;
+  /** The node's folder. */
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  /** May the journal be created? Only on the very first start of a node: a journal that is gone is lost state. */
+  readonly fresh: boolean;
+}
 
 /** Errors: LOST_STATE, BAD_CONFIG (the journal is of another configuration), and the disk's. */
 export async function recover(deps: RecoveryDeps, self: SlotConfig, tuning: NodeTuning): Promise<Recovered> {
