@@ -139,22 +139,17 @@ export function findCycles(files: readonly SourceFile[]): Fault[] {
   return faults;
 }
 
-/** What is loaded with the file: its relative imports without those of types alone. */
+/** Its relative imports, those of types too: files that need each other's types are one thing. */
 function importsOf({ file, text }: SourceFile): string[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
     const module = importedModule(node);
-    if (module?.startsWith('.') === true && !isTypeOnly(node)) found.push(resolve(file, module));
+    if (module?.startsWith('.') === true) found.push(resolve(file, module));
     ts.forEachChild(node, visit);
   };
   visit(source);
   return found;
-}
-
-function isTypeOnly(node: ts.Node): boolean {
-  if (ts.isImportDeclaration(node)) return node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
-  return ts.isExportDeclaration(node) && node.isTypeOnly;
 }
 
 function importedModule(node: ts.Node): string | undefined {

@@ -95,7 +95,7 @@ function deadPaths(document: string, text: string): string[] {
 }
 
 describe('documents', () => {
-  const documents = [...fs.readdirSync(root).filter((name) => name.endsWith('.md')), ...filesBelow('docs', /\.md$/)];
+  const documents = [...fs.readdirSync(root).filter((name) => name.endsWith('.md')), ...filesBelow('docs', /\.md$/), ...filesBelow('spec', /\.md$/)];
 
   it('every file that a document names exists', () => {
     expect(documents.flatMap((document) => deadPaths(document, read(document).text))).toEqual([]);

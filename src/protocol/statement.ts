@@ -19,13 +19,10 @@ export type Purpose =
   | 'receipt'
   | 'commit-ack'
   | 'reply'
-  | 'refusal'
   | 'not-held'
   | 'resolution'
-  | 'checkpoint'
   | 'config'
   | 'join'
-  | 'snapshot'
   | 'boot'
   /** Never sent: its hash names a node's journal, which nobody else can then imitate. */
   | 'journal'

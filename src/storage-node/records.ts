@@ -1,8 +1,8 @@
 /**
  * What a storage node writes into its journal: one record a log leaf with what the views need beside it, and
  * local records that are no leaves (compaction moved a content; a peer's incarnation is kept). Everything the
- * node knows is derived from these records in their order. Digests are the journal's; decoding here only
- * guards against a record of another version.
+ * node knows is derived from these records in their order. Digests and the version are the journal's: a record
+ * of another shape is damage.
  */
 import { z } from 'zod';
 import { OperationError } from '../base/errors.ts';
