@@ -9,7 +9,7 @@ import { sha256 } from '../../src/crypto/primitives.ts';
 import { decodeCertificate, receiptBodyOf } from '../../src/protocol/certificate.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import { openSignedManifest } from '../../src/protocol/manifest.ts';
-import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
+import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
 import type { Request, RequestOf, RequestType } from '../../src/protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../../src/protocol/receipt.ts';
 import type { Purpose, StatementProof } from '../../src/protocol/statement.ts';
@@ -74,6 +74,13 @@ class Liar {
       payload: EMPTY,
     };
   }
+
+  notHeld({ manifestHash, contentId, stripe }: RequestOf<'FETCH'>): Frame {
+    const { slot } = this;
+    const body = encode({ v: 1, code: 'NOT_HELD', manifestHash, contentId, stripe, slot, epoch: this.world.cluster.epoch });
+    const statement = { body, proof: this.sign('not-held', body) };
+    return { body: encodeRefused({ code: 'NOT_HELD', reason: 'no such version is held', statement }), payload: EMPTY };
+  }
 }
 
 /** Signs a receipt for every manifest, also for two of one stamp, and keeps none of the content. */
@@ -100,6 +107,20 @@ export function swearsNever(world: World, slot: number): Interceptor {
   return async (honest, frame) => {
     const request = requestIn(frame);
     return request?.t === 'RESOLVE' ? liar.never(request) : honest(frame);
+  };
+}
+
+/** Says under signature that it holds no cell, whatever its receipts say. */
+export function deniesCells(world: World, slot: number): Interceptor {
+  const liar = new Liar(world, slot);
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    if (request?.t === 'FETCH') return liar.notHeld(request);
+    const answered = await honest(frame);
+    if (request?.t !== 'QUERY') return answered;
+    const parsed = decodeAnswer('QUERY', answered.body);
+    if (parsed.kind !== 'answer') return answered;
+    return { body: encodeAnswer('QUERY', { ...parsed.answer, row: null, path: [] }), payload: EMPTY };
   };
 }
 

@@ -1,0 +1,65 @@
+/**
+ * I10 retention, I11 configuration and I12 accountability as far as they exist. Object lock and a change of
+ * the configuration are not built: what is built refuses to promise them. Of the evidence, E1, E3, E6 and E8
+ * are; here stands that it names the guilty and nobody else.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { gatherReceipts } from '../adversary/writers.ts';
+import { deniesCells, failing, slow } from '../adversary/nodes.ts';
+import { EMPTY } from '../../src/base/bytes.ts';
+import { decode } from '../../src/protocol/encoding.ts';
+import { proofSchema } from '../../src/protocol/proofs.ts';
+import { StatementVerifier } from '../../src/protocol/statement.ts';
+import type { StatementProof } from '../../src/protocol/statement.ts';
+import { committed, contentOf, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';
+import type { RawWriter } from '../world/raw-writer.ts';
+import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
+
+let scene: Scene;
+let raw: RawWriter;
+beforeAll(async () => {
+  scene = await Scene.start();
+  raw = scene.raw;
+});
+afterEach(() => scene.calm());
+afterAll(() => scene.stop());
+
+it('I10: no node signs a retention, because none is kept while object lock is not built', async () => {
+  const version = raw.version({ key: scene.freshKey(), counter: 1, amend: (m) => ({ ...m, retainUntil: 4_102_444_800_000 }) });
+  expect(await gatherReceipts(raw, version, CORRECT)).toEqual([]);
+});
+
+describe('another epoch than that of the configuration', () => {
+  it('I11: gets no receipt', async () => {
+    const version = raw.version({ key: scene.freshKey(), counter: 1, amend: (m) => ({ ...m, epoch: 2 }) });
+    expect(await gatherReceipts(raw, version, CORRECT)).toEqual([]);
+  });
+
+  it('I11: has no valid certificate, whoever signed it', async () => {
+    const version = raw.version({ key: scene.freshKey(), counter: 1, amend: (m) => ({ ...m, epoch: 2 }) });
+    const cert = raw.certificate(version, ALL.map((slot) => raw.receiptOf(version, slot, 1)));
+    expect(await scene.takers(cert)).toEqual([]);
+    expect(scene.client(1).client.openCertificate(cert).ok).toBe(false);
+  });
+});
+
+it('I12: a node that gave a receipt and denies its cell under signature is named, with proof, and nobody else', async () => {
+  const { world } = scene;
+  const key = scene.freshKey();
+  const bytes = contentOf(key, 50_000);
+  // So that its receipt is one of the three.
+  world.interceptors.set(2, failing('PREPARE'));
+  committed(await put(scene.client(0), scene.bucket, key, bytes));
+  // It answers first, and so is asked first.
+  for (const slot of CORRECT) world.interceptors.set(slot, slow(world, 20));
+  world.interceptors.set(LIAR, deniesCells(world, LIAR));
+  const reader = scene.client(1);
+  await reader.client.head(keyIdOf(key));
+  expect(sameBytes(await getBytes(reader, key), bytes)).toBe(true);
+  expect(reader.evidence).toMatchObject([{ type: 'E6', slot: LIAR }]);
+  const [body, proof] = reader.evidence[0]?.pieces.statement ?? [];
+  const decoded = decode<StatementProof>(proofSchema, proof ?? EMPTY, 4096);
+  const { cluster } = world;
+  const { signingKey = EMPTY } = cluster.slotAt(LIAR) ?? {};
+  expect(decoded.ok && new StatementVerifier(cluster.id).verify(signingKey, 'not-held', body ?? EMPTY, decoded.value)).toBe(true);
+});
