@@ -11,6 +11,7 @@ import type { Stamp } from '../../src/protocol/stamp.ts';
 import { bytesContent, committed, contentOf, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
 import { utf8 } from '../../src/base/bytes.ts';
+import type { WriteResult } from '../../src/client/write.ts';
 import { all, liars } from '../world/liars.ts';
 import type { RawWriter } from '../world/raw-writer.ts';
 import { idOf } from '../world/raw-writer.ts';
@@ -80,23 +81,35 @@ describe('a read after a read', () => {
 });
 
 describe('an overwritten write', () => {
-  it('I4 (trap H8): is acknowledged only when what replaced it can be seen', async () => {
-    const key = scene.freshKey();
+  /**
+   * Between its query and its PREPARE another write comes, whose certificate reaches node 0 only; `deaf` takes
+   * no certificate from then on.
+   */
+  async function overwritten(key: string, client: TestClient, deaf: number): Promise<WriteResult> {
     const { content } = bytesContent(contentOf(key, 100), {
-      // After the query, before PREPARE: another write comes in between, and its certificate reaches node 0 only.
       finish: async () => {
-        const winner = raw.version({ key, counter: 5, kind: 'INLINE' });
-        await scene.write(winner, CORRECT, [0]);
-        scene.world.interceptors.set(LIAR, failing('PREPARE'));
+        await scene.write(raw.version({ key, counter: 5, kind: 'INLINE' }), CORRECT, [0]);
         for (const slot of [1, 2]) scene.world.interceptors.set(slot, slow(scene.world, 150, 'PREPARE'));
+        scene.world.interceptors.set(LIAR, failing('PREPARE', 'COMMIT'));
+        if (deaf !== LIAR) scene.world.interceptors.set(deaf, all(slow(scene.world, 150, 'PREPARE'), failing('COMMIT')));
         return utf8('sealed');
       },
     });
-    const result = committed(await put(scene.client(1), scene.bucket, key, new Uint8Array(0), { content }));
+    return put(client, scene.bucket, key, new Uint8Array(0), { content });
+  }
+
+  it('I4 (trap H8): is acknowledged only when what replaced it can be seen', async () => {
+    const key = scene.freshKey();
+    const result = committed(await overwritten(key, scene.client(1), LIAR));
     expect(result.superseded).toBe(true);
     scene.world.interceptors.clear();
     const seen = await readerWithout(0, 2).client.head(keyIdOf(key));
     expect(compareStamps(seen?.stamp ?? ZERO_STAMP, result.signed.manifest.stamp)).toBeGreaterThan(0);
+  });
+
+  it('I4 (trap H8): is not acknowledged when that cannot be brought about', async () => {
+    const result = await overwritten(scene.freshKey(), scene.client(1, { deadlines: { commitMs: 400 } }), 2);
+    expect(result).toMatchObject({ outcome: 'rejected', error: { code: 'NO_QUORUM' } });
   });
 
   it('I4 (6.1): that had only guessed its counter is written above what it met, not before it', async () => {

@@ -38,18 +38,20 @@ async function everCertified(key: string): Promise<Set<string>> {
   return hashes;
 }
 
-/** What a journal was told, in order. */
+/** What a journal was told, in order. It takes its time, as a disk does. */
 class TellingJournal extends MemoryJournal {
   readonly told: string[] = [];
 
-  override begin(attempt: Attempt): Promise<void> {
+  override async begin(attempt: Attempt): Promise<void> {
+    await scene.world.clock.sleep(20);
     this.told.push(`begin ${hex(attempt.manifestHash)}`);
-    return super.begin(attempt);
+    await super.begin(attempt);
   }
 
-  override abandoned(attempt: Attempt): Promise<void> {
+  override async abandoned(attempt: Attempt): Promise<void> {
+    await scene.world.clock.sleep(100);
     this.told.push(`abandoned ${hex(attempt.manifestHash)}`);
-    return super.abandoned(attempt);
+    await super.abandoned(attempt);
   }
 }
 
