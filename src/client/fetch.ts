@@ -29,6 +29,9 @@ export interface ContentRef {
   readonly layout: Layout;
 }
 
+/** Whose pieces are fetched: a certified version, or one with receipts only, of which no lack can be held against a node. */
+export type FetchedVersion = Certified | (Pick<Certified, 'signed' | 'stamp'> & { readonly cert: null });
+
 export interface StripeCells {
   /** k cells that match the row, by slot. */
   readonly cells: ReadonlyMap<number, Uint8Array>;
@@ -65,7 +68,7 @@ export interface EarlyPiece {
  */
 export async function fetchStripe(
   ctx: ClientContext,
-  version: Certified,
+  version: FetchedVersion,
   content: ContentRef,
   stripe: number,
   options: FetchOptions,
@@ -107,7 +110,7 @@ export async function fetchStripe(
 /** The inline body or part table of a version, verified. Throws as `fetchStripe`. */
 export async function fetchBody(
   ctx: ClientContext,
-  version: Certified,
+  version: FetchedVersion,
   options: FetchOptions,
 ): Promise<Fetched<Uint8Array>> {
   const { keyId, contentId } = version.signed.manifest;
@@ -160,12 +163,12 @@ type Pieces = Piece<Uint8Array, Certified>;
 /** Asking slots for the pieces of one version, and judging what they say instead. */
 class PieceSource {
   readonly #ctx: ClientContext;
-  readonly #version: Certified;
+  readonly #version: FetchedVersion;
   readonly #options: FetchOptions;
   /** A slot has let the content go for a newer version. */
   #isOverwritten = false;
 
-  constructor(ctx: ClientContext, version: Certified, options: FetchOptions) {
+  constructor(ctx: ClientContext, version: FetchedVersion, options: FetchOptions) {
     this.#ctx = ctx;
     this.#version = version;
     this.#options = options;
@@ -262,7 +265,7 @@ class PieceSource {
  */
 function noteLack(
   ctx: ClientContext,
-  version: Certified,
+  version: FetchedVersion,
   contentId: Uint8Array,
   stripe: number,
   slot: number,
@@ -285,7 +288,7 @@ function noteLack(
     ctx.peers.suspect(slot, 'BAD_REFUSAL', `${code} without a signed statement`);
     return;
   }
-  if (!version.cert.receipts.some((receipt) => receipt.slot === slot)) return;
+  if (version.cert === null || !version.cert.receipts.some((receipt) => receipt.slot === slot)) return;
   ctx.peers.suspect(slot, 'BROKEN_PROMISE', `${code} of stripe ${stripe} after a receipt`);
   ctx.onEvidence({
     type: 'E6',

@@ -1,8 +1,10 @@
 /**
  * Settling orphans (protocol 6.7): a write whose gateway went away, or that was given up, may have left
- * receipts on nodes. Every node says under signature what it accepted for the stamp, or promises NEVER to
- * accept anything. Enough of that either proves that no certificate can exist - the statements are then a
- * licence by which nodes let go - or, where the owner's journal allows it, the write is completed.
+ * receipts on nodes. Where the owner's journal allows it and its content is all there, the write is completed:
+ * nodes that lack it are sent what their writer would have sent. Otherwise every node says under signature
+ * what it accepted for the stamp, or promises NEVER to accept anything; enough of that proves that no
+ * certificate can exist, and is a licence by which nodes let go. To complete comes first: after a promise of
+ * NEVER it may be too late.
  */
 import { EMPTY, equal } from '../base/bytes.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
@@ -17,8 +19,9 @@ import type { Certified } from './certificates.ts';
 import { commit, requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
-import { NO_CONTENT, prepare } from './prepare.ts';
+import { prepare } from './prepare.ts';
 import { query, showing } from './query.ts';
+import { restoreContent } from './restore.ts';
 
 /**
  * `release`: let go if it is certain that no certificate exists. `complete`: certify it if that is possible;
@@ -53,22 +56,29 @@ export async function resolve(
 ): Promise<Resolution> {
   const settled = await ended(ctx, keyId, stamp);
   if (settled !== null) return settled;
-  const statements = await ask(ctx, keyId, stamp);
+  if (policy === 'complete') {
+    const completed = await complete(ctx, await ask(ctx, keyId, stamp, false));
+    if (completed !== null) return completed;
+  }
+  const statements = await ask(ctx, keyId, stamp, true);
   const accepted = [...statements.values()].filter(({ prepared }) => prepared !== null);
   if (!mayBeCertified(ctx.cluster.geometry, statements.size, accepted.length)) {
     return release(ctx, keyId, stamp, statements);
   }
-  const undecided = { outcome: 'undecided', answered: statements.size, prepared: accepted.length } as const;
-  if (policy === 'release') return undecided;
-  const candidate = completable(accepted);
-  if (candidate === null) return undecided;
-  const outcome = await prepare(ctx, {
-    signed: candidate,
-    contentOf: () => Promise.resolve(NO_CONTENT),
-    record: null,
-    predecessor: null,
-  });
+  return { outcome: 'undecided', answered: statements.size, prepared: accepted.length };
+}
+
+/** Certifies what is all there; null when it is not. Throws as `restoreContent`. */
+async function complete(ctx: ClientContext, statements: ReadonlyMap<number, Statement>): Promise<Resolution | null> {
+  const found = completable(statements);
+  if (found === null) return null;
+  const { signed, holders } = found;
+  const restored = await restoreContent(ctx, signed, holders);
+  if (restored.kind === 'superseded') return { outcome: 'superseded', certified: restored.by };
+  const contentOf = restored.value;
+  const outcome = await prepare(ctx, { signed, contentOf, record: null, predecessor: null });
   if (outcome.kind === 'superseded') return { outcome: 'superseded', certified: outcome.winner };
+  const undecided = { outcome: 'undecided', answered: statements.size, prepared: holders.size } as const;
   if (outcome.kind !== 'certified') return undecided;
   const { ok } = await commit(ctx, outcome.certified, { complete: true });
   return ok ? { outcome: 'committed', certified: outcome.certified } : undecided;
@@ -88,11 +98,13 @@ async function ask(
   ctx: ClientContext,
   keyId: Uint8Array,
   stamp: Stamp,
+  /** Must a node that has accepted nothing promise NEVER to? Otherwise it says nothing. */
+  promise: boolean,
 ): Promise<ReadonlyMap<number, Statement>> {
   const { peers, clock, deadlines } = ctx;
   const untilMs = clock.monotonicMs() + deadlines.resolveMs;
   const askSlot = async (slot: number): Promise<Statement | null> => {
-    const result = await peers.persist(slot, { t: 'RESOLVE' as const, keyId, stamp }, EMPTY, untilMs);
+    const result = await peers.persist(slot, { t: 'RESOLVE' as const, keyId, stamp, promise }, EMPTY, untilMs);
     return result.kind === 'answer' ? openStatement(ctx, keyId, stamp, slot, result.answer) : null;
   };
   // All are waited for: each answer may be the one that decides.
@@ -138,14 +150,15 @@ function openStatement(
   return { wire: resolution, prepared, manifest: fits ? signed : null, holds };
 }
 
-/** The manifest that k nodes have accepted and hold the content of, if there is one. */
-function completable(accepted: readonly Statement[]): SignedManifest | null {
-  for (const { manifest } of accepted) {
-    if (manifest === null) continue;
-    const isHolder = (s: Statement): boolean =>
-      s.holds && s.manifest !== null && equal(s.manifest.hash, manifest.hash);
-    const holders = accepted.filter(isHolder);
-    if (holders.length >= manifest.manifest.k) return manifest;
+/** The manifest that k nodes have accepted and say to hold the content of, if there is one. */
+function completable(
+  statements: ReadonlyMap<number, Statement>,
+): { readonly signed: SignedManifest; readonly holders: ReadonlySet<number> } | null {
+  for (const { manifest: signed } of statements.values()) {
+    if (signed === null) continue;
+    const isHolder = ({ manifest, holds }: Statement): boolean => holds && manifest !== null && equal(manifest.hash, signed.hash);
+    const holders = new Set([...statements].filter(([, statement]) => isHolder(statement)).map(([slot]) => slot));
+    if (holders.size >= signed.manifest.k) return { signed, holders };
   }
   return null;
 }

@@ -105,6 +105,25 @@ export async function openStripe(
   }
 }
 
+/** All n cells of stripe `index` from k that were verified against `row`; null when the row is no codeword's. */
+export async function recodeStripe(
+  workspaces: WorkspacePool,
+  layout: Layout,
+  index: number,
+  cells: ReadonlyMap<number, Uint8Array>,
+  row: Uint8Array,
+): Promise<CodedStripe | null> {
+  const workspace = await workspaces.acquire(layout, cellBytesOf(layout, index));
+  try {
+    for (const [slot, cell] of cells) workspace.put(slot, cell);
+    workspace.complete();
+    const all = Array.from({ length: layout.n }, (_, slot) => Uint8Array.from(workspace.cell(slot)));
+    return all.every((cell, slot) => equal(sha256(cell), hashAt(row, slot))) ? { cells: all, row } : null;
+  } finally {
+    workspace.release();
+  }
+}
+
 /** The hash of one slot's cell in a row. */
 export function hashAt(row: Uint8Array, slot: number): Uint8Array {
   return row.subarray(slot * HASH_BYTES, (slot + 1) * HASH_BYTES);

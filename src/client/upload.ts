@@ -41,7 +41,7 @@ export async function uploadStripes(
   chunks: Chunks,
   signal: AbortSignal,
 ): Promise<Uploaded> {
-  const upload = new StripeUpload(ctx, layout);
+  const upload = new StripeUpload(ctx, layout, ctx.peers.all(), quorumSize(ctx.cluster.geometry));
   const key = aeadKey(dataKey);
   const folder = new MatrixFolder();
   const stripes = stripeCount(layout);
@@ -54,7 +54,7 @@ export async function uploadStripes(
       upload.send(index, coded);
     }
     await unlessAborted(chunks.end(), signal);
-    await upload.quorum(signal);
+    await upload.taken(signal);
   } catch (error) {
     upload.end();
     throw error;
@@ -98,11 +98,12 @@ interface Flight {
   lagTimer: Timer | undefined;
 }
 
-class StripeUpload {
+/** Cells on their way to some slots, of which `needed` must get all of theirs. */
+export class StripeUpload {
   readonly id: Uint8Array;
   readonly #ctx: ClientContext;
   readonly #reserve: number;
-  readonly #q: number;
+  readonly #needed: number;
   readonly #calls = new Cancellation();
   readonly #live: Set<number>;
   /** Stripes that some live slot has not taken, oldest first. */
@@ -113,12 +114,12 @@ class StripeUpload {
   #failure: OperationError | undefined;
   #changed: () => void = () => undefined;
 
-  constructor(ctx: ClientContext, layout: Layout) {
+  constructor(ctx: ClientContext, layout: Layout, slots: readonly number[], needed: number) {
     this.#ctx = ctx;
     this.#reserve = fragmentBytes(layout);
-    this.#q = quorumSize(ctx.cluster.geometry);
+    this.#needed = needed;
     this.id = ctx.random.bytes(16);
-    this.#live = new Set(ctx.peers.all());
+    this.#live = new Set(slots);
     this.#chains = ctx.peers.all().map(() => Promise.resolve());
   }
 
@@ -127,9 +128,9 @@ class StripeUpload {
     await this.#until(() => this.#flights.size < this.#ctx.windowStripes, signal);
   }
 
-  /** Waits until q slots have taken all that was sent. */
-  async quorum(signal: AbortSignal): Promise<void> {
-    await this.#until(() => this.#idleSlots() >= this.#q, signal);
+  /** Waits until enough slots have taken all that was sent. */
+  async taken(signal: AbortSignal): Promise<void> {
+    await this.#until(() => this.#idleSlots() >= this.#needed, signal);
   }
 
   async has(slot: number): Promise<boolean> {
@@ -170,7 +171,7 @@ class StripeUpload {
     if (!flight.waiting.delete(slot)) return;
     flight.taken += 1;
     if (flight.waiting.size === 0) this.#land(flight);
-    else if (flight.taken === this.#q) {
+    else if (flight.taken === this.#needed) {
       flight.lagTimer = this.#ctx.clock.after(this.#ctx.deadlines.lagMs, () => {
         for (const late of [...flight.waiting]) this.#leaveOut(late);
       });
@@ -185,7 +186,7 @@ class StripeUpload {
       flight.waiting.delete(slot);
       if (flight.waiting.size === 0) this.#land(flight);
     }
-    if (this.#live.size < this.#q) this.#failure ??= this.#shortage();
+    if (this.#live.size < this.#needed) this.#failure ??= this.#shortage();
     this.#changed();
   }
 
@@ -214,7 +215,7 @@ class StripeUpload {
 
   #shortage(): OperationError {
     return shortageOf(this.#refusals, this.#ctx.cluster.geometry.f, () =>
-      noQuorum(this.#live.size, this.#q, 'storage nodes that take cells'),
+      noQuorum(this.#live.size, this.#needed, 'storage nodes that take cells'),
     );
   }
 }

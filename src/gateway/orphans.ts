@@ -73,8 +73,9 @@ export class Orphans {
           await journal.settled(attempt);
           return 'done';
         case 'superseded':
-          await journal.settled(attempt);
-          // It may have been there before what stands above it now.
+          // It may have been there before what stands above it now. Nobody can tell any more, and a repetition
+          // of the request must not be told otherwise as long as it may come.
+          if (isAbandoned || !isRecent) await journal.settled(attempt);
           return isAbandoned ? 'never' : 'unknown';
         case 'released':
           await journal.settled(attempt);

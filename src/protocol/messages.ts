@@ -73,8 +73,11 @@ const requests = {
   CERTS: z.strictObject({ t: z.literal('CERTS'), keyIds: z.array(hash32).min(1).max(CERTS_BATCH_MAX) }),
   /** Which stamps does the node show for these keys? Asked between nodes before garbage collection (13.2). */
   SHOWN: z.strictObject({ t: z.literal('SHOWN'), keyIds: z.array(hash32).min(1).max(SHOWN_BATCH_MAX) }),
-  /** The node's state of (keyId, stamp), signed; a node that has not accepted it promises NEVER to (6.7). */
-  RESOLVE: z.strictObject({ t: z.literal('RESOLVE'), keyId: hash32, stamp: stampSchema }),
+  /**
+   * The node's state of (keyId, stamp), signed; a node that has accepted nothing there promises NEVER to (6.7),
+   * or refuses with NOT_HELD where no promise is asked for.
+   */
+  RESOLVE: z.strictObject({ t: z.literal('RESOLVE'), keyId: hash32, stamp: stampSchema, promise: z.boolean() }),
   /** An abort licence: signed resolutions that rule a certificate out; the node lets go of the stamp. */
   ABORT: z.strictObject({
     t: z.literal('ABORT'),

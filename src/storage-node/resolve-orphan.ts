@@ -1,6 +1,6 @@
 /**
  * RESOLVE and ABORT (protocol 6.7): settling a write whose writer went away. Asked for a stamp, the node says
- * under signature what it accepted, or promises NEVER to accept anything there; enough such statements are a
+ * under signature what it accepted, or, if that is asked for, promises NEVER to accept anything there; enough such statements are a
  * licence to let the receipt go.
  */
 import { equal } from '../base/bytes.ts';
@@ -23,6 +23,7 @@ export async function handleResolve(ctx: NodeContext, request: RequestOf<'RESOLV
   if (accepted === undefined && !register.promisedNever(request.keyId, request.stamp)) {
     // At or below the highest certificate P6 refuses for ever; above it the promise must be written down.
     if (compareStamps(request.stamp, register.maxStamp(request.keyId)) > 0) {
+      if (!request.promise) throw new Refused('NOT_HELD', 'nothing is accepted for this stamp');
       const leaf = encodeEntry('NEVER', encodeStampBody({ v: 1, keyId: request.keyId, stamp: request.stamp }));
       ctx.state.write({ r: 'NEVER', leaf });
     }

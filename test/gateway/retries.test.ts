@@ -13,6 +13,7 @@ import {
   startGateway,
 } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
+import { failing } from '../adversary/nodes.ts';
 import { World } from '../world/world.ts';
 
 const worlds: World[] = [];
@@ -113,6 +114,26 @@ describe('a request that is sent again', () => {
       expect(prepared.size).toBe(0);
       await next.gateway.stop();
     }
+  });
+
+  it('stays unknown when nobody can tell whether it was there before what overwrote it', async () => {
+    const world = await World.start({ n: 4, f: 1, writers: 2 });
+    worlds.push(world);
+    const deadlines = { commitMs: 200, completeMs: 200 };
+    const first = await startGateway(world, 0, { deadlines });
+    gateways.push(first);
+    await first.store.createBucket('photos', operationOf());
+    for (const slot of [0, 1, 2, 3]) world.interceptors.set(slot, failing('COMMIT'));
+    const operation = operationOf('put a');
+    const put = () => putBytes(first.store, 'photos', 'a', utf8('first'), operation);
+    expect(await put()).toEqual({ outcome: 'unknown' });
+    await world.clock.sleep(300);
+    world.interceptors.clear();
+    const other = await startGateway(world, 1);
+    gateways.push(other);
+    await putBytes(other.store, 'photos', 'a', utf8('second'));
+    for (let again = 0; again < 3; again += 1) expect(await put()).toEqual({ outcome: 'unknown' });
+    expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('second'));
   });
 
   it('goes on alone after the first was cut off in the middle of its body', async () => {

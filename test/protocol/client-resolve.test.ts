@@ -29,7 +29,7 @@ async function start(options: WorldOptions = {}) {
     cleanups.push(() => opened.client.close());
     return opened;
   };
-  const writer = open({ deadlines: { prepareMs: 400, commitMs: 400, completeMs: 400 } });
+  const writer = open({ deadlines: { prepareMs: 400, commitMs: 400, completeMs: 400, resolveMs: 400 } });
   const bucket = await putRecord(world, writer, recordOf(world, 'orphans'));
   return { world, writer, bucket, open };
 }
@@ -114,5 +114,55 @@ describe('a write whose gateway died before COMMIT', () => {
     expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'committed' });
     expect(sameBytes(await getBytes(settler, 'orphan'), contentOf('orphan', size))).toBe(true);
     expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'committed' });
+  });
+});
+
+describe('a write whose gateway died while it was prepared', () => {
+  /** k = 4 of six nodes have accepted it, one fewer than make a certificate. */
+  async function preparedOn(slots: readonly number[], size: number) {
+    const parts = await start({ n: 6, k: 4 });
+    const { world, writer, bucket } = parts;
+    const others = world.cluster.slots.map(({ slot }) => slot).filter((slot) => !slots.includes(slot));
+    for (const slot of others) world.interceptors.set(slot, swallowing('PREPARE', 'RESOLVE'));
+    await put(writer, bucket, 'orphan', contentOf('orphan', size));
+    const [attempt] = writer.journal.begun.slice(-1);
+    if (attempt === undefined) throw new Error('no attempt');
+    await writer.client.close();
+    world.interceptors.clear();
+    return { ...parts, attempt, others };
+  }
+
+  it.each([100, 50_000, 2_000_000])('is completed with %i bytes: the others are sent what they lack', async (size) => {
+    const { world, open, attempt, others } = await preparedOn([0, 2, 3, 5], size);
+    const settler = open();
+    expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'committed' });
+    expect(sameBytes(await getBytes(settler, 'orphan'), contentOf('orphan', size))).toBe(true);
+    // Also from the pieces of those that were sent theirs late.
+    await expect.poll(() => others.map((slot) => world.nodes.get(slot)?.status().holes)).toEqual([0, 0]);
+    await world.kill(0);
+    expect(sameBytes(await getBytes(open(), 'orphan'), contentOf('orphan', size))).toBe(true);
+  });
+
+  it('is completed with a node down and the content on k nodes', async () => {
+    const { world, open, attempt } = await preparedOn([0, 2, 3, 5], 2_000_000);
+    await world.kill(1);
+    const settler = open({ deadlines: { resolveMs: 500 } });
+    expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'committed' });
+    expect(sameBytes(await getBytes(settler, 'orphan'), contentOf('orphan', 2_000_000))).toBe(true);
+  });
+
+  it('is let go with the content on fewer than k nodes', async () => {
+    const { open, attempt } = await preparedOn([0, 2, 3], 50_000);
+    const settler = open();
+    expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'released' });
+    expect((await get(settler, 'orphan')).kind).toBe('absent');
+  });
+
+  it('is not completed after a promise of NEVER was asked for', async () => {
+    const { open, attempt } = await preparedOn([0, 2, 3, 5], 50_000);
+    const settler = open();
+    expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'release')).toMatchObject({ outcome: 'undecided', prepared: 4 });
+    expect(await settler.client.resolve(attempt.keyId, attempt.stamp, 'complete')).toMatchObject({ outcome: 'undecided' });
+    expect((await get(settler, 'orphan')).kind).toBe('absent');
   });
 });

@@ -31,7 +31,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 async function resolve(slot: number, { signed }: RawVersion): Promise<AnswerOf<'RESOLVE'>> {
-  const answer = await writer.ask(slot, { t: 'RESOLVE', keyId: signed.manifest.keyId, stamp: signed.manifest.stamp });
+  const answer = await writer.ask(slot, { t: 'RESOLVE', keyId: signed.manifest.keyId, stamp: signed.manifest.stamp, promise: true });
   if (!answer.ok) throw new Error(`RESOLVE: ${answer.refused.code}`);
   return answer.answer;
 }
@@ -88,7 +88,7 @@ describe('asked for a stamp, a storage node', () => {
     const other = new RawWriter(world, 1);
     const version = writer.version({ key: 'k', counter: 1 });
     const { keyId, stamp } = version.signed.manifest;
-    expect(await other.ask(0, { t: 'RESOLVE', keyId, stamp })).toMatchObject({ ok: false, refused: { code: 'DENIED' } });
+    expect(await other.ask(0, { t: 'RESOLVE', keyId, stamp, promise: true })).toMatchObject({ ok: false, refused: { code: 'DENIED' } });
     expect(await abort(0, version, [], other)).toMatchObject({ ok: false, refused: { code: 'DENIED' } });
   });
 });

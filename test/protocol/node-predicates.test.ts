@@ -224,7 +224,7 @@ describe('a storage node gives no receipt', () => {
     const key = freshKey();
     const version = writer.version({ key, counter: 1 });
     const { keyId, stamp } = version.signed.manifest;
-    expect((await writer.ask(NODE, { t: 'RESOLVE', keyId, stamp })).ok).toBe(true);
+    expect((await writer.ask(NODE, { t: 'RESOLVE', keyId, stamp, promise: true })).ok).toBe(true);
     expect(refusalOf(await writer.prepare(NODE, version))).toEqual(refused('CONFLICT', 'P8: this node promised never'));
   });
 

@@ -61,7 +61,7 @@ class History {
       case 'resolve': {
         // Above what this history comes to: there the node must still be able to accept.
         const stamp = this.#writer.stamp(this.#counter + 1000 * (1 + deed.above));
-        await this.#writer.ask(NODE, { t: 'RESOLVE', keyId: this.#keyId(deed.key), stamp });
+        await this.#writer.ask(NODE, { t: 'RESOLVE', keyId: this.#keyId(deed.key), stamp, promise: true });
         return;
       }
       case 'abort':
@@ -111,7 +111,7 @@ class History {
     const version = this.#writer.version({ key: `k ${key}`, counter: this.#counter });
     const { keyId, stamp } = version.signed.manifest;
     await this.#writer.receipts(version, [NODE]);
-    const answers = await Promise.all(this.#slots.map((slot) => this.#writer.ask(slot, { t: 'RESOLVE', keyId, stamp })));
+    const answers = await Promise.all(this.#slots.map((slot) => this.#writer.ask(slot, { t: 'RESOLVE', keyId, stamp, promise: true })));
     const resolutions = answers.flatMap((answer) => (answer.ok ? [answer.answer.resolution] : []));
     const aborted = await this.#writer.ask(NODE, { t: 'ABORT', keyId, stamp, resolutions });
     expect(aborted.ok).toBe(true);
