@@ -11,7 +11,7 @@ import { LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
 import { IS_SLOW } from '../slow.ts';
 
 const LARGE_MIB = IS_SLOW ? 1024 : 64;
-const SMALL_FILES = IS_SLOW ? 1_000 : 100;
+const SMALL_FILES = IS_SLOW ? 1_000 : 40;
 const TIMEOUT_MS = (IS_SLOW ? 10 : 2) * PROCESS_MS;
 const IS_HERE = spawnSync('aws', ['--version'], { stdio: 'ignore' }).status === 0;
 if (!IS_HERE) process.stdout.write('NOT RUN: test/s3/aws-cli.test.ts, because aws is not installed\n');

@@ -19,13 +19,14 @@ import { KIB, MIB, contentOf } from '../show/contents.ts';
 import { LiveCluster, PROCESS_MS } from '../show/live-cluster.ts';
 import { readNodeLogs } from '../show/node-logs.ts';
 import type { LoggedVersions } from '../show/node-logs.ts';
+import { IS_SLOW } from '../slow.ts';
 import { CuttingProxy } from './cutting-proxy.ts';
 import type { Instruction } from './cutting-proxy.ts';
 
 const Bucket = 'retries';
 const CUTS: readonly Instruction[] = [{ cut: 'before answer' }, { cut: 'after request' }];
 /** A put of 3 MiB takes about 100 ms. */
-const KILLED_AFTER_MS = [5, 20, 40, 60, 90];
+const KILLED_AFTER_MS = IS_SLOW ? [5, 10, 20, 30, 40, 50, 60, 75, 90] : [20, 50, 90];
 /** By then every node that is ever told of a certificate has been. */
 const SETTLED_MS = 1_000;
 const SIZES = [100, 200 * KIB, 3 * MIB];
@@ -148,5 +149,5 @@ describe('a request that the SDK sends again', () => {
     } finally {
       patient.destroy();
     }
-  }, PROCESS_MS);
+  }, 3 * PROCESS_MS);
 });

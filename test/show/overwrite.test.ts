@@ -12,7 +12,7 @@ import { IS_SLOW } from '../slow.ts';
 
 const Bucket = 'overwritten';
 const OBJECT_BYTES = 16 * MIB;
-const OVERWRITES = IS_SLOW ? 200 : 30;
+const OVERWRITES = IS_SLOW ? 200 : 20;
 const SEGMENT_BYTES = 16 * MIB;
 /** Each node holds a cell of every stripe: a quarter of the object, and beside it rows, hashes and certificates. */
 const LIVE_BYTES_MAX = 1.1 * (OBJECT_BYTES / 4);
