@@ -16,7 +16,7 @@ import type { RequestOf } from '../protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../protocol/receipt.ts';
 import { compareStamps, COUNTER_STEP_MAX } from '../protocol/stamp.ts';
 import type { NodeContext } from './context.ts';
-import { blobRecord, storeBlob } from './prepare-content.ts';
+import { blobRecord } from './prepare-content.ts';
 import { pointersOf } from './records.ts';
 import type { ContentRecord, NodeRecord } from './records.ts';
 import { Refused, reply } from './reply.ts';
@@ -55,7 +55,7 @@ export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certific
   let content: ContentRecord | null = null;
   if (manifest.kind === 'INLINE' && ctx.state.contents.get(manifest.contentId) === undefined) {
     if (inline.length > 0 && equal(sha256(inline), manifest.contentId)) {
-      content = blobRecord(manifest, await storeBlob(ctx, inline));
+      content = blobRecord(manifest, await ctx.state.cells.append(inline));
     }
   }
   const max = register.max(manifest.keyId);

@@ -1,7 +1,7 @@
 /**
- * PREPARE (protocol 5): the four visible steps behind every receipt. The content is durable first; then, in
- * one uninterrupted turn, the predicates judge and the record takes its log index; then the record is
- * durable; only then is the receipt signed. The same request gets the same promise again.
+ * PREPARE (protocol 5): the four visible steps behind every receipt. The content is written first; then, in one
+ * uninterrupted turn, the predicates judge and the record takes its log index; then content and record are
+ * durable, which one sync of each at the same time sees to; only then is the receipt signed. The same request gets the same promise again.
  */
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
@@ -40,7 +40,7 @@ export async function handlePrepare(
   for (const bytes of [request.record, request.prevCert]) {
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
-  // Judged before any byte of content is kept, and again when it is durable: the state may have moved on.
+  // Judged before any byte of content is kept, and again when it is written: the state may have moved on.
   await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload));
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   const isKnown = known !== undefined && equal(known.hash, signed.hash);

@@ -1,6 +1,8 @@
 /**
- * The content that comes with a PREPARE, or came before it: checked against the manifest, written and synced
- * (P5, and step 1 of the order of durability). What it returns is ready to be bound by one journal record.
+ * The content that comes with a PREPARE, or came before it: checked against the manifest and written (P5, and
+ * step 1 of the order of durability). What it returns is ready to be bound by one journal record. A content of
+ * one piece is synced together with that record, an upload before it: recovery looks at the one piece of a
+ * record at the end of the log, and could not look at thousands.
  */
 import { assert } from '../base/assert.ts';
 import { concat, EMPTY, equal } from '../base/bytes.ts';
@@ -30,7 +32,7 @@ export interface PreparedContent {
   readonly upload: Uint8Array | null;
 }
 
-/** Brings the content in and makes it durable. Refuses BAD when it is not what the manifest says. */
+/** Brings the content in. Refuses BAD when it is not what the manifest says. */
 export async function prepareContent(
   ctx: NodeContext,
   from: PeerConnection,
@@ -79,17 +81,10 @@ function cellsRecord(
   return { contentId, shape: 'CELLS', k, n, cellBytes, size, cells: packExtents(cells), blocks: packExtents(blocks), blockRoots };
 }
 
-/** Writes one blob and makes it durable. */
-export async function storeBlob(ctx: NodeContext, bytes: Uint8Array): Promise<Pointer> {
-  const pointer = await ctx.state.cells.append(bytes);
-  await ctx.state.cells.sync();
-  return pointer;
-}
-
 async function blobContent(ctx: NodeContext, manifest: Manifest, payload: Uint8Array): Promise<ContentRecord | null> {
   if (!equal(sha256(payload), manifest.contentId)) throw new Refused('BAD', 'P5: the body is not the one of the manifest');
   if (ctx.state.contents.get(manifest.contentId) !== undefined) return null;
-  return blobRecord(manifest, await storeBlob(ctx, payload));
+  return blobRecord(manifest, await ctx.state.cells.append(payload));
 }
 
 async function tableContent(ctx: NodeContext, manifest: Manifest, payload: Uint8Array): Promise<PreparedContent> {
@@ -138,9 +133,7 @@ async function dataContent(
     return { content, binds, upload: request.upload };
   }
   if (request.row !== null) {
-    const content = await singleCell(ctx, manifest, request.row, payload);
-    await ctx.state.cells.sync();
-    return { content, binds, upload: null };
+    return { content: await singleCell(ctx, manifest, request.row, payload), binds, upload: null };
   }
   if (!usable) throw new Refused('NOT_HELD', 'P5: the node does not hold the content');
   return { content: null, binds, upload: null };

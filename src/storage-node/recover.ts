@@ -4,7 +4,7 @@
  * by an empty one: an emptied folder must not come back as a node that has promised nothing.
  */
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
-import { hex } from '../base/bytes.ts';
+import { equal, hex } from '../base/bytes.ts';
 import type { Clock, Disk, Random, Telemetry } from '../base/ports.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
@@ -17,6 +17,8 @@ import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
 import { statementBytes } from '../protocol/statement.ts';
 import { encodeSnapshotEntry } from '../protocol/log-entries.ts';
 import type { NodeTuning } from './context.ts';
+import { decodeRecord, extentAt, extentCount } from './records.ts';
+import type { NodeRecord } from './records.ts';
 import { freeze, thaw } from './snapshot.ts';
 import { NodeState } from './state.ts';
 
@@ -76,6 +78,7 @@ export async function recover(deps: RecoveryDeps, self: SlotConfig, tuning: Node
     after: restored,
     segmentBytes: tuning.logSegmentBytes,
     onRecord: (bytes, pointer) => state.replay(bytes, pointer),
+    isWhole: (bytes) => isWhole(cells, self.slot, decodeRecord(bytes)),
   });
   state.attach(journal, cells);
   if (state.configHash !== null && hex(state.configHash) !== hex(cluster.hash)) {
@@ -108,4 +111,27 @@ export async function recover(deps: RecoveryDeps, self: SlotConfig, tuning: Node
       await cells.close();
     },
   };
+}
+
+/**
+ * A record that binds a content of one piece is synced together with it (`NodeState.write`): where the power
+ * went in between, the record may be there without it, and nobody was told.
+ */
+async function isWhole(cells: CellJournal, slot: number, record: NodeRecord): Promise<boolean> {
+  if (!('content' in record) || record.r === 'MOVED' || record.content === null) return true;
+  const { shape, n, cells: places } = record.content;
+  // The cells of an upload were durable before.
+  if (extentCount(places) !== 1) return true;
+  const place = extentAt(places, 0);
+  try {
+    if (shape === 'BLOB') {
+      await cells.read(place);
+      return true;
+    }
+    const piece = await cells.read(place, 32 * n);
+    return equal(sha256(piece.subarray(32 * n)), piece.subarray(32 * slot, 32 * slot + 32));
+  } catch (error) {
+    if (isOperationError(error, 'CORRUPT') || isOperationError(error, 'NOT_FOUND')) return false;
+    throw error;
+  }
 }

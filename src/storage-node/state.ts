@@ -96,7 +96,7 @@ export class NodeState {
 
   /**
    * Applies and queues one record. The caller awaits `durable` before it tells anyone, and hands on what it has
-   * parsed of it. Throws what the journal refuses (DISK_FULL, BUSY, or its own end) before anything has changed.
+   * parsed of it. The cells that a record binds are synced together with it. Throws what the journal refuses (DISK_FULL, BUSY, or its own end) before anything has changed.
    */
   write(record: NodeRecord, parsed: ParsedRecord = {}): Recorded {
     const bytes = encodeRecord(record);
@@ -104,7 +104,8 @@ export class NodeState {
     if (refused !== null) throw refused;
     this.recordCount += 1;
     const logIndex = this.#appendLeaf(record);
-    const append = this.journal.append([bytes]);
+    const bindsContent = 'content' in record && record.content !== null;
+    const append = this.journal.append([bytes], bindsContent ? this.cells.sync() : undefined);
     const settle = this.apply(record, logIndex, parsed);
     const durable = append.then(([pointer]) => {
       assert(pointer !== undefined, 'one record gives one pointer');
