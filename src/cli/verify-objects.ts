@@ -180,7 +180,7 @@ export class ObjectVerifier {
     const { keyId, contentId } = version.signed.manifest;
     const what = `version ${short(version.signed.hash)}`;
     const pieces = await this.#fromEach(draft, async (slot) => {
-      const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, leaseMs: LEASE_MS };
+      const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, stamp: version.stamp, leaseMs: LEASE_MS };
       const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
       if (result.kind !== 'answer') return this.#refusal(slot, version, result, what, draft);
       if (equal(sha256(result.payload), contentId)) return { kind: 'good', bytes: result.payload, row: null };
@@ -218,7 +218,7 @@ export class ObjectVerifier {
   async #fetchCell(version: Certified, { contentId, layout }: Content, stripe: number, slot: number, draft: Draft): Promise<Piece> {
     const what = `content ${short(contentId)} stripe ${stripe}`;
     const { keyId } = version.signed.manifest;
-    const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, contentId, stripe, leaseMs: LEASE_MS };
+    const request = { t: 'FETCH' as const, keyId, manifestHash: version.signed.hash, stamp: version.stamp, contentId, stripe, leaseMs: LEASE_MS };
     const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
     if (result.kind !== 'answer') return this.#refusal(slot, version, result, what, draft);
     const { row, path } = result.answer;

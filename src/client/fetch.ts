@@ -79,6 +79,7 @@ export async function fetchStripe(
     t: 'FETCH',
     keyId: version.signed.manifest.keyId,
     manifestHash: version.signed.hash,
+    stamp: version.stamp,
     contentId,
     stripe,
     leaseMs: options.leaseMs,
@@ -116,7 +117,7 @@ export async function fetchBody(
   const { keyId, contentId } = version.signed.manifest;
   const source = new PieceSource(ctx, version, options);
   const { leaseMs } = options;
-  const request: RequestOf<'BODY'> = { t: 'BODY', keyId, manifestHash: version.signed.hash, leaseMs };
+  const request: RequestOf<'BODY'> = { t: 'BODY', keyId, manifestHash: version.signed.hash, stamp: version.stamp, leaseMs };
   const accept = (slot: number, payload: Uint8Array): Piece<Uint8Array, Certified> => {
     if (equal(sha256(payload), contentId)) return { kind: 'piece', value: payload };
     ctx.peers.suspect(slot, 'WRONG_BODY', 'the body is not the one of the manifest');
@@ -281,6 +282,8 @@ function noteLack(
     lack.value.slot === slot &&
     lack.value.stripe === stripe &&
     lack.value.epoch === ctx.cluster.epoch &&
+    // Else it is no lack of this version: it has been replaced, and SUPERSEDED would be the answer.
+    (lack.value.max === null || compareStamps(lack.value.max, version.stamp) <= 0) &&
     equal(lack.value.manifestHash, version.signed.hash) &&
     equal(lack.value.contentId, contentId) &&
     ctx.verifier.verify(config.signingKey, 'not-held', statement.body, statement.proof);

@@ -54,17 +54,27 @@ const requests = {
     record: certBytes.nullable(),
   }),
   COMMIT: z.strictObject({ t: z.literal('COMMIT'), cert: certBytes, inline: z.boolean() }),
-  /** One cell with its row and the row's path to the matrix root. `leaseMs` delays garbage collection of the manifest. */
+  /**
+   * One cell with its row and the row's path to the matrix root. `stamp` is the manifest's, so that a node that
+   * lacks it knows whether it was replaced. `leaseMs` delays garbage collection of the manifest.
+   */
   FETCH: z.strictObject({
     t: z.literal('FETCH'),
     keyId: hash32,
     manifestHash: hash32,
+    stamp: stampSchema,
     contentId: hash32,
     stripe: uintUpTo(STRIPE_INDEX_MAX),
     leaseMs: uintUpTo(LEASE_MS_MAX),
   }),
   /** The inline body or part table of a manifest, as payload. */
-  BODY: z.strictObject({ t: z.literal('BODY'), keyId: hash32, manifestHash: hash32, leaseMs: uintUpTo(LEASE_MS_MAX) }),
+  BODY: z.strictObject({
+    t: z.literal('BODY'),
+    keyId: hash32,
+    manifestHash: hash32,
+    stamp: stampSchema,
+    leaseMs: uintUpTo(LEASE_MS_MAX),
+  }),
   /** A fresh checkpoint of the node's log; the nonce stands in the signed text. */
   CHECKPOINT: z.strictObject({ t: z.literal('CHECKPOINT'), nonce: id16 }),
   /** Leaves [from, to) of the node's log; the answer may be shorter. */
@@ -296,6 +306,8 @@ const lackSchema = z.strictObject({
   stripe: uint,
   slot: uintUpTo(SLOTS_MAX - 1),
   epoch: uint,
+  /** The highest certified stamp that it holds for the key: a lack is no broken promise to whom it is above. */
+  max: stampSchema.nullable(),
 });
 export type LackBody = z.infer<typeof lackSchema>;
 

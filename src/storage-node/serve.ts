@@ -10,8 +10,9 @@ import { logOrigin, signCheckpoint } from '../log/checkpoint.ts';
 import { ed25519Signer } from '../log/signed-note.ts';
 import { encode } from '../protocol/encoding.ts';
 import type { LackBody, RequestOf } from '../protocol/messages.ts';
-import type { NodeContext } from './context.ts';
+import { compareStamps } from '../protocol/stamp.ts';
 import { stripeCount } from '../protocol/stripes.ts';
+import type { NodeContext } from './context.ts';
 import { contentIds } from './state.ts';
 import { readBlob, readCell } from './read-content.ts';
 import type { Version } from './register.ts';
@@ -82,12 +83,13 @@ function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Ver
 /** A higher certificate when there is one, else a signed statement that can be held against this node (E6). */
 async function lacks(
   ctx: NodeContext,
-  asked: { readonly keyId: Uint8Array; readonly manifestHash: Uint8Array; readonly contentId: Uint8Array; readonly stripe: number },
+  asked: Pick<RequestOf<'FETCH'>, 'keyId' | 'manifestHash' | 'stamp' | 'contentId' | 'stripe'>,
   version: Version | undefined,
   code: 'NOT_HELD' | 'HOLE',
 ): Promise<Frame> {
   const max = ctx.state.register.max(asked.keyId);
-  if (max !== null && !equal(max.hash, asked.manifestHash)) {
+  // The asker's word on the stamp decides only the form of the answer: the statement says what this node holds.
+  if (max !== null && compareStamps(max.stamp, version?.stamp ?? asked.stamp) > 0) {
     throw new Refused('SUPERSEDED', 'a higher version is held', { cert: await ctx.state.readCertificate(max) });
   }
   const lack: LackBody = {
@@ -98,6 +100,7 @@ async function lacks(
     stripe: asked.stripe,
     slot: ctx.self.slot,
     epoch: ctx.cluster.epoch,
+    max: max?.stamp ?? null,
   };
   const body = encode(lack);
   const proof = await ctx.signer.sign('not-held', body);

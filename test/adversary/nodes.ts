@@ -12,6 +12,7 @@ import { openSignedManifest } from '../../src/protocol/manifest.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
 import type { Request, RequestOf, RequestType } from '../../src/protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../../src/protocol/receipt.ts';
+import type { Stamp } from '../../src/protocol/stamp.ts';
 import type { Purpose, StatementProof } from '../../src/protocol/statement.ts';
 import { nodeKey, prove } from '../world/raw-writer.ts';
 import type { Interceptor, World } from '../world/world.ts';
@@ -75,9 +76,9 @@ class Liar {
     };
   }
 
-  notHeld({ manifestHash, contentId, stripe }: RequestOf<'FETCH'>): Frame {
+  notHeld({ manifestHash, contentId, stripe }: RequestOf<'FETCH'>, max: Stamp | null): Frame {
     const { slot } = this;
-    const body = encode({ v: 1, code: 'NOT_HELD', manifestHash, contentId, stripe, slot, epoch: this.world.cluster.epoch });
+    const body = encode({ v: 1, code: 'NOT_HELD', manifestHash, contentId, stripe, slot, epoch: this.world.cluster.epoch, max });
     const statement = { body, proof: this.sign('not-held', body) };
     return { body: encodeRefused({ code: 'NOT_HELD', reason: 'no such version is held', statement }), payload: EMPTY };
   }
@@ -110,12 +111,12 @@ export function swearsNever(world: World, slot: number): Interceptor {
   };
 }
 
-/** Says under signature that it holds no cell, whatever its receipts say. */
-export function deniesCells(world: World, slot: number): Interceptor {
+/** Says under signature that it holds no cell, whatever its receipts say, nor a certificate above `max`. */
+export function deniesCells(world: World, slot: number, max: Stamp | null = null): Interceptor {
   const liar = new Liar(world, slot);
   return async (honest, frame) => {
     const request = requestIn(frame);
-    if (request?.t === 'FETCH') return liar.notHeld(request);
+    if (request?.t === 'FETCH') return liar.notHeld(request, max);
     const answered = await honest(frame);
     if (request?.t !== 'QUERY') return answered;
     const parsed = decodeAnswer('QUERY', answered.body);

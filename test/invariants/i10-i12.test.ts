@@ -43,6 +43,21 @@ describe('another epoch than that of the configuration', () => {
   });
 });
 
+it('I12: a signed denial of a version that was replaced since is no evidence', async () => {
+  const { world } = scene;
+  const key = scene.freshKey();
+  const bytes = contentOf(key, 50_000);
+  const { stamp } = committed(await put(scene.client(0), scene.bucket, key, bytes)).signed.manifest;
+  const above = { ...stamp, counter: stamp.counter + 1 };
+  for (const slot of CORRECT) world.interceptors.set(slot, slow(world, 20));
+  world.interceptors.set(LIAR, deniesCells(world, LIAR, above));
+  const reader = scene.client(1);
+  await reader.client.head(keyIdOf(key));
+  expect(sameBytes(await getBytes(reader, key), bytes)).toBe(true);
+  expect(reader.evidence).toEqual([]);
+  expect(reader.client.suspicions()).toMatchObject([{ slot: LIAR, kind: 'BAD_REFUSAL' }]);
+});
+
 it('I12: a node that gave a receipt and denies its cell under signature is named, with proof, and nobody else', async () => {
   const { world } = scene;
   const key = scene.freshKey();

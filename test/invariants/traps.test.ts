@@ -44,15 +44,15 @@ describe('a storage node (trap H16)', () => {
   it('H16: gets no cell and no body from another, by whatever request', async () => {
     const data = await stored('DATA');
     const { manifest, hash: manifestHash } = data.signed;
-    const { keyId, contentId } = manifest;
-    const fetched = await asNode({ t: 'FETCH', keyId, manifestHash, contentId, stripe: 0, leaseMs: 0 });
+    const { keyId, stamp, contentId } = manifest;
+    const fetched = await asNode({ t: 'FETCH', keyId, manifestHash, stamp, contentId, stripe: 0, leaseMs: 0 });
     expect(fetched.parsed).toMatchObject({ kind: 'refused', refused: { code: 'DENIED' } });
     expect(fetched.payload.length).toBe(0);
     const queried = await asNode({ t: 'QUERY', keyId, cell0: true, seen: null });
     expect(queried.parsed).toMatchObject({ kind: 'answer', answer: { row: null } });
     expect(queried.payload.length).toBe(0);
     const inline = await stored('INLINE');
-    const body = await asNode({ t: 'BODY', keyId: inline.signed.manifest.keyId, manifestHash: inline.signed.hash, leaseMs: 0 });
+    const body = await asNode({ t: 'BODY', keyId: inline.signed.manifest.keyId, manifestHash: inline.signed.hash, stamp, leaseMs: 0 });
     expect(body.parsed).toMatchObject({ kind: 'refused', refused: { code: 'DENIED' } });
     // A gateway gets them.
     expect((await scene.raw.fetch(0, data)).ok).toBe(true);

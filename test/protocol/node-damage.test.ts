@@ -6,6 +6,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { EMPTY, equal } from '../../src/base/bytes.ts';
 import { decodeEntry } from '../../src/log/entry-types.ts';
 import { decodeLack } from '../../src/protocol/messages.ts';
+import type { LackBody } from '../../src/protocol/messages.ts';
+import { compareStamps } from '../../src/protocol/stamp.ts';
 import { StatementVerifier } from '../../src/protocol/statement.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { nodeKey, RawWriter } from '../world/raw-writer.ts';
@@ -38,7 +40,7 @@ async function start(options: WorldOptions = {}): Promise<Setting> {
 }
 
 /** The lack that the node signed; throws unless the signature is its own. */
-function signedLack(world: World, answer: Answer<'FETCH' | 'BODY'>): { readonly code: string; readonly stripe: number; readonly contentId: Uint8Array } {
+function signedLack(world: World, answer: Answer<'FETCH' | 'BODY'>): LackBody {
   if (answer.ok) throw new Error('nothing lacks');
   const { statement } = answer.refused;
   if (statement === null) throw new Error(`unsigned: ${answer.refused.code} ${answer.refused.reason}`);
@@ -146,6 +148,33 @@ describe('no signed lack can be had', () => {
     expect(answer.ok && equal(answer.payload, version.cells[0]?.[NODE] ?? EMPTY)).toBe(true);
     const other = writer.version({ key: 'k', counter: 2 });
     expect(await writer.fetch(NODE, other)).toMatchObject({ ok: false, refused: { code: 'NOT_HELD' } });
+  });
+});
+
+describe('a version that a node lacks', () => {
+  it('is said to be replaced when a higher one is held, and else under signature not to be held', async () => {
+    const { world, writer } = await start();
+    const [below, held, above] = [1, 2, 3].map((counter) => writer.version({ key: 'k', counter }));
+    if (below === undefined || held === undefined || above === undefined) throw new Error('three versions');
+    const cert = await writer.write(held);
+    expect(await writer.fetch(NODE, below)).toMatchObject({ ok: false, refused: { code: 'SUPERSEDED', statement: null } });
+    const refused = await writer.fetch(NODE, below);
+    expect(!refused.ok && refused.refused.cert !== null && equal(refused.refused.cert, cert)).toBe(true);
+    for (const answer of [await writer.fetch(NODE, above), await writer.body(NODE, above)]) {
+      expect(signedLack(world, answer)).toMatchObject({ code: 'NOT_HELD', manifestHash: above.signed.hash, max: held.signed.manifest.stamp });
+    }
+  });
+
+  it('is no word against it when it was asked with another stamp', async () => {
+    const { world, writer } = await start();
+    const [below, held] = [1, 2].map((counter) => writer.version({ key: 'k', counter }));
+    if (below === undefined || held === undefined) throw new Error('two versions');
+    await writer.write(held);
+    const { manifest, hash: manifestHash } = below.signed;
+    const { keyId, contentId, stamp } = manifest;
+    const asked = { t: 'FETCH' as const, keyId, manifestHash, stamp: { ...stamp, counter: 9 }, contentId, stripe: 0, leaseMs: 0 };
+    const { max } = signedLack(world, await writer.ask(NODE, asked));
+    expect(max !== null && compareStamps(max, stamp) > 0).toBe(true);
   });
 });
 

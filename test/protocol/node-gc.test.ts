@@ -152,8 +152,8 @@ describe('a superseded version', () => {
     await writer.write(writer.version({ key: 'part', counter: 2, kind: 'TOMBSTONE' }));
     await until(world, 'the part has gone', () => superseded(world) === 0);
     const { contentId } = part.signed.manifest;
-    const { keyId } = table.signed.manifest;
-    const asked = { t: 'FETCH' as const, keyId, manifestHash: table.signed.hash, contentId, stripe: 0, leaseMs: 0 };
+    const { keyId, stamp } = table.signed.manifest;
+    const asked = { t: 'FETCH' as const, keyId, manifestHash: table.signed.hash, stamp, contentId, stripe: 0, leaseMs: 0 };
     const answer = await writer.ask(NODE, asked);
     expect(answer.ok && equal(answer.payload, part.cells[0]?.[NODE] ?? EMPTY)).toBe(true);
   });

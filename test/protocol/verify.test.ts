@@ -14,6 +14,7 @@ import { WorkspacePool } from '../../src/erasure/workspace.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import { clientOf, committed, contentOf, put, putRecord, recordOf } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
+import { failing } from '../adversary/nodes.ts';
 import { liars } from '../world/liars.ts';
 import { World } from '../world/world.ts';
 import type { Interceptor } from '../world/world.ts';
@@ -157,6 +158,18 @@ describe('verify', () => {
     expect(report.slots[3]?.found.incomplete).toBeGreaterThan(0);
     expect(report.isDamaged).toBe(false);
     committed(await put(writer, bucket, 'object 2500000', contentOf('object 2500000', 2_500_000)));
+    await untilComplete(world);
+  });
+
+  it('does not blame a node that holds an older version for lacking what never came to it', async () => {
+    const key = 'object 5000';
+    world.interceptors.set(3, failing('CELL', 'PREPARE', 'COMMIT'));
+    committed(await put(writer, bucket, key, contentOf('meanwhile', 5_000)));
+    const report = await verify(world);
+    expect(report.accused()).toEqual([]);
+    expect(report.slots[3]?.found.incomplete).toBeGreaterThan(0);
+    world.interceptors.clear();
+    committed(await put(writer, bucket, key, contentOf(key, 5_000)));
     await untilComplete(world);
   });
 

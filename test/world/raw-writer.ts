@@ -277,12 +277,12 @@ export class RawWriter {
 
   fetch(slot: number, version: RawVersion, stripe: number = 0, leaseMs: number = 0): Promise<Answer<'FETCH'>> {
     const { hash: manifestHash, manifest } = version.signed;
-    return this.ask(slot, { t: 'FETCH', keyId: manifest.keyId, manifestHash, contentId: manifest.contentId, stripe, leaseMs });
+    return this.ask(slot, { t: 'FETCH', keyId: manifest.keyId, manifestHash, stamp: manifest.stamp, contentId: manifest.contentId, stripe, leaseMs });
   }
 
   body(slot: number, version: RawVersion): Promise<Answer<'BODY'>> {
     const { hash: manifestHash, manifest } = version.signed;
-    return this.ask(slot, { t: 'BODY', keyId: manifest.keyId, manifestHash, leaseMs: 0 });
+    return this.ask(slot, { t: 'BODY', keyId: manifest.keyId, manifestHash, stamp: manifest.stamp, leaseMs: 0 });
   }
 
   /** All leaves of a node's log. */
