@@ -27,7 +27,7 @@ import { TUNING_DEFAULT } from '../src/storage-node/context.ts';
 import { packExtents } from '../src/storage-node/records.ts';
 import { recover } from '../src/storage-node/recover.ts';
 import type { Recovered } from '../src/storage-node/recover.ts';
-import { makeCluster, seeded } from '../test/world/world.ts';
+import { makeCluster, makeNodeKeys, seededKey } from '../src/sim/members.ts';
 import type { BenchRow } from './codec.ts';
 
 const SLOTS = 6;
@@ -75,14 +75,14 @@ export async function benchRestart(print: (line: string) => void, objects: numbe
 class Node {
   readonly #disk: NodeDisk;
   readonly #cluster: Cluster;
-  readonly #keys = Array.from({ length: SLOTS }, (_, i) => ({ signing: seeded(`node ${i}`), tls: seeded(`node tls ${i}`) }));
+  readonly #keys = makeNodeKeys(SLOTS);
   readonly #gatewayId = sha256(utf8('gateway'));
-  readonly #writer = seeded('gateway');
+  readonly #writer = seededKey('gateway');
   readonly #nonce = new Uint8Array(16);
 
   constructor(folder: string) {
     this.#disk = new NodeDisk(folder);
-    const gateway = { gatewayId: this.#gatewayId, signingKey: this.#writer, tlsKey: seeded('gateway tls'), name: 'gateway' };
+    const gateway = { gatewayId: this.#gatewayId, signingKey: this.#writer, tlsKey: seededKey('gateway tls'), name: 'gateway' };
     this.#cluster = makeCluster(this.#keys, [gateway], { f: 1, k: 4 });
   }
 
@@ -90,7 +90,7 @@ class Node {
     const self = this.#cluster.slotAt(0);
     if (self === undefined) throw new Error('the cluster has slots');
     const ports = { disk: this.#disk, clock: new SystemClock(), random: new SystemRandom(), telemetry: quiet };
-    const deps = { cluster: this.#cluster, signingKey: seeded('node 0'), ...ports, fresh };
+    const deps = { cluster: this.#cluster, signingKey: seededKey('node 0'), ...ports, fresh };
     return recover(deps, self, TUNING_DEFAULT);
   }
 

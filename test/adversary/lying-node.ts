@@ -12,7 +12,7 @@ import { exitCodeOf } from '../../src/cli/exit-codes.ts';
 import { runNode } from '../../src/cli/node-run.ts';
 import { sha256 } from '../../src/crypto/primitives.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
-import { liars } from '../world/liars.ts';
+import { liars } from '../../src/sim/adversaries/liars.ts';
 
 const HASH_BYTES = 32;
 

@@ -23,7 +23,7 @@ import { SystemRandom } from '../../src/platform/random.ts';
 import { MemoryNetwork } from '../../src/sim/memory-transport.ts';
 import { StorageNode } from '../../src/storage-node/node.ts';
 import { collectBytes } from '../world/client-world.ts';
-import { CountingTelemetry } from '../world/world.ts';
+import { CountingTelemetry } from '../../src/sim/counting-telemetry.ts';
 
 const FIXTURES = 'compat/fixtures';
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
-import { all, liars, swallowing } from '../world/liars.ts';
+import { all, liars, swallowing } from '../../src/sim/adversaries/liars.ts';
 import { contentOf, sameBytes } from '../world/client-world.ts';
 import {
   etagOf,
@@ -13,7 +13,7 @@ import {
 } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
 const worlds: World[] = [];
 const gateways: TestGateway[] = [];

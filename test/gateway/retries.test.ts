@@ -13,7 +13,7 @@ import {
   startGateway,
 } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
-import { failing } from '../adversary/nodes.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { World } from '../world/world.ts';
 
 const worlds: World[] = [];

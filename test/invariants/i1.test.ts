@@ -5,8 +5,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { equivocation, gatherReceipts } from '../adversary/writers.ts';
-import { signsEverything, swearsNever } from '../adversary/nodes.ts';
-import { nodeKey, prove } from '../world/raw-writer.ts';
+import { signsEverything, swearsNever } from '../../src/sim/adversaries/nodes.ts';
+import { nodeKey } from '../world/raw-writer.ts';
+import { prove } from '../../src/sim/adversaries/stage.ts';
 import type { RawVersion, RawWriter } from '../world/raw-writer.ts';
 import { receiptBodyOf } from '../../src/protocol/certificate.ts';
 import type { CertReceipt } from '../../src/protocol/certificate.ts';
@@ -82,7 +83,7 @@ describe('a certificate', () => {
   function forged({ signed }: RawVersion, slot: number): CertReceipt {
     const nodeId = scene.world.cluster.slotAt(slot)?.nodeId ?? new Uint8Array(32);
     const body = encodeReceipt(receiptBodyOf(signed, nodeId, { slot, incarnation: 1, logIndex: 1 }));
-    return { slot, incarnation: 1, logIndex: 1, proof: prove(scene.world, nodeKey(LIAR), 'receipt', body) };
+    return { slot, incarnation: 1, logIndex: 1, proof: prove(scene.world.cluster, nodeKey(LIAR), 'receipt', body) };
   }
 
   it.each(['of two slots', 'that counts one slot twice', 'with forged receipts'])(

@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { gatherReceipts } from '../adversary/writers.ts';
-import { deniesCells, failing, slow } from '../adversary/nodes.ts';
+import { deniesCells, failing, slow } from '../../src/sim/adversaries/nodes.ts';
 import { EMPTY } from '../../src/base/bytes.ts';
 import { decode } from '../../src/protocol/encoding.ts';
 import { proofSchema } from '../../src/protocol/proofs.ts';
@@ -41,6 +41,21 @@ describe('another epoch than that of the configuration', () => {
     expect(await scene.takers(cert)).toEqual([]);
     expect(scene.client(1).client.openCertificate(cert).ok).toBe(false);
   });
+});
+
+it.each([10, 50_000])('I12: a node that never got a version of %i bytes says so under signature, and nobody suspects it', async (size) => {
+  const { world } = scene;
+  const key = scene.freshKey();
+  const bytes = contentOf(key, size);
+  world.interceptors.set(LIAR, failing('CELL', 'PREPARE', 'COMMIT'));
+  committed(await put(scene.client(0), scene.bucket, key, bytes));
+  // It answers first, and so is asked first.
+  for (const slot of CORRECT) world.interceptors.set(slot, slow(world, 20));
+  const reader = scene.client(1);
+  await reader.client.head(keyIdOf(key));
+  expect(sameBytes(await getBytes(reader, key), bytes)).toBe(true);
+  expect(reader.evidence).toEqual([]);
+  expect(reader.client.suspicions()).toEqual([]);
 });
 
 it('I12: a signed denial of a version that was replaced since is no evidence', async () => {

@@ -4,17 +4,18 @@
  * certificate with a higher stamp or by an abort licence, which no certified version can get.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { acknowledgesEverything, failing, signsEverything, swearsNever } from '../adversary/nodes.ts';
+import { acknowledgesEverything, failing, signsEverything, swearsNever } from '../../src/sim/adversaries/nodes.ts';
 import { gatherReceipts, withFewerStripes, withoutContent, withOtherRows, withWrongCells } from '../adversary/writers.ts';
 import type { Asking } from '../adversary/writers.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import type { CertReceipt } from '../../src/protocol/certificate.ts';
 import { checkGeometry } from '../../src/protocol/quorum.ts';
 import { committed, contentOf, getBytes, put, sameBytes } from '../world/client-world.ts';
-import { all } from '../world/liars.ts';
-import { nodeKey, prove } from '../world/raw-writer.ts';
+import { all } from '../../src/sim/adversaries/liars.ts';
+import { nodeKey } from '../world/raw-writer.ts';
+import { prove } from '../../src/sim/adversaries/stage.ts';
 import type { RawVersion, RawWriter } from '../world/raw-writer.ts';
-import { makeCluster, seeded } from '../world/world.ts';
+import { makeCluster, seededKey } from '../../src/sim/members.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;
@@ -42,7 +43,7 @@ async function expectKept(version: RawVersion, receipts: readonly CertReceipt[])
 
 describe('a k above n-2f', () => {
   it('I2: is in no configuration', () => {
-    const keys = ALL.map((i) => ({ signing: seeded(`node ${i}`), tls: seeded(`node tls ${i}`) }));
+    const keys = ALL.map((i) => ({ signing: seededKey(`node ${i}`), tls: seededKey(`node tls ${i}`) }));
     expect(() => makeCluster(keys, [], { f: 1, k: 2 })).not.toThrow();
     expect(() => makeCluster(keys, [], { f: 1, k: 3 })).toThrow('k <= n-2f');
     for (let n = 4; n <= 16; n += 1) {
@@ -125,7 +126,7 @@ describe('an abort licence', () => {
     const { keyId, stamp } = version.signed.manifest;
     const never = (slot: number, signer: number) => {
       const body = encode({ v: 1, keyId, stamp, slot, epoch: 1, prepared: null });
-      return { body, proof: prove(scene.world, nodeKey(signer), 'resolution', body) };
+      return { body, proof: prove(scene.world.cluster, nodeKey(signer), 'resolution', body) };
     };
     const resolutions = kind === 'too few statements' ? [never(2, 2), never(LIAR, LIAR)] : ALL.map((slot) => never(slot, LIAR));
     for (const slot of [0, 1]) expect((await raw.ask(slot, { t: 'ABORT', keyId, stamp, resolutions })).ok).toBe(false);

@@ -4,11 +4,11 @@
  * and what it shows never goes down, also not by a restart with an older disk.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { acknowledgesEverything, failing } from '../adversary/nodes.ts';
+import { acknowledgesEverything, failing } from '../../src/sim/adversaries/nodes.ts';
 import { replay } from '../adversary/writers.ts';
 import type { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { contentOf, put } from '../world/client-world.ts';
-import { all, liars } from '../world/liars.ts';
+import { all, liars } from '../../src/sim/adversaries/liars.ts';
 import type { RawWriter } from '../world/raw-writer.ts';
 import { HeldDisk } from './disks.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';

@@ -4,7 +4,7 @@
  * replaced by is where it can be seen before anyone is told.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { acknowledgesEverything, failing, slow } from '../adversary/nodes.ts';
+import { acknowledgesEverything, failing, slow } from '../../src/sim/adversaries/nodes.ts';
 import { replay } from '../adversary/writers.ts';
 import { compareStamps, ZERO_STAMP } from '../../src/protocol/stamp.ts';
 import type { Stamp } from '../../src/protocol/stamp.ts';
@@ -12,7 +12,7 @@ import { bytesContent, committed, contentOf, getBytes, keyIdOf, put, sameBytes }
 import type { TestClient } from '../world/client-world.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { WriteResult } from '../../src/client/write.ts';
-import { all, liars } from '../world/liars.ts';
+import { all, liars } from '../../src/sim/adversaries/liars.ts';
 import type { RawWriter } from '../world/raw-writer.ts';
 import { idOf } from '../world/raw-writer.ts';
 import { CORRECT, LIAR, Scene } from './scene.ts';

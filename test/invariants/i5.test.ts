@@ -4,7 +4,7 @@
  * steps (13.2), or by an abort licence.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { failing } from '../adversary/nodes.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { equivocation, gatherReceipts } from '../adversary/writers.ts';
 import { encodeEntry } from '../../src/log/entry-types.ts';
 import { receiptBodyOf } from '../../src/protocol/certificate.ts';

@@ -4,7 +4,7 @@
  * are computed again from the k that decoded.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { servesOtherCells, slow } from '../adversary/nodes.ts';
+import { servesOtherCells, slow } from '../../src/sim/adversaries/nodes.ts';
 import { crookedWorkspaces } from '../adversary/writers.ts';
 import { CELL_BYTES_DEFAULT } from '../../src/base/limits.ts';
 import { collectBytes, committed, contentOf, get, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';

@@ -4,7 +4,7 @@
  * certified alone (P7).
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { signsEverything } from '../adversary/nodes.ts';
+import { signsEverything } from '../../src/sim/adversaries/nodes.ts';
 import { gatherReceipts } from '../adversary/writers.ts';
 import { COUNTER_STEP_MAX } from '../../src/protocol/stamp.ts';
 import { committed, contentOf, getBytes, put, sameBytes } from '../world/client-world.ts';

@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EMPTY, hex } from '../../src/base/bytes.ts';
 import { decodeAnswer, encodeRequest } from '../../src/protocol/messages.ts';
 import type { Request, RequestType } from '../../src/protocol/messages.ts';
-import { failing } from '../adversary/nodes.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { contentOf } from '../world/client-world.ts';
 import { keysOf, operationOf, putBytes, startGateway } from '../world/gateway-world.ts';
 import type { RawVersion } from '../world/raw-writer.ts';
-import { seeded } from '../world/world.ts';
+import { seededKey } from '../../src/sim/members.ts';
 import { ALL, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;
@@ -24,7 +24,7 @@ describe('a storage node (trap H16)', () => {
   async function asNode<T extends RequestType>(request: Request & { readonly t: T }) {
     const { cluster, network } = scene.world;
     const target = cluster.slotAt(0);
-    const transport = network.transport(`node-${LIAR}`, hex(seeded(`node tls ${LIAR}`).publicKey));
+    const transport = network.transport(`node-${LIAR}`, hex(seededKey(`node tls ${LIAR}`).publicKey));
     const channel = transport.open(target?.addresses[0] ?? '', hex(target?.tlsKey ?? EMPTY));
     try {
       const frame = await channel.request({ body: encodeRequest(request), payload: EMPTY }, { timeoutMs: 5_000 });
@@ -52,7 +52,7 @@ describe('a storage node (trap H16)', () => {
     expect(queried.parsed).toMatchObject({ kind: 'answer', answer: { row: null } });
     expect(queried.payload.length).toBe(0);
     const inline = await stored('INLINE');
-    const body = await asNode({ t: 'BODY', keyId: inline.signed.manifest.keyId, manifestHash: inline.signed.hash, stamp, leaseMs: 0 });
+    const body = await asNode({ t: 'BODY', keyId: inline.signed.manifest.keyId, manifestHash: inline.signed.hash, stamp, contentId, leaseMs: 0 });
     expect(body.parsed).toMatchObject({ kind: 'refused', refused: { code: 'DENIED' } });
     // A gateway gets them.
     expect((await scene.raw.fetch(0, data)).ok).toBe(true);

@@ -16,15 +16,15 @@ import {
   signsEverything,
   slow,
   swearsNever,
-} from '../adversary/nodes.ts';
-import { judge } from '../show/history.ts';
-import type { Operation } from '../show/history.ts';
+} from '../../src/sim/adversaries/nodes.ts';
+import { judge } from '../../src/sim/checkers/linearizability.ts';
+import type { Operation } from '../../src/sim/checkers/linearizability.ts';
 import { IS_SLOW } from '../slow.ts';
 import { clientOf, contentOf, describeResult, getBytes, put, putRecord, recordOf } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { all, liars } from '../world/liars.ts';
+import { all, liars } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
 const RUNS = IS_SLOW ? 200 : 8;
 const GATEWAYS = 3;

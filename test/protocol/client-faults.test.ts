@@ -16,7 +16,7 @@ import {
   recordOf,
   sameBytes,
 } from '../world/client-world.ts';
-import { holding, swallowing, watching } from '../world/liars.ts';
+import { holding, swallowing, watching } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
 import type { WorldOptions } from '../world/world.ts';
 

@@ -15,9 +15,10 @@ import {
   recordOf,
 } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { holdingAnswers, swallowing } from '../world/liars.ts';
-import { seeded, World } from '../world/world.ts';
-import type { Interceptor } from '../world/world.ts';
+import { holdingAnswers, swallowing } from '../../src/sim/adversaries/liars.ts';
+import { seededKey } from '../../src/sim/members.ts';
+import { World } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -147,7 +148,7 @@ describe('a node that lies about its log', () => {
       return { ...answered, body: encodeAnswer('CHECKPOINT', { text: change(parsed.answer.text, request.value.nonce) }) };
     };
   const forgedBy = (world: World, slot: number, size: number, root: Uint8Array, nonce: Uint8Array): string => {
-    const key = seeded(`node ${slot}`);
+    const key = seededKey(`node ${slot}`);
     const origin = logOrigin(world.cluster.id, world.cluster.slots[slot]?.nodeId ?? EMPTY);
     return signCheckpoint({ origin, size, root, nonce }, ed25519Signer(origin, key)).note;
   };

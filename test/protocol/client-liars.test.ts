@@ -16,9 +16,10 @@ import {
   recordOf,
   sameBytes,
 } from '../world/client-world.ts';
-import { liars } from '../world/liars.ts';
+import { liars } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor, WorldOptions } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
+import type { WorldOptions } from '../world/world.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -12,7 +12,7 @@ import {
   recordOf,
   sameBytes,
 } from '../world/client-world.ts';
-import { swallowing } from '../world/liars.ts';
+import { swallowing } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
 import type { WorldOptions } from '../world/world.ts';
 

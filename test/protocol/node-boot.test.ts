@@ -9,9 +9,10 @@ import { encodeBoot } from '../../src/protocol/log-entries.ts';
 import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import type { AnswerOf } from '../../src/protocol/messages.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
-import { nodeKey, prove, RawWriter } from '../world/raw-writer.ts';
+import { nodeKey, RawWriter } from '../world/raw-writer.ts';
+import { prove } from '../../src/sim/adversaries/stage.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
 const NODE = 3;
 const SMALL = { logSegmentBytes: 64 * 1024, cellSegmentBytes: 64 * 1024 };
@@ -103,7 +104,7 @@ describe('an honest storage node starts', () => {
     const { world, disk } = await start();
     const nodeId = world.cluster.slotAt(NODE)?.nodeId ?? EMPTY;
     const body = encodeBoot({ v: 1, nodeId, epoch: 1, incarnation: 99 });
-    const proof = prove(world, nodeKey(0), 'boot', body);
+    const proof = prove(world.cluster, nodeKey(0), 'boot', body);
     world.interceptors.set(0, answering((nothing) => ({ ...nothing, remembered: { incarnation: 99, proof } })));
     await world.kill(NODE);
     await restartFrom(world, disk.restartProcess());

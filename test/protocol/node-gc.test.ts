@@ -10,9 +10,10 @@ import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { idOf, RawWriter } from '../world/raw-writer.ts';
 import type { RawVersion } from '../world/raw-writer.ts';
-import { liars } from '../world/liars.ts';
+import { liars } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor, WorldOptions } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
+import type { WorldOptions } from '../world/world.ts';
 
 const NODE = 0;
 const worlds: World[] = [];

@@ -10,7 +10,8 @@ import { SYSTEM_BUCKET_ID } from '../../src/protocol/bucket-record.ts';
 import { COUNTER_STEP_MAX, ZERO_STAMP } from '../../src/protocol/stamp.ts';
 import { drawn, idOf, RawWriter } from '../world/raw-writer.ts';
 import type { Answer, RawVersion } from '../world/raw-writer.ts';
-import { seeded, World } from '../world/world.ts';
+import { seededKey } from '../../src/sim/members.ts';
+import { World } from '../world/world.ts';
 
 const NODE = 0;
 let world: World;
@@ -83,7 +84,7 @@ describe('a storage node gives no receipt', () => {
   });
 
   it('P1: for a manifest that the writer did not sign', async () => {
-    const version = writer.version({ key: freshKey(), counter: 1, signer: seeded('somebody else') });
+    const version = writer.version({ key: freshKey(), counter: 1, signer: seededKey('somebody else') });
     expect(refusalOf(await writer.prepare(NODE, version))).toEqual(refused('BAD', 'P1: the manifest signature'));
   });
 

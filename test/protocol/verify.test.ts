@@ -14,10 +14,10 @@ import { WorkspacePool } from '../../src/erasure/workspace.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import { clientOf, committed, contentOf, put, putRecord, recordOf } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { failing } from '../adversary/nodes.ts';
-import { liars } from '../world/liars.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
+import { liars } from '../../src/sim/adversaries/liars.ts';
 import { World } from '../world/world.ts';
-import type { Interceptor } from '../world/world.ts';
+import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
 const silent: Terminal = {
   json: true,

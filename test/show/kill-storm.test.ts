@@ -8,7 +8,7 @@ import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../cluster/programs.ts';
-import { judge } from './history.ts';
+import { judge } from '../../src/sim/checkers/linearizability.ts';
 import { LiveCluster, PROCESS_MS } from './live-cluster.ts';
 import { IS_SLOW } from '../slow.ts';
 import { readNodeLogs } from './node-logs.ts';

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { KIB, MIB, contentOf } from './contents.ts';
-import type { Operation, Value } from './history.ts';
+import type { Operation, Value } from '../../src/sim/checkers/linearizability.ts';
 
 export const BUCKET = 'storm';
 /** Inline, one stripe, several stripes. */

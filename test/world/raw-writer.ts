@@ -20,11 +20,11 @@ import type { AnswerOf, RefusedAnswer, Request, RequestType } from '../../src/pr
 import { encodeReceipt } from '../../src/protocol/receipt.ts';
 import { writerIdOf, ZERO_STAMP } from '../../src/protocol/stamp.ts';
 import type { Stamp } from '../../src/protocol/stamp.ts';
-import { signBatch, statementLeaf } from '../../src/protocol/statement.ts';
-import type { Purpose, StatementProof } from '../../src/protocol/statement.ts';
 import { cellBytesOf, stripeCount } from '../../src/protocol/stripes.ts';
-import { seeded } from './world.ts';
-import type { TestWriter, World } from './world.ts';
+import { prove } from '../../src/sim/adversaries/stage.ts';
+import { seededKey } from '../../src/sim/members.ts';
+import type { SimulatedWriter } from '../../src/sim/members.ts';
+import type { World } from './world.ts';
 
 export type Answer<T extends RequestType> =
   | { readonly ok: true; readonly answer: AnswerOf<T>; readonly payload: Uint8Array }
@@ -70,18 +70,12 @@ export function drawn(name: string, size: number): Uint8Array {
 
 /** The key with which a test cluster's node signs. */
 export function nodeKey(slot: number): SigningKey {
-  return seeded(`node ${slot}`);
-}
-
-export function prove(world: World, key: SigningKey, purpose: Purpose, body: Uint8Array): StatementProof {
-  const [proof] = signBatch(key, world.cluster.id, [statementLeaf(purpose, world.cluster.id, body)]);
-  if (proof === undefined) throw new Error('one statement has one proof');
-  return proof;
+  return seededKey(`node ${slot}`);
 }
 
 export class RawWriter {
   readonly world: World;
-  readonly identity: TestWriter;
+  readonly identity: SimulatedWriter;
   readonly sessionNonce: Uint8Array;
   #bucketStamp: Stamp = ZERO_STAMP;
   readonly #channels = new Map<number, Channel>();
@@ -172,7 +166,7 @@ export class RawWriter {
 
   sign(manifest: Manifest, signer: SigningKey = this.identity.signingKey): SignedManifest {
     const body = encodeManifest(manifest);
-    return { manifest, body, hash: sha256(body), proof: prove(this.world, signer, 'manifest', body) };
+    return { manifest, body, hash: sha256(body), proof: prove(this.world.cluster, signer, 'manifest', body) };
   }
 
   /** PREPARE with the content in the way that fits: one cell or body beside the manifest, or an upload. */
@@ -219,7 +213,7 @@ export class RawWriter {
   receiptOf({ signed }: RawVersion, slot: number, logIndex: number, incarnation: number = 1): CertReceipt {
     const nodeId = this.world.cluster.slotAt(slot)?.nodeId ?? EMPTY;
     const body = encodeReceipt(receiptBodyOf(signed, nodeId, { slot, incarnation, logIndex }));
-    return { slot, incarnation, logIndex, proof: prove(this.world, nodeKey(slot), 'receipt', body) };
+    return { slot, incarnation, logIndex, proof: prove(this.world.cluster, nodeKey(slot), 'receipt', body) };
   }
 
   certificate(version: RawVersion, receipts: readonly CertReceipt[]): Uint8Array {
@@ -282,7 +276,7 @@ export class RawWriter {
 
   body(slot: number, version: RawVersion): Promise<Answer<'BODY'>> {
     const { hash: manifestHash, manifest } = version.signed;
-    return this.ask(slot, { t: 'BODY', keyId: manifest.keyId, manifestHash, stamp: manifest.stamp, leaseMs: 0 });
+    return this.ask(slot, { t: 'BODY', keyId: manifest.keyId, manifestHash, stamp: manifest.stamp, contentId: manifest.contentId, leaseMs: 0 });
   }
 
   /** All leaves of a node's log. */

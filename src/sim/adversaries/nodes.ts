@@ -1,21 +1,21 @@
 /**
  * Byzantine storage nodes with their real keys (protocol 1): unlike a thief on the wire they sign what they
  * like, and every signature verifies. Each strategy is one interceptor; what it does not touch, the honest
- * node behind it answers. Strategies that need no key stand in test/world/liars.ts.
+ * node behind it answers. Strategies that need no key stand in liars.ts.
  */
-import { EMPTY, equal } from '../../src/base/bytes.ts';
-import type { Frame } from '../../src/base/ports.ts';
-import { sha256 } from '../../src/crypto/primitives.ts';
-import { decodeCertificate, receiptBodyOf } from '../../src/protocol/certificate.ts';
-import { encode } from '../../src/protocol/encoding.ts';
-import { openSignedManifest } from '../../src/protocol/manifest.ts';
-import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
-import type { Request, RequestOf, RequestType } from '../../src/protocol/messages.ts';
-import { encodeCommitAck, encodeReceipt } from '../../src/protocol/receipt.ts';
-import type { Stamp } from '../../src/protocol/stamp.ts';
-import type { Purpose, StatementProof } from '../../src/protocol/statement.ts';
-import { nodeKey, prove } from '../world/raw-writer.ts';
-import type { Interceptor, World } from '../world/world.ts';
+import { EMPTY, equal } from '../../base/bytes.ts';
+import type { Frame } from '../../base/ports.ts';
+import { sha256 } from '../../crypto/primitives.ts';
+import { decodeCertificate, receiptBodyOf } from '../../protocol/certificate.ts';
+import { encode } from '../../protocol/encoding.ts';
+import { openSignedManifest } from '../../protocol/manifest.ts';
+import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../protocol/messages.ts';
+import type { Request, RequestOf, RequestType } from '../../protocol/messages.ts';
+import { encodeCommitAck, encodeReceipt } from '../../protocol/receipt.ts';
+import type { Stamp } from '../../protocol/stamp.ts';
+import type { Purpose, StatementProof } from '../../protocol/statement.ts';
+import { prove } from './stage.ts';
+import type { Interceptor, Stage } from './stage.ts';
 
 const HASH_BYTES = 32;
 
@@ -26,22 +26,22 @@ function requestIn(frame: Frame): Request | null {
 
 /** A lying node: who it is, and what it signs with. */
 class Liar {
-  readonly world: World;
+  readonly stage: Stage;
   readonly slot: number;
   /** Any number does: nobody has seen its log. */
   #logIndex = 1_000_000;
 
-  constructor(world: World, slot: number) {
-    this.world = world;
+  constructor(stage: Stage, slot: number) {
+    this.stage = stage;
     this.slot = slot;
   }
 
   get nodeId(): Uint8Array {
-    return this.world.cluster.slotAt(this.slot)?.nodeId ?? EMPTY;
+    return this.stage.cluster.slotAt(this.slot)?.nodeId ?? EMPTY;
   }
 
   sign(purpose: Purpose, body: Uint8Array): StatementProof {
-    return prove(this.world, nodeKey(this.slot), purpose, body);
+    return prove(this.stage.cluster, this.stage.nodeKey(this.slot), purpose, body);
   }
 
   nextIndex(): number {
@@ -63,13 +63,13 @@ class Liar {
     const { manifest, hash: manifestHash } = cert.value.signed;
     const [incarnation, logIndex] = [1, this.nextIndex()];
     const { keyId, stamp } = manifest;
-    const { epoch } = this.world.cluster;
+    const { epoch } = this.stage.cluster;
     const proof = this.sign('commit-ack', encodeCommitAck({ v: 1, manifestHash, keyId, stamp, nodeId: this.nodeId, epoch, incarnation, logIndex }));
     return { body: encodeAnswer('COMMIT', { incarnation, logIndex, proof }), payload: EMPTY };
   }
 
   never({ keyId, stamp }: RequestOf<'RESOLVE'>): Frame {
-    const body = encode({ v: 1, keyId, stamp, slot: this.slot, epoch: this.world.cluster.epoch, prepared: null });
+    const body = encode({ v: 1, keyId, stamp, slot: this.slot, epoch: this.stage.cluster.epoch, prepared: null });
     return {
       body: encodeAnswer('RESOLVE', { resolution: { body, proof: this.sign('resolution', body) }, manifest: null, holds: false }),
       payload: EMPTY,
@@ -78,15 +78,15 @@ class Liar {
 
   notHeld({ manifestHash, contentId, stripe }: RequestOf<'FETCH'>, max: Stamp | null): Frame {
     const { slot } = this;
-    const body = encode({ v: 1, code: 'NOT_HELD', manifestHash, contentId, stripe, slot, epoch: this.world.cluster.epoch, max });
+    const body = encode({ v: 1, code: 'NOT_HELD', manifestHash, contentId, stripe, slot, epoch: this.stage.cluster.epoch, max });
     const statement = { body, proof: this.sign('not-held', body) };
     return { body: encodeRefused({ code: 'NOT_HELD', reason: 'no such version is held', statement }), payload: EMPTY };
   }
 }
 
 /** Signs a receipt for every manifest, also for two of one stamp, and keeps none of the content. */
-export function signsEverything(world: World, slot: number): Interceptor {
-  const liar = new Liar(world, slot);
+export function signsEverything(stage: Stage, slot: number): Interceptor {
+  const liar = new Liar(stage, slot);
   return async (honest, frame) => {
     const request = requestIn(frame);
     return (request?.t === 'PREPARE' ? liar.receipt(request) : null) ?? honest(frame);
@@ -94,8 +94,8 @@ export function signsEverything(world: World, slot: number): Interceptor {
 }
 
 /** Acknowledges every certificate and keeps none. */
-export function acknowledgesEverything(world: World, slot: number): Interceptor {
-  const liar = new Liar(world, slot);
+export function acknowledgesEverything(stage: Stage, slot: number): Interceptor {
+  const liar = new Liar(stage, slot);
   return async (honest, frame) => {
     const request = requestIn(frame);
     return (request?.t === 'COMMIT' ? liar.acknowledgement(request) : null) ?? honest(frame);
@@ -103,8 +103,8 @@ export function acknowledgesEverything(world: World, slot: number): Interceptor 
 }
 
 /** Asked about any stamp, promises NEVER to sign it, whatever it has signed. */
-export function swearsNever(world: World, slot: number): Interceptor {
-  const liar = new Liar(world, slot);
+export function swearsNever(stage: Stage, slot: number): Interceptor {
+  const liar = new Liar(stage, slot);
   return async (honest, frame) => {
     const request = requestIn(frame);
     return request?.t === 'RESOLVE' ? liar.never(request) : honest(frame);
@@ -112,8 +112,8 @@ export function swearsNever(world: World, slot: number): Interceptor {
 }
 
 /** Says under signature that it holds no cell, whatever its receipts say, nor a certificate above `max`. */
-export function deniesCells(world: World, slot: number, max: Stamp | null = null): Interceptor {
-  const liar = new Liar(world, slot);
+export function deniesCells(stage: Stage, slot: number, max: Stamp | null = null): Interceptor {
+  const liar = new Liar(stage, slot);
   return async (honest, frame) => {
     const request = requestIn(frame);
     if (request?.t === 'FETCH') return liar.notHeld(request, max);
@@ -168,10 +168,10 @@ export function failing(...types: readonly RequestType[]): Interceptor {
 }
 
 /** Does all that is asked, so much later that everybody else has answered. */
-export function slow(world: World, delayMs: number, ...types: readonly RequestType[]): Interceptor {
+export function slow(stage: Stage, delayMs: number, ...types: readonly RequestType[]): Interceptor {
   return async (honest, frame) => {
     const request = requestIn(frame);
-    if (request !== null && (types.length === 0 || types.includes(request.t))) await world.clock.sleep(delayMs);
+    if (request !== null && (types.length === 0 || types.includes(request.t))) await stage.clock.sleep(delayMs);
     return honest(frame);
   };
 }

@@ -3,14 +3,14 @@
  * changes what it says. They have no keys of others, so what they forge does not verify; what they leave out
  * or repeat is as signed as ever.
  */
-import { EMPTY } from '../../src/base/bytes.ts';
-import type { Frame } from '../../src/base/ports.ts';
-import { decodeCertificate, encodeCertificate } from '../../src/protocol/certificate.ts';
-import { encodeManifest } from '../../src/protocol/manifest.ts';
-import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
-import type { AnswerOf, Request, RequestType } from '../../src/protocol/messages.ts';
-import type { StatementProof } from '../../src/protocol/statement.ts';
-import type { Interceptor } from './world.ts';
+import { EMPTY } from '../../base/bytes.ts';
+import type { Frame } from '../../base/ports.ts';
+import { decodeCertificate, encodeCertificate } from '../../protocol/certificate.ts';
+import { encodeManifest } from '../../protocol/manifest.ts';
+import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../protocol/messages.ts';
+import type { AnswerOf, Request, RequestType } from '../../protocol/messages.ts';
+import type { StatementProof } from '../../protocol/statement.ts';
+import type { Interceptor } from './stage.ts';
 
 function requestIn(frame: Frame): Request | null {
   const decoded = decodeRequest(frame.body);

@@ -1,8 +1,8 @@
 /** The judge of histories must let every possible one pass and no other. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { judge } from './history.ts';
-import type { Operation, Value } from './history.ts';
+import { judge } from './linearizability.ts';
+import type { Operation, Value } from './linearizability.ts';
 
 const write = (value: Value, from: number, to: number): Operation => ({ kind: 'write', value, from, to });
 const read = (value: Value, from: number, to: number): Operation => ({ kind: 'read', value, from, to });
