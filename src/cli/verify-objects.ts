@@ -180,7 +180,7 @@ export class ObjectVerifier {
     const { keyId, contentId } = version.signed.manifest;
     const what = `version ${short(version.signed.hash)}`;
     const pieces = await this.#fromEach(draft, async (slot) => {
-      const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, stamp: version.stamp, leaseMs: LEASE_MS };
+      const request = { t: 'BODY' as const, keyId, manifestHash: version.signed.hash, stamp: version.stamp, contentId, leaseMs: LEASE_MS };
       const result = await this.#ctx.peers.call(slot, request, EMPTY, CALL_MS);
       if (result.kind !== 'answer') return this.#refusal(slot, version, result, what, draft);
       if (equal(sha256(result.payload), contentId)) return { kind: 'good', bytes: result.payload, row: null };

@@ -117,7 +117,7 @@ export async function fetchBody(
   const { keyId, contentId } = version.signed.manifest;
   const source = new PieceSource(ctx, version, options);
   const { leaseMs } = options;
-  const request: RequestOf<'BODY'> = { t: 'BODY', keyId, manifestHash: version.signed.hash, stamp: version.stamp, leaseMs };
+  const request: RequestOf<'BODY'> = { t: 'BODY', keyId, manifestHash: version.signed.hash, stamp: version.stamp, contentId, leaseMs };
   const accept = (slot: number, payload: Uint8Array): Piece<Uint8Array, Certified> => {
     if (equal(sha256(payload), contentId)) return { kind: 'piece', value: payload };
     ctx.peers.suspect(slot, 'WRONG_BODY', 'the body is not the one of the manifest');

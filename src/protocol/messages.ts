@@ -73,6 +73,7 @@ const requests = {
     keyId: hash32,
     manifestHash: hash32,
     stamp: stampSchema,
+    contentId: hash32,
     leaseMs: uintUpTo(LEASE_MS_MAX),
   }),
   /** A fresh checkpoint of the node's log; the nonce stands in the signed text. */

@@ -57,8 +57,9 @@ export async function handleFetch(ctx: NodeContext, request: RequestOf<'FETCH'>)
 
 export async function handleBody(ctx: NodeContext, request: RequestOf<'BODY'>): Promise<Frame> {
   const version = heldVersion(ctx, request.keyId, request.manifestHash);
-  const content = version === undefined ? undefined : ctx.state.contents.get(version.contentId);
-  const lacking = { ...request, contentId: version?.contentId ?? new Uint8Array(32), stripe: 0 };
+  if (version !== undefined && !equal(version.contentId, request.contentId)) throw new Refused('BAD', 'the version has another body');
+  const content = version === undefined ? undefined : ctx.state.contents.get(request.contentId);
+  const lacking = { ...request, stripe: 0 };
   if (content === undefined) return lacks(ctx, lacking, version, 'NOT_HELD');
   if (content.shape !== 'BLOB') throw new Refused('BAD', 'the version has no body');
   lease(ctx, request.manifestHash, request.leaseMs);
