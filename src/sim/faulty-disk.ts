@@ -138,6 +138,15 @@ export class FaultyDisk implements Disk {
     file.flip(offset, mask);
   }
 
+  /** Paths of all files, sorted. */
+  paths(): readonly string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  sizeOf(path: string): number {
+    return this.#names.get(path)?.size ?? 0;
+  }
+
   async open(path: string, options: { readonly create?: boolean } = {}): Promise<DiskFile> {
     requireInside(path);
     this.#requireOn();

@@ -1,0 +1,139 @@
+/**
+ * One run: a cluster comes up, clients work while faults befall it, everything is healed, and all that was
+ * acknowledged must be there. What the run broke, if anything, is in the result.
+ */
+import { assert } from '../base/assert.ts';
+import { describeError } from '../base/errors.ts';
+import { Clients } from './clients.ts';
+import type { Counts } from './clients.ts';
+import { checkLogs } from './checkers/logs.ts';
+import { judge } from './checkers/linearizability.ts';
+import { FaultInjector } from './fault-injector.ts';
+import type { FaultKind, Scenario } from './scenario.ts';
+import { SeededRandom } from './seeded-random.ts';
+import { SimulatedCluster } from './simulated-cluster.ts';
+import { SimulatedTime } from './simulated-time.ts';
+import type { EndOfTurn } from './simulated-time.ts';
+import { Trace } from './trace.ts';
+
+/** Simulated time that the clients get, and then the healed cluster; beyond it something hangs. */
+const CLIENTS_MS = 20 * 60_000;
+const HEALED_MS = 5 * 60_000;
+/** A healed cluster answers a read at the first try, but for what is still on its way. */
+const FINAL_READS = 5;
+const FINAL_PAUSE_MS = 3_000;
+
+export interface RunResult {
+  readonly scenario: Scenario;
+  /** Empty when every property held. */
+  readonly violations: readonly string[];
+  readonly digest: string;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly counts: Counts;
+  readonly faults: ReadonlyMap<FaultKind, number>;
+  /** Kinds of suspicion and evidence that came about. */
+  readonly caught: ReadonlySet<string>;
+  readonly timeline: readonly string[];
+}
+
+export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promise<RunResult> {
+  const time = new SimulatedTime(endOfTurn);
+  const trace = new Trace(time);
+  const random = new SeededRandom(`run ${scenario.seed}`);
+  const cluster = new SimulatedCluster({ time, random, trace }, scenario.shape, new Set(scenario.bad));
+  const clients = new Clients(cluster, trace, scenario.keys);
+  const injector = new FaultInjector(cluster, random.fork('injector'));
+  const violations: string[] = [];
+
+  /** Lets the world go on until the work is done; false when it does not end in time. */
+  const until = async (what: string, work: Promise<unknown>, limitMs: number): Promise<boolean> => {
+    let isDone = false;
+    const done = work.then(
+      () => void (isDone = true),
+      (error: unknown) => {
+        isDone = true;
+        violations.push(`${what}: ${describeError(error)}`);
+      },
+    );
+    await time.run(time.nowMs + limitMs, () => isDone);
+    if (isDone) await done;
+    else violations.push(`${what} does not end within ${limitMs / 1000} s`);
+    return isDone;
+  };
+
+  cluster.start();
+  let goesOn = await until('creating the bucket', clients.createBucket(), HEALED_MS);
+  if (goesOn) {
+    injector.plan(scenario.faults);
+    const work = Promise.all(scenario.clients.map((steps, client) => clients.run(`${client}`, steps)));
+    goesOn = await until('the work of the clients', work, CLIENTS_MS);
+  }
+  if (goesOn) {
+    trace.note('world', 'is healed');
+    injector.heal();
+    goesOn = await until('the start of every correct process', whole(cluster), HEALED_MS);
+  }
+  if (goesOn) {
+    // With fewer liars than f, others may be missing besides: what was acknowledged outlives any f faults.
+    for (const slot of random.fork('last crashes').shuffled(cluster.goodSlots).slice(0, scenario.shape.f - scenario.bad.length)) {
+      cluster.crash(`node-${slot}`, true, Infinity);
+    }
+    await until('reading everything back', readBack(cluster, clients, violations), HEALED_MS);
+  }
+  await until('reading the logs', readLogs(cluster, clients, violations), HEALED_MS);
+
+  violations.push(...cluster.failures, ...clients.broken);
+  for (const [key, history] of clients.histories.entries()) {
+    const verdict = judge(history);
+    if (!verdict.ok) violations.push(`${Clients.keyName(key)} is no register: no order explains ${JSON.stringify(verdict.stuck)}`);
+  }
+  const caught = judgeAccusations(cluster, violations);
+  const { count: events } = trace;
+  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, caught };
+  return { ...result, timeline: trace.timeline(), digest: trace.digest() };
+}
+
+async function readLogs(cluster: SimulatedCluster, clients: Clients, violations: string[]): Promise<void> {
+  const logs = new Map<string, readonly Uint8Array[]>();
+  for (const slot of cluster.goodSlots) {
+    const leaves = await cluster.readLog(slot);
+    if (leaves !== null) logs.set(`node-${slot}`, leaves);
+  }
+  violations.push(...checkLogs({ logs, attempted: clients.attemptedKeys() }));
+}
+
+async function whole(cluster: SimulatedCluster): Promise<void> {
+  while (!cluster.isWhole) await cluster.clock.sleep(100);
+}
+
+/** Every key through every gateway, while the bad nodes go on lying. */
+async function readBack(cluster: SimulatedCluster, clients: Clients, violations: string[]): Promise<void> {
+  for (let gateway = 0; gateway < cluster.shape.gateways; gateway += 1) {
+    let isRead = false;
+    for (let round = 0; round < FINAL_READS && !isRead; round += 1) {
+      isRead = await clients.readAll(`final ${gateway}.${round}`, gateway);
+      if (!isRead) await cluster.clock.sleep(FINAL_PAUSE_MS);
+    }
+    if (!isRead) violations.push(`gateway ${gateway} cannot read everything although all correct nodes serve`);
+  }
+}
+
+/** Being late is no lie: what a correct node may be suspected of when links and disks are slow. */
+const TIMING = new Set(['UNSIGNED_ANSWERS']);
+
+/** No correct node is accused of what only a liar does. Returns the kinds of all accusations. */
+function judgeAccusations(cluster: SimulatedCluster, violations: string[]): ReadonlySet<string> {
+  const kinds = new Set<string>();
+  for (const { slot, kind, detail } of cluster.suspicions()) {
+    kinds.add(kind);
+    if (!cluster.bad.has(slot) && !TIMING.has(kind)) violations.push(`the correct node ${slot} is suspected of ${kind}: ${detail}`);
+  }
+  for (const { slot, type, detail } of cluster.evidence) {
+    kinds.add(type);
+    if (slot === null) violations.push(`a writer is accused of ${type}, and none is bad: ${detail}`);
+    else if (!cluster.bad.has(slot)) violations.push(`there is evidence ${type} against the correct node ${slot}: ${detail}`);
+  }
+  assert(kinds.size < 100, 'kinds are few');
+  return kinds;
+}
