@@ -1,6 +1,6 @@
 /**
- * `npm test`: types, lint, then the tests: those beside the code and the floors, then those with real
- * processes. Every stage runs even if an earlier one failed, so that one run shows everything. `--full` adds
+ * `npm test`: types, lint, then the tests: those beside the code and the floors, whole clusters in the simulator,
+ * then those with real processes. Every stage runs even if an earlier one failed, so that one run shows everything. `--full` adds
  * the slow tests (SLOW=1). Ends with one line `N passed, N failed`; the exit code is 0 only with 0 failed.
  */
 import { spawnSync } from 'node:child_process';
@@ -55,7 +55,8 @@ stage('types', () => check(node('node_modules/typescript/bin/tsc', ['--noEmit'])
 stage('lint', () => check(node('node_modules/eslint/bin/eslint.js', ['src', 'test', 'bench', 'tools', '--no-warn-ignored', '--no-error-on-unmatched-pattern'])));
 stage('build', () => check(node('tools/build.mjs', ['companions'])));
 stage('unit', () => vitest('unit', ['src/', 'tools/']));
-stage('processes', () => vitest('processes', ['test/']));
+stage('simulator', () => vitest('simulator', ['test/sim/']));
+stage('processes', () => vitest('processes', ['test/', '--exclude', 'test/sim/**']));
 fs.rmSync(scratch, { recursive: true, force: true });
 
 process.stdout.write('\n');

@@ -68,6 +68,11 @@ export class FaultInjector {
       case 'slow-disk':
         cluster.slowDisk(fault.process, fault.byMs);
         return this.#endAfter(fault.forMs, () => cluster.slowDisk(fault.process, 0));
+      case 'late-requests':
+        for (const name of fault.processes) cluster.delayRequests(name, fault.type, fault.byMs);
+        return this.#endAfter(fault.forMs, () => {
+          for (const name of fault.processes) cluster.delayRequests(name, fault.type, 0);
+        });
       case 'clock':
         return cluster.distortClock(fault.process, fault.skewMs, fault.rate);
       case 'full-disk':

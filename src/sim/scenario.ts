@@ -3,6 +3,7 @@
  * which faults befall whom and when. A part of it can be left out, which is how a failing run is made smaller.
  */
 import { strategyNames } from './adversaries/strategies.ts';
+import type { RequestType } from '../protocol/messages.ts';
 import { SeededRandom } from './seeded-random.ts';
 import type { SimulatedShape } from './simulated-cluster.ts';
 
@@ -20,6 +21,7 @@ export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'drop' | 'hold'; readonly from: string; readonly to: string; readonly forMs: number }
   | { readonly kind: 'isolate'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'slow-links' | 'slow-disk'; readonly process: string; readonly byMs: number; readonly forMs: number }
+  | { readonly kind: 'late-requests'; readonly type: RequestType; readonly processes: readonly string[]; readonly byMs: number; readonly forMs: number }
   | { readonly kind: 'clock'; readonly process: string; readonly skewMs: number; readonly rate: number }
   | { readonly kind: 'full-disk'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'rot'; readonly slot: number; readonly bytes: number }
@@ -36,6 +38,8 @@ export interface Scenario {
   readonly bad: readonly number[];
   readonly keys: number;
   readonly clients: readonly (readonly Step[])[];
+  /** Moves of the stolen writer, if there is one. */
+  readonly thefts: number;
   readonly faults: readonly Fault[];
 }
 
@@ -46,7 +50,7 @@ export interface ScenarioOptions {
   readonly adversary?: string;
 }
 
-const SHAPES: readonly Omit<SimulatedShape, 'gateways'>[] = [
+const SHAPES: readonly Pick<SimulatedShape, 'n' | 'f' | 'k'>[] = [
   { n: 6, f: 1, k: 4 },
   { n: 6, f: 1, k: 4 },
   { n: 4, f: 1, k: 2 },
@@ -65,7 +69,7 @@ const FAULT_EVERY_MS = 250;
 export function makeScenario(seed: number, options: ScenarioOptions = {}): Scenario {
   const random = new SeededRandom(`seed ${seed}`);
   const base = random.fork('shape');
-  const shape: SimulatedShape = { ...base.pick(SHAPES), gateways: 1 + base.below(3) };
+  const shape: SimulatedShape = { ...base.pick(SHAPES), gateways: 1 + base.below(3), isWriterStolen: base.chance(0.4) };
   const slots = Array.from({ length: shape.n }, (_, slot) => slot);
   // Now and then nobody is bad: then nothing may be missing at all.
   const bad = base.shuffled(slots).slice(0, base.chance(0.15) && options.adversary === undefined ? 0 : shape.f);
@@ -75,7 +79,8 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const clients = Array.from({ length: clientCount }, (_, client) => makeSteps(random.fork(`client ${client}`), each, keys, shape.gateways));
   const horizonMs = each * THINK_MS * 2;
   const faults = makeFaults(random.fork('faults'), { shape, bad, horizonMs, adversary: options.adversary });
-  return { seed, shape, bad, keys, clients, faults };
+  const thefts = shape.isWriterStolen ? Math.ceil(each / 2) : 0;
+  return { seed, shape, bad, keys, clients, thefts, faults };
 }
 
 function makeSteps(random: SeededRandom, count: number, keys: number, gateways: number): Step[] {
@@ -117,6 +122,10 @@ function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
 }
 
 type FaultMaker = (random: SeededRandom, space: FaultSpace) => Fault | null;
+
+function nodeNames({ shape }: FaultSpace): readonly string[] {
+  return Array.from({ length: shape.n }, (_, slot) => `node-${slot}`);
+}
 
 function anyNode(random: SeededRandom, { shape }: FaultSpace): string {
   return `node-${random.below(shape.n)}`;
@@ -166,6 +175,15 @@ const MAKERS = {
   isolate: (random, space) => ({ kind: 'isolate', atMs, process: anyProcess(random, space), forMs: span(random) }),
   slowLinks: (random, space) => ({ kind: 'slow-links', atMs, process: anyProcess(random, space), byMs: Math.round(random.around(80)), forMs: span(random) }),
   slowDisk: (random, space) => ({ kind: 'slow-disk', atMs, process: anyNode(random, space), byMs: Math.round(random.around(20)), forMs: span(random) }),
+  // The network knows the worst moment: it may hold back all messages of one kind, at some nodes and not at others.
+  lateRequests: (random, space) => ({
+    kind: 'late-requests',
+    atMs,
+    type: random.pick(['COMMIT', 'COMMIT', 'COMMIT', 'PREPARE', 'QUERY', 'RESOLVE', 'CHECKPOINT'] as const),
+    processes: random.shuffled(nodeNames(space)).slice(0, 1 + random.below(space.shape.n)),
+    byMs: Math.round(random.around(300)),
+    forMs: span(random),
+  }),
   clock: (random, space) => ({
     kind: 'clock',
     atMs,

@@ -17,9 +17,10 @@ import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { decodeAnswer, decodeRequest, encodeRequest } from '../protocol/messages.ts';
+import type { RequestType } from '../protocol/messages.ts';
 import { StorageNode } from '../storage-node/node.ts';
 import type { NodeTuning } from '../storage-node/context.ts';
-import type { Interceptor, Stage } from './adversaries/stage.ts';
+import type { Interceptor, WriterStage } from './adversaries/stage.ts';
 import { CountingTelemetry } from './counting-telemetry.ts';
 import { FaultyDisk } from './faulty-disk.ts';
 import { makeCluster, makeNodeKeys, makeWriters } from './members.ts';
@@ -37,6 +38,8 @@ export interface SimulatedShape {
   readonly f: number;
   readonly k: number;
   readonly gateways: number;
+  /** Has an enemy got the key of one more gateway? */
+  readonly isWriterStolen: boolean;
 }
 
 export interface SimulatedWorld {
@@ -94,10 +97,12 @@ interface CrashPoint {
   readonly power: boolean;
 }
 
-export class SimulatedCluster implements Stage {
+export class SimulatedCluster implements WriterStage {
   readonly cluster: Cluster;
   readonly clock: SimulatedClock;
   readonly network: MemoryNetwork;
+  readonly writers: readonly SimulatedWriter[];
+  readonly random: SeededRandom;
   readonly telemetry = new CountingTelemetry();
   readonly shape: SimulatedShape;
   /** Slots that may do anything. */
@@ -115,6 +120,8 @@ export class SimulatedCluster implements Stage {
   /** Milliseconds that one message takes on the way to or from a process, beyond the usual. */
   readonly #slowness = new Map<string, number>();
   readonly #diskSlowness = new Map<string, number>();
+  /** By node and type of request. */
+  readonly #lateness = new Map<string, number>();
 
   constructor(world: SimulatedWorld, shape: SimulatedShape, bad: ReadonlySet<number>) {
     const { time, random } = world;
@@ -123,14 +130,15 @@ export class SimulatedCluster implements Stage {
     this.bad = bad;
     this.clock = new SimulatedClock(time);
     this.#keys = makeNodeKeys(shape.n);
-    const writers = makeWriters(shape.gateways);
-    this.cluster = makeCluster(this.#keys, writers, shape);
+    this.writers = makeWriters(shape.gateways + (shape.isWriterStolen ? 1 : 0));
+    this.random = random.fork('adversaries');
+    this.cluster = makeCluster(this.#keys, this.writers, shape);
     const latency = random.fork('latency');
     const latencyMs = (from: string, to: string, bytes: number): number =>
       0.1 + latency.around(0.5) + bytes / 100_000 + (this.#slowness.get(from) ?? 0) + (this.#slowness.get(to) ?? 0);
     this.network = new MemoryNetwork({ clock: this.clock, latencyMs });
     this.#nodes = Array.from({ length: shape.n }, (_, slot) => ({ ...this.#process(`node-${slot}`), slot, node: null, lost: null }));
-    this.#gateways = writers.map((writer) => ({ ...this.#process(writer.name), writer, gateway: null, index: new MemoryStore() }));
+    this.#gateways = this.writers.slice(0, shape.gateways).map((writer) => ({ ...this.#process(writer.name), writer, gateway: null, index: new MemoryStore() }));
   }
 
   /** All processes start for the first time. */
@@ -245,6 +253,12 @@ export class SimulatedCluster implements Stage {
   slowLinks(name: string, ms: number): void {
     this.#note(name, `links slower by ${ms} ms`);
     this.#slowness.set(name, ms);
+  }
+
+  /** Requests of this type come to the node so much later from now on. */
+  delayRequests(name: string, type: RequestType, ms: number): void {
+    this.#note(name, `gets ${type} ${ms} ms late`);
+    this.#lateness.set(`${name} ${type}`, ms);
   }
 
   slowDisk(name: string, ms: number): void {
@@ -369,9 +383,11 @@ export class SimulatedCluster implements Stage {
     this.#note(name, `serves, incarnation ${node.status().incarnation}`);
   }
 
-  async #answer({ slot, name }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
+  async #answer({ slot, name, clock }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
     const request = decodeRequest(frame.body);
     const type = request.ok ? request.value.t : 'malformed';
+    const lateMs = this.#lateness.get(`${name} ${type}`) ?? 0;
+    if (lateMs > 0) await clock.sleep(lateMs);
     this.#world.trace.noteBytes(name, `< ${type}`, frame.body);
     const honest = (asked: Frame): Promise<Frame> => node.handle(from, asked);
     const interceptor = this.#interceptors.get(slot);

@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { describeError } from '../base/errors.ts';
+import { StolenWriter } from './adversaries/stolen-writer.ts';
 import { Clients } from './clients.ts';
 import type { Counts } from './clients.ts';
 import { checkLogs } from './checkers/logs.ts';
@@ -34,6 +35,8 @@ export interface RunResult {
   readonly faults: ReadonlyMap<FaultKind, number>;
   /** Kinds of suspicion and evidence that came about. */
   readonly caught: ReadonlySet<string>;
+  /** Moves of the stolen writer by name. */
+  readonly moves: ReadonlyMap<string, number>;
   readonly timeline: readonly string[];
 }
 
@@ -43,6 +46,9 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   const random = new SeededRandom(`run ${scenario.seed}`);
   const cluster = new SimulatedCluster({ time, random, trace }, scenario.shape, new Set(scenario.bad));
   const clients = new Clients(cluster, trace, scenario.keys);
+  const thief = scenario.shape.isWriterStolen
+    ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, random: random.fork('thief'), trace, correct: cluster.goodSlots })
+    : null;
   const injector = new FaultInjector(cluster, random.fork('injector'));
   const violations: string[] = [];
 
@@ -63,10 +69,11 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   };
 
   cluster.start();
-  let goesOn = await until('creating the bucket', clients.createBucket(), HEALED_MS);
+  let goesOn = await until('the first start', whole(cluster), HEALED_MS);
+  if (goesOn) goesOn = await until('creating the buckets', Promise.all([clients.createBucket(), thief?.openBucket()]), HEALED_MS);
   if (goesOn) {
     injector.plan(scenario.faults);
-    const work = Promise.all(scenario.clients.map((steps, client) => clients.run(`${client}`, steps)));
+    const work = Promise.all([...scenario.clients.map((steps, client) => clients.run(`${client}`, steps)), thief?.run(scenario.thefts)]);
     goesOn = await until('the work of the clients', work, CLIENTS_MS);
   }
   if (goesOn) {
@@ -74,6 +81,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
     injector.heal();
     goesOn = await until('the start of every correct process', whole(cluster), HEALED_MS);
   }
+  if (goesOn && thief !== null) goesOn = await until('the check of the stolen keys', thief.check(), HEALED_MS);
   if (goesOn) {
     // With fewer liars than f, others may be missing besides: what was acknowledged outlives any f faults.
     for (const slot of random.fork('last crashes').shuffled(cluster.goodSlots).slice(0, scenario.shape.f - scenario.bad.length)) {
@@ -83,14 +91,14 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   }
   await until('reading the logs', readLogs(cluster, clients, violations), HEALED_MS);
 
-  violations.push(...cluster.failures, ...clients.broken);
+  violations.push(...cluster.failures, ...clients.broken, ...(thief?.violations ?? []));
   for (const [key, history] of clients.histories.entries()) {
     const verdict = judge(history);
     if (!verdict.ok) violations.push(`${Clients.keyName(key)} is no register: no order explains ${JSON.stringify(verdict.stuck)}`);
   }
   const caught = judgeAccusations(cluster, violations);
   const { count: events } = trace;
-  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, caught };
+  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, caught, moves: thief?.moves ?? new Map<string, number>() };
   return { ...result, timeline: trace.timeline(), digest: trace.digest() };
 }
 

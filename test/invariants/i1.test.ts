@@ -4,11 +4,11 @@
  * has promised never to sign.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { equivocation, gatherReceipts } from '../adversary/writers.ts';
+import { equivocation, gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { signsEverything, swearsNever } from '../../src/sim/adversaries/nodes.ts';
-import { nodeKey } from '../world/raw-writer.ts';
+import { nodeKey } from '../../src/sim/adversaries/raw-writer.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
-import type { RawVersion, RawWriter } from '../world/raw-writer.ts';
+import type { RawVersion, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { receiptBodyOf } from '../../src/protocol/certificate.ts';
 import type { CertReceipt } from '../../src/protocol/certificate.ts';
 import { encodeReceipt } from '../../src/protocol/receipt.ts';

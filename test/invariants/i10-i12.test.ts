@@ -4,7 +4,7 @@
  * are; here stands that it names the guilty and nobody else.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { gatherReceipts } from '../adversary/writers.ts';
+import { gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { deniesCells, failing, slow } from '../../src/sim/adversaries/nodes.ts';
 import { EMPTY } from '../../src/base/bytes.ts';
 import { decode } from '../../src/protocol/encoding.ts';
@@ -12,7 +12,7 @@ import { proofSchema } from '../../src/protocol/proofs.ts';
 import { StatementVerifier } from '../../src/protocol/statement.ts';
 import type { StatementProof } from '../../src/protocol/statement.ts';
 import { committed, contentOf, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';
-import type { RawWriter } from '../world/raw-writer.ts';
+import type { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;

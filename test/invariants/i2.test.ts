@@ -5,16 +5,16 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { acknowledgesEverything, failing, signsEverything, swearsNever } from '../../src/sim/adversaries/nodes.ts';
-import { gatherReceipts, withFewerStripes, withoutContent, withOtherRows, withWrongCells } from '../adversary/writers.ts';
-import type { Asking } from '../adversary/writers.ts';
+import { gatherReceipts, withFewerStripes, withoutContent, withOtherRows, withWrongCells } from '../../src/sim/adversaries/writers.ts';
+import type { Asking } from '../../src/sim/adversaries/writers.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import type { CertReceipt } from '../../src/protocol/certificate.ts';
 import { checkGeometry } from '../../src/protocol/quorum.ts';
 import { committed, contentOf, getBytes, put, sameBytes } from '../world/client-world.ts';
 import { all } from '../../src/sim/adversaries/liars.ts';
-import { nodeKey } from '../world/raw-writer.ts';
+import { nodeKey } from '../../src/sim/adversaries/raw-writer.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
-import type { RawVersion, RawWriter } from '../world/raw-writer.ts';
+import type { RawVersion, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { makeCluster, seededKey } from '../../src/sim/members.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 

@@ -5,11 +5,11 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { acknowledgesEverything, failing } from '../../src/sim/adversaries/nodes.ts';
-import { replay } from '../adversary/writers.ts';
+import { replay } from '../../src/sim/adversaries/writers.ts';
 import type { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { contentOf, put } from '../world/client-world.ts';
 import { all, liars } from '../../src/sim/adversaries/liars.ts';
-import type { RawWriter } from '../world/raw-writer.ts';
+import type { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { HeldDisk } from './disks.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 

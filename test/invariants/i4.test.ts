@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { acknowledgesEverything, failing, slow } from '../../src/sim/adversaries/nodes.ts';
-import { replay } from '../adversary/writers.ts';
+import { replay } from '../../src/sim/adversaries/writers.ts';
 import { compareStamps, ZERO_STAMP } from '../../src/protocol/stamp.ts';
 import type { Stamp } from '../../src/protocol/stamp.ts';
 import { bytesContent, committed, contentOf, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';
@@ -13,8 +13,8 @@ import type { TestClient } from '../world/client-world.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { WriteResult } from '../../src/client/write.ts';
 import { all, liars } from '../../src/sim/adversaries/liars.ts';
-import type { RawWriter } from '../world/raw-writer.ts';
-import { idOf } from '../world/raw-writer.ts';
+import type { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import { idOf } from '../../src/sim/adversaries/raw-writer.ts';
 import { CORRECT, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;

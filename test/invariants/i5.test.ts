@@ -5,11 +5,11 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { failing } from '../../src/sim/adversaries/nodes.ts';
-import { equivocation, gatherReceipts } from '../adversary/writers.ts';
+import { equivocation, gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { encodeEntry } from '../../src/log/entry-types.ts';
 import { receiptBodyOf } from '../../src/protocol/certificate.ts';
 import { encodeReceipt } from '../../src/protocol/receipt.ts';
-import type { RawVersion } from '../world/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import type { WorldOptions } from '../world/world.ts';
 import { HeldDisk } from './disks.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';

@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { servesOtherCells, slow } from '../../src/sim/adversaries/nodes.ts';
-import { crookedWorkspaces } from '../adversary/writers.ts';
+import { crookedWorkspaces } from '../../src/sim/adversaries/writers.ts';
 import { CELL_BYTES_DEFAULT } from '../../src/base/limits.ts';
 import { collectBytes, committed, contentOf, get, getBytes, keyIdOf, put, sameBytes } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';

@@ -5,14 +5,14 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { failing, signsEverything, slow } from '../../src/sim/adversaries/nodes.ts';
-import { gatherReceipts } from '../adversary/writers.ts';
+import { gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { equal, hex } from '../../src/base/bytes.ts';
 import { decodeEntry } from '../../src/log/entry-types.ts';
 import { decodeCommitted } from '../../src/protocol/log-entries.ts';
 import type { Attempt } from '../../src/client/attempts.ts';
 import { clientOf, committed, contentOf, getBytes, keyIdOf, MemoryJournal, put, sameBytes } from '../world/client-world.ts';
 import { watching } from '../../src/sim/adversaries/liars.ts';
-import type { RawWriter } from '../world/raw-writer.ts';
+import type { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;

@@ -4,7 +4,7 @@
  * PLAIN, and the S3 door refuses a condition on a write.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { gatherReceipts } from '../adversary/writers.ts';
+import { gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { ask, startS3World } from '../../src/gateway/s3/s3-world.contract.ts';
 import type { S3World } from '../../src/gateway/s3/s3-world.contract.ts';
 import type { Manifest } from '../../src/protocol/manifest.ts';

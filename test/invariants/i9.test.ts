@@ -5,11 +5,11 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { signsEverything } from '../../src/sim/adversaries/nodes.ts';
-import { gatherReceipts } from '../adversary/writers.ts';
+import { gatherReceipts } from '../../src/sim/adversaries/writers.ts';
 import { COUNTER_STEP_MAX } from '../../src/protocol/stamp.ts';
 import { committed, contentOf, getBytes, put, sameBytes } from '../world/client-world.ts';
-import { idOf } from '../world/raw-writer.ts';
-import type { RawWriter } from '../world/raw-writer.ts';
+import { idOf } from '../../src/sim/adversaries/raw-writer.ts';
+import type { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { ALL, CORRECT, LIAR, Scene } from './scene.ts';
 
 let scene: Scene;

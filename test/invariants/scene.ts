@@ -13,8 +13,8 @@ import { StatementVerifier } from '../../src/protocol/statement.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { clientOf } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { idOf, RawWriter } from '../world/raw-writer.ts';
-import type { RawVersion } from '../world/raw-writer.ts';
+import { idOf, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { World } from '../world/world.ts';
 import type { WorldOptions } from '../world/world.ts';
 

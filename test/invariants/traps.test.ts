@@ -9,7 +9,7 @@ import type { Request, RequestType } from '../../src/protocol/messages.ts';
 import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { contentOf } from '../world/client-world.ts';
 import { keysOf, operationOf, putBytes, startGateway } from '../world/gateway-world.ts';
-import type { RawVersion } from '../world/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { seededKey } from '../../src/sim/members.ts';
 import { ALL, LIAR, Scene } from './scene.ts';
 

@@ -9,7 +9,7 @@ import { encodeBoot } from '../../src/protocol/log-entries.ts';
 import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import type { AnswerOf } from '../../src/protocol/messages.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
-import { nodeKey, RawWriter } from '../world/raw-writer.ts';
+import { nodeKey, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import { World } from '../world/world.ts';
 import type { Interceptor } from '../../src/sim/adversaries/stage.ts';

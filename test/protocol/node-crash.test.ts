@@ -10,8 +10,8 @@ import type { CertReceipt } from '../../src/protocol/certificate.ts';
 import { committedBodyOf } from '../../src/protocol/log-entries.ts';
 import { encodeReceipt } from '../../src/protocol/receipt.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
-import { RawWriter } from '../world/raw-writer.ts';
-import type { RawVersion } from '../world/raw-writer.ts';
+import { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { IS_SLOW } from '../slow.ts';
 import { World } from '../world/world.ts';
 

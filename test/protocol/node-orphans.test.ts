@@ -7,8 +7,8 @@ import { decodeResolution } from '../../src/protocol/messages.ts';
 import type { AnswerOf, RequestOf } from '../../src/protocol/messages.ts';
 import { StatementVerifier } from '../../src/protocol/statement.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
-import { nodeKey, RawWriter } from '../world/raw-writer.ts';
-import type { Answer, RawVersion } from '../world/raw-writer.ts';
+import { nodeKey, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import type { Answer, RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { World } from '../world/world.ts';
 
 const SMALL = { logSegmentBytes: 64 * 1024, cellSegmentBytes: 64 * 1024 };

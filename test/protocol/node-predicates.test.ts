@@ -8,8 +8,8 @@ import { signedManifestToWire } from '../../src/protocol/manifest.ts';
 import type { Manifest } from '../../src/protocol/manifest.ts';
 import { SYSTEM_BUCKET_ID } from '../../src/protocol/bucket-record.ts';
 import { COUNTER_STEP_MAX, ZERO_STAMP } from '../../src/protocol/stamp.ts';
-import { drawn, idOf, RawWriter } from '../world/raw-writer.ts';
-import type { Answer, RawVersion } from '../world/raw-writer.ts';
+import { drawn, idOf, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import type { Answer, RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { seededKey } from '../../src/sim/members.ts';
 import { World } from '../world/world.ts';
 

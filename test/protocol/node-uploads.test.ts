@@ -7,8 +7,8 @@ import { EMPTY, equal } from '../../src/base/bytes.ts';
 import { signedManifestToWire } from '../../src/protocol/manifest.ts';
 import type { DiskStep } from '../../src/sim/faulty-disk.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
-import { RawWriter } from '../world/raw-writer.ts';
-import type { RawVersion } from '../world/raw-writer.ts';
+import { RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { World } from '../world/world.ts';
 
 const NODE = 0;

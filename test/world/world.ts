@@ -14,7 +14,7 @@ import { SystemClock } from '../../src/platform/clock.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';
 import { SystemRandom } from '../../src/platform/random.ts';
 import type { Cluster } from '../../src/protocol/configuration.ts';
-import type { Interceptor, Stage } from '../../src/sim/adversaries/stage.ts';
+import type { Interceptor, WriterStage } from '../../src/sim/adversaries/stage.ts';
 import { CountingTelemetry } from '../../src/sim/counting-telemetry.ts';
 import { makeCluster, makeNodeKeys, makeWriters } from '../../src/sim/members.ts';
 import type { ClusterShape, NodeKeys, SimulatedWriter } from '../../src/sim/members.ts';
@@ -31,7 +31,7 @@ export interface WorldOptions extends ClusterShape {
   readonly disks?: ReadonlyMap<number, Disk>;
 }
 
-export class World implements Stage {
+export class World implements WriterStage {
   readonly cluster: Cluster;
   readonly network: MemoryNetwork;
   readonly clock = new SystemClock();

@@ -10,12 +10,40 @@ import {
   slow,
   swearsNever,
 } from './nodes.ts';
+import { SeededBits } from '../seeded-bits.ts';
 import { all, liars, swallowing } from './liars.ts';
 import type { Interceptor, Stage } from './stage.ts';
 
 type Strategy = (stage: Stage, slot: number) => Interceptor;
 
-const STRATEGIES = {
+/** Honest to the first that it hears of, and to everybody else a node that promises all and keeps nothing. */
+function twoFaced(stage: Stage, slot: number): Interceptor {
+  const other = promisesAll(stage, slot);
+  let friend: string | undefined;
+  return (honest, frame, from) => {
+    friend ??= from.peer;
+    return from.peer === friend ? honest(frame) : other(honest, frame, from);
+  };
+}
+
+/** Now this, now that: with each request it may take up another strategy, or be honest for a while. */
+function fickle(stage: Stage, slot: number): Interceptor {
+  const bits = new SeededBits(slot + 1);
+  const lies: readonly Strategy[] = [LIES['wrong-cells'], LIES.forgetful, LIES.confused, LIES.denier, LIES['signs-everything'], LIES['acknowledges-and-forgets'], LIES['swears-never'], LIES['denies-cells']];
+  const faces: readonly Interceptor[] = [(honest, frame) => honest(frame), ...lies.map((make) => make(stage, slot))];
+  let face = 0;
+  return (honest, frame, from) => {
+    if (bits.below(4) === 0) face = bits.below(faces.length);
+    const now = faces[face];
+    return now === undefined ? honest(frame) : now(honest, frame, from);
+  };
+}
+
+function promisesAll(stage: Stage, slot: number): Interceptor {
+  return all(signsEverything(stage, slot), acknowledgesEverything(stage, slot), liars.forgetful, deniesCells(stage, slot));
+}
+
+const LIES = {
   'wrong-cells': () => liars.wrongCells,
   'wrong-rows': () => liars.wrongRows,
   'other-cells': () => servesOtherCells(),
@@ -33,7 +61,7 @@ const STRATEGIES = {
   'denies-cells': deniesCells,
   'signs-everything': signsEverything,
   'acknowledges-and-forgets': (stage, slot) => all(acknowledgesEverything(stage, slot), liars.forgetful),
-  'signs-and-forgets': (stage, slot) => all(signsEverything(stage, slot), acknowledgesEverything(stage, slot), liars.forgetful, deniesCells(stage, slot)),
+  'promises-all': promisesAll,
   'swears-never': swearsNever,
   'signs-and-swears-never': (stage, slot) => all(signsEverything(stage, slot), swearsNever(stage, slot)),
   'withholds-certificates': () => swallowing('COMMIT'),
@@ -41,6 +69,8 @@ const STRATEGIES = {
   silent: () => () => new Promise(() => undefined),
   late: (stage) => slow(stage, 300),
 } satisfies Record<string, Strategy>;
+
+const STRATEGIES = { ...LIES, 'two-faced': twoFaced, fickle } satisfies Record<string, Strategy>;
 
 export type StrategyName = keyof typeof STRATEGIES;
 

@@ -3,28 +3,28 @@
  * what a test wants said, in any order, right or wrong. Its cells are drawn from a seed instead of coded: a
  * node checks a cell against its row and the row against the root, and knows no more than that.
  */
-import { EMPTY, hex, utf8 } from '../../src/base/bytes.ts';
-import type { Channel, Frame } from '../../src/base/ports.ts';
-import { sha256 } from '../../src/crypto/primitives.ts';
-import type { SigningKey } from '../../src/crypto/primitives.ts';
-import { MatrixFolder, rowLeaf } from '../../src/merkle/tiles.ts';
-import { encodeBucketRecord, SYSTEM_BUCKET_ID } from '../../src/protocol/bucket-record.ts';
-import type { BucketRecord } from '../../src/protocol/bucket-record.ts';
-import { encodeCertificate, receiptBodyOf } from '../../src/protocol/certificate.ts';
-import type { CertReceipt } from '../../src/protocol/certificate.ts';
-import { encode } from '../../src/protocol/encoding.ts';
-import { encodeManifest, signedManifestToWire } from '../../src/protocol/manifest.ts';
-import type { Manifest, Part, SignedManifest } from '../../src/protocol/manifest.ts';
-import { decodeAnswer, encodeRequest } from '../../src/protocol/messages.ts';
-import type { AnswerOf, RefusedAnswer, Request, RequestType } from '../../src/protocol/messages.ts';
-import { encodeReceipt } from '../../src/protocol/receipt.ts';
-import { writerIdOf, ZERO_STAMP } from '../../src/protocol/stamp.ts';
-import type { Stamp } from '../../src/protocol/stamp.ts';
-import { cellBytesOf, stripeCount } from '../../src/protocol/stripes.ts';
-import { prove } from '../../src/sim/adversaries/stage.ts';
-import { seededKey } from '../../src/sim/members.ts';
-import type { SimulatedWriter } from '../../src/sim/members.ts';
-import type { World } from './world.ts';
+import { EMPTY, hex, utf8 } from '../../base/bytes.ts';
+import type { Channel, Frame } from '../../base/ports.ts';
+import { sha256 } from '../../crypto/primitives.ts';
+import type { SigningKey } from '../../crypto/primitives.ts';
+import { MatrixFolder, rowLeaf } from '../../merkle/tiles.ts';
+import { encodeBucketRecord, SYSTEM_BUCKET_ID } from '../../protocol/bucket-record.ts';
+import type { BucketRecord } from '../../protocol/bucket-record.ts';
+import { encodeCertificate, receiptBodyOf } from '../../protocol/certificate.ts';
+import type { CertReceipt } from '../../protocol/certificate.ts';
+import { encode } from '../../protocol/encoding.ts';
+import { encodeManifest, signedManifestToWire } from '../../protocol/manifest.ts';
+import type { Manifest, Part, SignedManifest } from '../../protocol/manifest.ts';
+import { decodeAnswer, encodeRequest } from '../../protocol/messages.ts';
+import type { AnswerOf, RefusedAnswer, Request, RequestType } from '../../protocol/messages.ts';
+import { encodeReceipt } from '../../protocol/receipt.ts';
+import { writerIdOf, ZERO_STAMP } from '../../protocol/stamp.ts';
+import type { Stamp } from '../../protocol/stamp.ts';
+import { cellBytesOf, stripeCount } from '../../protocol/stripes.ts';
+import { prove } from './stage.ts';
+import type { WriterStage } from './stage.ts';
+import { seededKey } from '../members.ts';
+import type { SimulatedWriter } from '../members.ts';
 
 export type Answer<T extends RequestType> =
   | { readonly ok: true; readonly answer: AnswerOf<T>; readonly payload: Uint8Array }
@@ -74,13 +74,13 @@ export function nodeKey(slot: number): SigningKey {
 }
 
 export class RawWriter {
-  readonly world: World;
+  readonly world: WriterStage;
   readonly identity: SimulatedWriter;
   readonly sessionNonce: Uint8Array;
   #bucketStamp: Stamp = ZERO_STAMP;
   readonly #channels = new Map<number, Channel>();
 
-  constructor(world: World, writer: number = 0, session: string = 'session') {
+  constructor(world: WriterStage, writer: number = 0, session: string = 'session') {
     const identity = world.writers[writer];
     if (identity === undefined) throw new Error(`no writer ${writer}`);
     this.world = world;

@@ -3,13 +3,13 @@
  * contents that are no codeword, contents that some nodes never get. They speak to single nodes and collect
  * whatever receipts they can.
  */
-import { EMPTY } from '../../src/base/bytes.ts';
-import { CELL_BYTES_MAX } from '../../src/base/limits.ts';
-import { referenceCodec } from '../../src/erasure/reference.ts';
-import { WorkspacePool } from '../../src/erasure/workspace.ts';
-import type { CertReceipt } from '../../src/protocol/certificate.ts';
-import { signedManifestToWire } from '../../src/protocol/manifest.ts';
-import type { Answer, RawVersion, RawWriter } from '../world/raw-writer.ts';
+import { EMPTY } from '../../base/bytes.ts';
+import { CELL_BYTES_MAX } from '../../base/limits.ts';
+import { referenceCodec } from '../../erasure/reference.ts';
+import { WorkspacePool } from '../../erasure/workspace.ts';
+import type { CertReceipt } from '../../protocol/certificate.ts';
+import { signedManifestToWire } from '../../protocol/manifest.ts';
+import type { Answer, RawVersion, RawWriter } from './raw-writer.ts';
 
 /** Two manifests, signed by one writer, that stand under one stamp of one key. */
 export function equivocation(writer: RawWriter, key: string, counter: number): readonly [RawVersion, RawVersion] {

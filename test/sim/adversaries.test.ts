@@ -1,0 +1,24 @@
+/** Each strategy by itself: with up to f nodes that follow it and nothing else, and then with faults besides. */
+import { describe, expect, it } from 'vitest';
+import { strategyNames } from '../../src/sim/adversaries/strategies.ts';
+import { makeScenario } from '../../src/sim/scenario.ts';
+import { simulate } from '../../src/sim/simulation.ts';
+import { IS_SLOW } from '../slow.ts';
+import { endOfTurn } from './end-of-turn.ts';
+
+const SEEDS = IS_SLOW ? 30 : 2;
+const RUN_MS = 300_000;
+
+describe.each(strategyNames)('%s', (adversary) => {
+  it('delays, and breaks nothing', async () => {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const scenario = makeScenario(seed, { adversary, operations: 60 });
+      const calm = { ...scenario, faults: scenario.faults.filter(({ kind }) => kind === 'lie') };
+      const { violations, counts } = await simulate(calm, endOfTurn);
+      expect(violations, `seed ${seed} without other faults`).toEqual([]);
+      // With f liars and nothing else wrong, everything succeeds.
+      expect([counts.unknown, counts.refused, counts.failedReads], `seed ${seed}`).toEqual([0, 0, 0]);
+      expect((await simulate(scenario, endOfTurn)).violations, `seed ${seed}`).toEqual([]);
+    }
+  }, RUN_MS);
+});

@@ -1,0 +1,26 @@
+/**
+ * Whole clusters in the simulator, over a fixed set of seeds: nodes crash, lose power and contact, up to f of
+ * them lie, rot and are rolled back, writers' keys are stolen, and what clients saw must still be explained
+ * by one register a key. `npm run sim` runs as many others as one likes.
+ */
+import { describe, expect, it } from 'vitest';
+import { makeScenario } from '../../src/sim/scenario.ts';
+import { simulate } from '../../src/sim/simulation.ts';
+import { IS_SLOW } from '../slow.ts';
+import { endOfTurn } from './end-of-turn.ts';
+
+const SEEDS = IS_SLOW ? 600 : 60;
+const BLOCK = 10;
+const BLOCK_MS = 120_000;
+
+describe('a cluster under faults', () => {
+  const blocks = Array.from({ length: SEEDS / BLOCK }, (_, block) => block * BLOCK);
+  it.each(blocks)('keeps every promise for the ten seeds from %i', async (first) => {
+    for (let seed = first; seed < first + BLOCK; seed += 1) {
+      const { violations, counts } = await simulate(makeScenario(seed), endOfTurn);
+      expect(violations, `npm run sim -- --seed ${seed}`).toEqual([]);
+      // A run in which nothing got through would prove nothing.
+      expect(counts.acknowledged + counts.reads, `seed ${seed}`).toBeGreaterThan(20);
+    }
+  }, BLOCK_MS);
+});
