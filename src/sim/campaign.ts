@@ -10,6 +10,7 @@ export class Campaign {
   readonly #faults = new Map<string, number>();
   readonly #strategies = new Map<string, number>();
   readonly #moves = new Map<string, number>();
+  readonly #themes = new Map<string, number>();
   readonly #caught = new Map<string, number>();
   readonly failed: { readonly seed: number; readonly violations: readonly string[] }[] = [];
 
@@ -20,6 +21,7 @@ export class Campaign {
     for (const name of Object.keys(counts) as (keyof Counts)[]) this.#operations[name] += counts[name];
     for (const [kind, count] of faults) add(this.#faults, kind, count);
     for (const fault of scenario.faults) if (fault.kind === 'lie') add(this.#strategies, fault.strategy, 1);
+    add(this.#themes, scenario.theme, 1);
     for (const [move, count] of moves) add(this.#moves, move, count);
     for (const kind of caught) add(this.#caught, kind, 1);
     if (violations.length > 0) this.failed.push({ seed: scenario.seed, violations });
@@ -42,6 +44,7 @@ export class Campaign {
       ...this.#operations,
       events: this.#events,
       simulatedHours: Math.round(this.#simulatedMs / 36_000) / 100,
+      themes: sorted(this.#themes),
       faults: sorted(this.#faults),
       strategies: sorted(this.#strategies),
       movesOfStolenWriters: sorted(this.#moves),

@@ -2,12 +2,12 @@
 import { assert } from '../base/assert.ts';
 import { strategyOf } from './adversaries/strategies.ts';
 import type { FaultyDisk } from './faulty-disk.ts';
-import type { Fault, FaultKind } from './scenario.ts';
+import type { Fault, FaultKind } from './faults.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedCluster } from './simulated-cluster.ts';
 
 /** How often a bad disk is photographed, so that it can be rolled back. */
-const IMAGE_EVERY_MS = 400;
+const IMAGE_EVERY_MS = 100;
 const IMAGES_MAX = 30;
 
 export class FaultInjector {
@@ -49,6 +49,9 @@ export class FaultInjector {
     switch (fault.kind) {
       case 'crash':
         return cluster.crash(fault.process, fault.power, fault.forMs);
+      case 'blackout':
+        for (const name of fault.processes) cluster.crash(name, true, fault.forMs);
+        return;
       case 'crash-at-step':
         return cluster.crashAtStep(fault.process, fault);
       case 'pause':

@@ -18,9 +18,11 @@ import { Gateway } from '../gateway/gateway.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { decodeAnswer, decodeRequest, encodeRequest } from '../protocol/messages.ts';
 import type { RequestType } from '../protocol/messages.ts';
+import { oneCorrect } from '../protocol/quorum.ts';
 import { StorageNode } from '../storage-node/node.ts';
 import type { NodeTuning } from '../storage-node/context.ts';
 import type { Interceptor, WriterStage } from './adversaries/stage.ts';
+import { ReceiptWatch } from './checkers/receipts.ts';
 import { CountingTelemetry } from './counting-telemetry.ts';
 import { FaultyDisk } from './faulty-disk.ts';
 import { makeCluster, makeNodeKeys, makeWriters } from './members.ts';
@@ -75,11 +77,15 @@ interface Process {
   died: Promise<void>;
   die: () => void;
   restarts: number;
+  /** When its present life began. */
+  startedMs: number;
 }
 
 interface NodeProcess extends Process {
   readonly slot: number;
   node: StorageNode | null;
+  /** Of its latest life that served. */
+  incarnation: number;
   /** Why it will not come back. */
   lost: OperationError | null;
 }
@@ -116,6 +122,7 @@ export class SimulatedCluster implements WriterStage {
   readonly #nodes: readonly NodeProcess[];
   readonly #gateways: readonly GatewayProcess[];
   readonly #interceptors = new Map<number, Interceptor>();
+  readonly #receipts = new ReceiptWatch();
   readonly #crashPoints = new Map<string, CrashPoint>();
   /** Milliseconds that one message takes on the way to or from a process, beyond the usual. */
   readonly #slowness = new Map<string, number>();
@@ -137,7 +144,7 @@ export class SimulatedCluster implements WriterStage {
     const latencyMs = (from: string, to: string, bytes: number): number =>
       0.1 + latency.around(0.5) + bytes / 100_000 + (this.#slowness.get(from) ?? 0) + (this.#slowness.get(to) ?? 0);
     this.network = new MemoryNetwork({ clock: this.clock, latencyMs });
-    this.#nodes = Array.from({ length: shape.n }, (_, slot) => ({ ...this.#process(`node-${slot}`), slot, node: null, lost: null }));
+    this.#nodes = Array.from({ length: shape.n }, (_, slot) => ({ ...this.#process(`node-${slot}`), slot, node: null, incarnation: 0, lost: null }));
     this.#gateways = this.writers.slice(0, shape.gateways).map((writer) => ({ ...this.#process(writer.name), writer, gateway: null, index: new MemoryStore() }));
   }
 
@@ -166,6 +173,17 @@ export class SimulatedCluster implements WriterStage {
   /** Slots of correct nodes. */
   get goodSlots(): readonly number[] {
     return this.#nodes.map(({ slot }) => slot).filter((slot) => !this.bad.has(slot));
+  }
+
+  /** What nodes serve although they were rolled back behind what others can show of them. */
+  async unnoticedRollBacks(): Promise<readonly string[]> {
+    const faults: string[] = [];
+    for (const { slot, node, startedMs } of this.#nodes) {
+      if (node?.status().state !== 'SERVING') continue;
+      const leaves = await this.readLog(slot);
+      faults.push(...this.#receipts.faults(slot, leaves ?? [], startedMs, this.goodSlots, oneCorrect(this.cluster.geometry)));
+    }
+    return faults;
   }
 
   /** All leaves of a node's log, by its own word; null when it is not there. */
@@ -296,7 +314,7 @@ export class SimulatedCluster implements WriterStage {
       capacityBytes: DISK_BYTES,
       delay: (operation) => this.#diskStep(name, operation, bits),
     });
-    return { name, disk, clock: new SimulatedClock(time), isUp: false, died: Promise.resolve(), die: () => undefined, restarts: 0 };
+    return { name, disk, clock: new SimulatedClock(time), isUp: false, died: Promise.resolve(), die: () => undefined, restarts: 0, startedMs: 0 };
   }
 
   #find(name: string): NodeProcess | GatewayProcess {
@@ -308,6 +326,7 @@ export class SimulatedCluster implements WriterStage {
   #begin(process: Process): void {
     process.clock = new SimulatedClock(this.#world.time);
     process.isUp = true;
+    process.startedMs = this.#world.time.nowMs;
     process.died = new Promise((resolve) => {
       process.die = resolve;
     });
@@ -380,7 +399,10 @@ export class SimulatedCluster implements WriterStage {
       handler: processHandler(clock, (from, frame) => this.#answer(process, node, from, frame)),
     });
     await node.boot();
-    this.#note(name, `serves, incarnation ${node.status().incarnation}`);
+    const { incarnation } = node.status();
+    this.#note(name, `serves, incarnation ${incarnation}`);
+    if (incarnation <= process.incarnation) this.failures.push(`${name} serves a second time as incarnation ${incarnation}`);
+    process.incarnation = incarnation;
   }
 
   async #answer({ slot, name, clock }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
@@ -389,7 +411,11 @@ export class SimulatedCluster implements WriterStage {
     const lateMs = this.#lateness.get(`${name} ${type}`) ?? 0;
     if (lateMs > 0) await clock.sleep(lateMs);
     this.#world.trace.noteBytes(name, `< ${type}`, frame.body);
-    const honest = (asked: Frame): Promise<Frame> => node.handle(from, asked);
+    const honest = async (asked: Frame): Promise<Frame> => {
+      const answered = await node.handle(from, asked);
+      this.#receipts.answered(slot, asked, answered, this.#world.time.nowMs);
+      return answered;
+    };
     const interceptor = this.#interceptors.get(slot);
     const answer = await (interceptor === undefined ? honest(frame) : interceptor(honest, frame, from));
     this.#world.trace.noteBytes(name, `> ${type}`, answer.body);

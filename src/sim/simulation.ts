@@ -10,7 +10,8 @@ import type { Counts } from './clients.ts';
 import { checkLogs } from './checkers/logs.ts';
 import { judge } from './checkers/linearizability.ts';
 import { FaultInjector } from './fault-injector.ts';
-import type { FaultKind, Scenario } from './scenario.ts';
+import type { FaultKind } from './faults.ts';
+import type { Scenario } from './scenario.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { SimulatedCluster } from './simulated-cluster.ts';
 import { SimulatedTime } from './simulated-time.ts';
@@ -108,6 +109,7 @@ async function readLogs(cluster: SimulatedCluster, clients: Clients, violations:
     const leaves = await cluster.readLog(slot);
     if (leaves !== null) logs.set(`node-${slot}`, leaves);
   }
+  violations.push(...(await cluster.unnoticedRollBacks()));
   violations.push(...checkLogs({ logs, attempted: clients.attemptedKeys() }));
 }
 

@@ -1,0 +1,100 @@
+/**
+ * What runs are about. Most are about everything; some dwell on a part of the protocol, because the moments in
+ * which it could fail are rare: a certificate on a few nodes only, many losses of power, gateways that die in
+ * the middle of writes, writers that contend for one key.
+ */
+import type { MakerName } from './faults.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+/** Each run picks one value of each list. */
+export interface Theme {
+  readonly name: string;
+  /** How many runs in ten. */
+  readonly weight: number;
+  readonly gateways: readonly number[];
+  readonly clients: readonly number[];
+  readonly keys: readonly number[];
+  /** Mean pause of a client between two steps. */
+  readonly thinkMs: readonly number[];
+  readonly writeShare: readonly number[];
+  /** Faults of a run, and how long most of those that last do. */
+  readonly faultCounts: readonly number[];
+  readonly spanMs: readonly number[];
+  /** Undefined: a random selection of all. */
+  readonly makers: readonly MakerName[] | undefined;
+  /** Share of runs in which a writer's key is stolen. */
+  readonly stolenShare: number;
+}
+
+const EVERYTHING: Theme = {
+  name: 'everything',
+  weight: 4,
+  gateways: [1, 2, 3],
+  clients: [2, 3, 4, 5, 6],
+  keys: [1, 1, 2, 3, 5],
+  thinkMs: [2, 15, 60],
+  writeShare: [0.25, 0.5, 0.7],
+  faultCounts: [2, 6, 15, 15, 40],
+  spanMs: [60, 400],
+  makers: undefined,
+  stolenShare: 0.4,
+};
+
+const THEMES: readonly Theme[] = [
+  EVERYTHING,
+  {
+    ...EVERYTHING,
+    name: 'late certificates',
+    weight: 2,
+    gateways: [2, 3],
+    clients: [4, 5, 6],
+    keys: [1],
+    thinkMs: [2, 10],
+    writeShare: [0.2, 0.4],
+    faultCounts: [10, 25],
+    makers: ['lateCertificates', 'lateCertificates', 'lateCertificates', 'lateRequests', 'slowLinks', 'crash', 'lie'],
+    stolenShare: 0.1,
+  },
+  {
+    ...EVERYTHING,
+    name: 'power',
+    weight: 1.5,
+    keys: [1, 2],
+    writeShare: [0.5, 0.7],
+    faultCounts: [5, 15],
+    makers: ['blackout', 'blackout', 'crashAtStep', 'crash', 'lateRequests', 'slowDisk', 'fullDisk', 'rollBack'],
+  },
+  {
+    ...EVERYTHING,
+    name: 'gateways',
+    weight: 1.5,
+    keys: [1, 2],
+    writeShare: [0.6, 0.8],
+    faultCounts: [8, 20],
+    spanMs: [60, 400],
+    makers: ['gatewayCrash', 'gatewayCrash', 'lateRequests', 'lateCertificates', 'crashAtStep', 'oneWay', 'pause', 'fullDisk', 'isolate'],
+    stolenShare: 0.1,
+  },
+  {
+    ...EVERYTHING,
+    name: 'contention',
+    weight: 1,
+    gateways: [2, 3],
+    clients: [4, 6],
+    keys: [1],
+    thinkMs: [0.1, 3],
+    writeShare: [0.5, 0.8],
+    makers: ['lateRequests', 'lateRequests', 'lateCertificates', 'slowLinks', 'oneWay', 'pause', 'lie'],
+    stolenShare: 0.1,
+  },
+];
+
+export function pickTheme(random: SeededRandom): Theme {
+  const total = THEMES.reduce((sum, { weight }) => sum + weight, 0);
+  let at = random.fraction() * total;
+  for (const theme of THEMES) {
+    at -= theme.weight;
+    if (at < 0) return theme;
+  }
+  return EVERYTHING;
+}
