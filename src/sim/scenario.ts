@@ -16,6 +16,8 @@ export type Step =
 export interface Scenario {
   readonly seed: number;
   readonly theme: string;
+  /** Is the cluster left alone at the end until all that it does behind has been done? */
+  readonly settles: boolean;
   readonly shape: SimulatedShape;
   /** At most f slots, which may lie, rot and be rolled back; the others only crash and lose contact. */
   readonly bad: readonly number[];
@@ -67,7 +69,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const space = { shape, bad, horizonMs, everyMs, spanMs: base.pick(theme.spanMs), makers: theme.makers, adversary: options.adversary };
   const faults = makeFaults(random.fork('faults'), space);
   const thefts = shape.isWriterStolen ? Math.ceil(each / 2) : 0;
-  return { seed, theme: theme.name, shape, bad, keys, clients, thefts, faults };
+  return { seed, theme: theme.name, settles: theme.settles, shape, bad, keys, clients, thefts, faults };
 }
 
 interface Pace {

@@ -22,6 +22,7 @@ import { oneCorrect } from '../protocol/quorum.ts';
 import { StorageNode } from '../storage-node/node.ts';
 import type { NodeTuning } from '../storage-node/context.ts';
 import type { Interceptor, WriterStage } from './adversaries/stage.ts';
+import { OperationWatch } from './checkers/operations.ts';
 import { ReceiptWatch } from './checkers/receipts.ts';
 import { CountingTelemetry } from './counting-telemetry.ts';
 import { FaultyDisk } from './faulty-disk.ts';
@@ -123,6 +124,7 @@ export class SimulatedCluster implements WriterStage {
   readonly #gateways: readonly GatewayProcess[];
   readonly #interceptors = new Map<number, Interceptor>();
   readonly #receipts = new ReceiptWatch();
+  readonly #operations = new OperationWatch();
   readonly #crashPoints = new Map<string, CrashPoint>();
   /** Milliseconds that one message takes on the way to or from a process, beyond the usual. */
   readonly #slowness = new Map<string, number>();
@@ -175,13 +177,18 @@ export class SimulatedCluster implements WriterStage {
     return this.#nodes.map(({ slot }) => slot).filter((slot) => !this.bad.has(slot));
   }
 
-  /** What nodes serve although they were rolled back behind what others can show of them. */
-  async unnoticedRollBacks(): Promise<readonly string[]> {
-    const faults: string[] = [];
+  /**
+   * What the watchers of receipts and operations find in the logs: nodes that serve although they were rolled
+   * back behind what others can show of them, and operations that were applied twice.
+   */
+  async watchersFaults(): Promise<readonly string[]> {
+    const correct = new Map<number, readonly Uint8Array[]>();
+    for (const slot of this.goodSlots) correct.set(slot, (await this.readLog(slot)) ?? []);
+    const faults = this.#operations.faults(correct.values());
     for (const { slot, node, startedMs } of this.#nodes) {
       if (node?.status().state !== 'SERVING') continue;
-      const leaves = await this.readLog(slot);
-      faults.push(...this.#receipts.faults(slot, leaves ?? [], startedMs, this.goodSlots, oneCorrect(this.cluster.geometry)));
+      const logs = new Map([...correct, [slot, (await this.readLog(slot)) ?? []]]);
+      faults.push(...this.#receipts.faults(slot, logs, startedMs, oneCorrect(this.cluster.geometry)));
     }
     return faults;
   }
@@ -408,12 +415,13 @@ export class SimulatedCluster implements WriterStage {
   async #answer({ slot, name, clock }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
     const request = decodeRequest(frame.body);
     const type = request.ok ? request.value.t : 'malformed';
+    if (request.ok && request.value.t === 'PREPARE') this.#operations.asked(request.value);
     const lateMs = this.#lateness.get(`${name} ${type}`) ?? 0;
     if (lateMs > 0) await clock.sleep(lateMs);
     this.#world.trace.noteBytes(name, `< ${type}`, frame.body);
     const honest = async (asked: Frame): Promise<Frame> => {
       const answered = await node.handle(from, asked);
-      this.#receipts.answered(slot, asked, answered, this.#world.time.nowMs);
+      if (request.ok && request.value.t === 'COMMIT') this.#receipts.answered(slot, request.value, answered, this.#world.time.nowMs);
       return answered;
     };
     const interceptor = this.#interceptors.get(slot);

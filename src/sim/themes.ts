@@ -24,6 +24,8 @@ export interface Theme {
   readonly makers: readonly MakerName[] | undefined;
   /** Share of runs in which a writer's key is stolen. */
   readonly stolenShare: number;
+  /** Is the end waited for at which orphans are settled and garbage is collected? */
+  readonly settles: boolean;
 }
 
 const EVERYTHING: Theme = {
@@ -38,6 +40,7 @@ const EVERYTHING: Theme = {
   spanMs: [60, 400],
   makers: undefined,
   stolenShare: 0.4,
+  settles: false,
 };
 
 const THEMES: readonly Theme[] = [
@@ -63,6 +66,7 @@ const THEMES: readonly Theme[] = [
     writeShare: [0.5, 0.7],
     faultCounts: [5, 15],
     makers: ['blackout', 'blackout', 'crashAtStep', 'crash', 'lateRequests', 'slowDisk', 'fullDisk', 'rollBack'],
+    settles: true,
   },
   {
     ...EVERYTHING,
@@ -74,17 +78,18 @@ const THEMES: readonly Theme[] = [
     spanMs: [60, 400],
     makers: ['gatewayCrash', 'gatewayCrash', 'lateRequests', 'lateCertificates', 'crashAtStep', 'oneWay', 'pause', 'fullDisk', 'isolate'],
     stolenShare: 0.1,
+    settles: true,
   },
   {
     ...EVERYTHING,
     name: 'contention',
-    weight: 1,
+    weight: 1.5,
     gateways: [2, 3],
     clients: [4, 6],
     keys: [1],
     thinkMs: [0.1, 3],
     writeShare: [0.5, 0.8],
-    makers: ['lateRequests', 'lateRequests', 'lateCertificates', 'slowLinks', 'oneWay', 'pause', 'lie'],
+    makers: ['lateCertificates', 'lateCertificates', 'lateRequests', 'lateRequests', 'slowLinks', 'oneWay', 'pause', 'lie'],
     stolenShare: 0.1,
   },
 ];

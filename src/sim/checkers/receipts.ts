@@ -9,15 +9,16 @@ import { sha256 } from '../../crypto/primitives.ts';
 import { decodeEntry } from '../../log/entry-types.ts';
 import { decodeCertificate } from '../../protocol/certificate.ts';
 import { decode } from '../../protocol/encoding.ts';
-import { LEAF_BYTES_MAX } from '../../protocol/log-entries.ts';
-import { decodeAnswer, decodeRequest } from '../../protocol/messages.ts';
+import { decodeCommitted, LEAF_BYTES_MAX } from '../../protocol/log-entries.ts';
+import { decodeAnswer } from '../../protocol/messages.ts';
+import type { RequestOf } from '../../protocol/messages.ts';
 import { receiptSchema } from '../../protocol/receipt.ts';
 
 interface Known {
   readonly logIndex: number;
   readonly manifestHash: Uint8Array;
-  /** Slots that took a certificate with it, and when they last did. */
-  readonly holders: Map<number, number>;
+  /** Slots that acknowledged a certificate with it, and when they first and last did. */
+  readonly takers: Map<number, { readonly firstMs: number; readonly lastMs: number }>;
 }
 
 export class ReceiptWatch {
@@ -27,23 +28,25 @@ export class ReceiptWatch {
   readonly #parsed = new Map<string, readonly Known[]>();
 
   /** A node has answered. `nowMs`: simulated time. */
-  answered(slot: number, request: Frame, answer: Frame, nowMs: number): void {
-    const decoded = decodeRequest(request.body);
-    if (!decoded.ok || decoded.value.t !== 'COMMIT' || decodeAnswer('COMMIT', answer.body).kind !== 'answer') return;
-    for (const { holders } of this.#receiptsOf(decoded.value.cert)) holders.set(slot, nowMs);
+  answered(slot: number, { cert }: RequestOf<'COMMIT'>, answer: Frame, nowMs: number): void {
+    if (decodeAnswer('COMMIT', answer.body).kind !== 'answer') return;
+    for (const { takers } of this.#receiptsOf(cert)) {
+      takers.set(slot, { firstMs: takers.get(slot)?.firstMs ?? nowMs, lastMs: nowMs });
+    }
   }
 
   /**
-   * What is wrong with a node that serves: `leaves` is its log, `startedMs` when its present life began,
-   * `needed` how many correct others must have held a certificate by then for its check to find it.
+   * What is wrong with a node that serves. `logs`: the leaves of it and of the correct nodes, by slot;
+   * `startedMs`: when its present life began; `needed`: how many correct others must have kept a certificate
+   * by then for its check to find it. One that was dominated when it came is acknowledged and not kept.
    */
-  faults(slot: number, leaves: readonly Uint8Array[], startedMs: number, correct: readonly number[], needed: number): string[] {
+  faults(slot: number, logs: ReadonlyMap<number, readonly Uint8Array[]>, startedMs: number, needed: number): string[] {
     const faults: string[] = [];
-    for (const { logIndex, manifestHash, holders } of this.#known.get(slot)?.values() ?? []) {
-      const showers = correct.filter((other) => other !== slot && (holders.get(other) ?? Infinity) < startedMs);
-      const hasTakenIn = (holders.get(slot) ?? -Infinity) > startedMs;
-      if (showers.length < needed && !hasTakenIn) continue;
-      if (!isPrepared(leaves[logIndex], manifestHash)) faults.push(`node ${slot} serves, but its log lacks entry ${logIndex}, which it has signed`);
+    for (const { logIndex, manifestHash, takers } of this.#known.get(slot)?.values() ?? []) {
+      if (isPrepared(logs.get(slot)?.[logIndex], manifestHash)) continue;
+      const showers = [...takers].filter(([other, { firstMs }]) => other !== slot && firstMs < startedMs && keeps(logs.get(other), manifestHash));
+      const hasTakenIn = (takers.get(slot)?.lastMs ?? -Infinity) > startedMs;
+      if (showers.length >= needed || hasTakenIn) faults.push(`node ${slot} serves, but its log lacks entry ${logIndex}, which it has signed`);
     }
     return faults;
   }
@@ -59,13 +62,23 @@ export class ReceiptWatch {
       const ofSlot = this.#known.get(slot) ?? new Map<string, Known>();
       this.#known.set(slot, ofSlot);
       const name = `${logIndex} ${hex(signed.hash)}`;
-      const known = ofSlot.get(name) ?? { logIndex, manifestHash: signed.hash, holders: new Map() };
+      const known = ofSlot.get(name) ?? { logIndex, manifestHash: signed.hash, takers: new Map() };
       ofSlot.set(name, known);
       return known;
     });
     this.#parsed.set(digest, all);
     return all;
   }
+}
+
+/** Has the node ever had this version as its highest? */
+function keeps(leaves: readonly Uint8Array[] | undefined, manifestHash: Uint8Array): boolean {
+  return (leaves ?? []).some((leaf) => {
+    const entry = decodeEntry(leaf);
+    if (entry?.type !== 'COMMITTED') return false;
+    const body = decodeCommitted(entry.body);
+    return body.ok && equal(body.value.manifestHash, manifestHash);
+  });
 }
 
 function isPrepared(leaf: Uint8Array | undefined, manifestHash: Uint8Array): boolean {
