@@ -37,6 +37,8 @@ export interface StolenWriterOptions {
 const NOBODY = seededKey('nobody');
 const KEYS = 3;
 const REST_MS = 80;
+/** Of a move that breaks rules, one after the other. */
+const RULES_BROKEN = 4;
 const SIZES = [500, 500, 3_000, 9_000];
 
 type Resolutions = RequestOf<'ABORT'>['resolutions'];
@@ -114,7 +116,7 @@ export class StolenWriter {
       equivocates: (key) => this.#equivocate(key),
       'goes back': (key) => this.#goBack(key),
       'forges certificates': (key) => this.#forge(key),
-      'breaks a rule': (key) => this.#breakRule(key),
+      'breaks rules': (key) => this.#breakRules(key),
       'sends other contents': (key) => this.#sendOther(key),
       'sends another body': (key) => this.#sendOtherBody(key),
       'asks for what was sworn off': (key) => this.#askAgain(key),
@@ -179,12 +181,13 @@ export class StolenWriter {
     }
   }
 
-  async #breakRule(key: string): Promise<void> {
+  async #breakRules(key: string): Promise<void> {
     const { random, correct } = this.#options;
-    const [rule, amend] = random.pick(Object.entries(ILLEGAL));
-    const version = this.#raw.version({ key, counter: this.#next(key), content: this.#fresh(key), amend });
-    const signers = (await this.#receipts(version, this.#all())).filter(({ slot }) => correct.includes(slot));
-    for (const { slot } of signers) this.violations.push(`node ${slot} signs a version with ${rule}`);
+    for (const [rule, amend] of random.shuffled(Object.entries(ILLEGAL)).slice(0, RULES_BROKEN)) {
+      const version = this.#raw.version({ key, counter: this.#next(key), content: this.#fresh(key), amend });
+      const signers = (await this.#receipts(version, this.#all())).filter(({ slot }) => correct.includes(slot));
+      for (const { slot } of signers) this.violations.push(`node ${slot} signs a version with ${rule}`);
+    }
   }
 
   /** Nodes are sent something else than the manifest commits to, or nothing. */
