@@ -1,7 +1,8 @@
 /**
- * `npm test`: types, lint, then the tests: those beside the code and the floors, whole clusters in the simulator,
- * then those with real processes. Every stage runs even if an earlier one failed, so that one run shows everything. `--full` adds
- * the slow tests (SLOW=1). Ends with one line `N passed, N failed`; the exit code is 0 only with 0 failed.
+ * `npm test`: types, lint, then the tests: those beside the code and the floors, the models of the protocol,
+ * whole clusters in the simulator, then those with real processes. Every stage runs even if an earlier one
+ * failed, so that one run shows everything. `--full` adds the slow tests (SLOW=1). Ends with one line
+ * `N passed, N failed`; the exit code is 0 only with 0 failed.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -52,9 +53,10 @@ function vitest(name, folders) {
 }
 
 stage('types', () => check(node('node_modules/typescript/bin/tsc', ['--noEmit'])));
-stage('lint', () => check(node('node_modules/eslint/bin/eslint.js', ['src', 'test', 'bench', 'tools', '--no-warn-ignored', '--no-error-on-unmatched-pattern'])));
+stage('lint', () => check(node('node_modules/eslint/bin/eslint.js', ['src', 'test', 'bench', 'tools', 'spec', '--no-warn-ignored', '--no-error-on-unmatched-pattern'])));
 stage('build', () => check(node('tools/build.mjs', ['companions'])));
 stage('unit', () => vitest('unit', ['src/', 'tools/']));
+stage('models', () => vitest('models', ['spec/']));
 stage('simulator', () => vitest('simulator', ['test/sim/']));
 stage('processes', () => vitest('processes', ['test/', '--exclude', 'test/sim/**']));
 fs.rmSync(scratch, { recursive: true, force: true });
