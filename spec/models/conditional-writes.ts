@@ -88,10 +88,10 @@ export function conditionalWrites({ rule, byzantineSilent = false, mustEnd = fal
     const ballot = ballotsOf[j]?.[gateway.started];
     if (ballot === undefined || (gateway.phase !== 'idle' && !hasBallots)) return;
     const started = withGateway(forgettingPromises(state, j), j, { started: gateway.started + 1, highest: NOTHING });
-    yield step(
-      `gateway ${j} starts ballot ${ballot}`,
-      promisesFirst(j) ? withGateway(started, j, { phase: 'collecting promises' }) : proposing(withGateway(started, j, { phase: 'proposed' }), { ballot, value: gateway.own }),
-    );
+    const after = promisesFirst(j)
+      ? withGateway(started, j, { phase: 'collecting promises' })
+      : proposing(withGateway(started, j, { phase: 'proposed' }), { ballot, value: gateway.own });
+    yield step(`gateway ${j} starts ballot ${ballot}`, after);
   }
 
   /** PROMISE: iff the ballot is above every one promised; the node shows what it has accepted. */

@@ -270,7 +270,15 @@ function encodeState({ epochs, holders, jointSigned, stableSigned, admin, writer
   for (const epoch of epochs) nodes = nodes * 4 + epoch;
   return String.fromCharCode(
     nodes,
-    bits([[disorder ? 1 : 0, 1], [completed, 1], [jointSigned ? 1 : 0, 1], [stableSigned ? 1 : 0, 1], [ADMIN_PHASES.indexOf(admin.phase), 2], [admin.nodes, 5], [admin.highest, 1]]),
+    bits([
+      [disorder ? 1 : 0, 1],
+      [completed, 1],
+      [jointSigned ? 1 : 0, 1],
+      [stableSigned ? 1 : 0, 1],
+      [ADMIN_PHASES.indexOf(admin.phase), 2],
+      [admin.nodes, 5],
+      [admin.highest, 1],
+    ]),
     bits([[WRITER_PHASES.indexOf(writer.phase), 2], [writer.epoch, 2], [writer.nodes, 5]]),
     bits([[READER_PHASES.indexOf(reader.phase), 2], [reader.epoch, 2], [reader.nodes, 5], [reader.highest, 1], [reader.floor, 1]]),
   );

@@ -67,10 +67,16 @@ export function retention(name: string, options: RetentionOptions): Model<Retent
     yield step(`node ${i} evicts V`, withNode(state, i, { holdsV: false }));
   }
 
-  /** q receipts certify the attributes; c holders acknowledge them. */
-  function* lock(state: RetentionState): Iterable<Step<RetentionState>> {
-    if (!state.attributesCertified && countNodes(state, (node) => node.signedAttributes) + f >= q) yield step('the attributes are certified', { ...state, attributesCertified: true });
-    if (state.attributesCertified && !state.acknowledged && countNodes(state, (node) => node.hasAttributes) + f >= c) yield step('the retention is acknowledged', { ...state, acknowledged: true });
+  /** q receipts certify the attributes. */
+  function* certifyAttributes(state: RetentionState): Iterable<Step<RetentionState>> {
+    if (state.attributesCertified || countNodes(state, (node) => node.signedAttributes) + f < q) return;
+    yield step('the attributes are certified', { ...state, attributesCertified: true });
+  }
+
+  /** c holders acknowledge them. */
+  function* acknowledge(state: RetentionState): Iterable<Step<RetentionState>> {
+    if (!state.attributesCertified || state.acknowledged || countNodes(state, (node) => node.hasAttributes) + f < c) return;
+    yield step('the retention is acknowledged', { ...state, acknowledged: true });
   }
 
   /** q receipts certify the REMOVE; the thief may keep the certificate for later. */
@@ -97,7 +103,8 @@ export function retention(name: string, options: RetentionOptions): Model<Retent
         yield* signRemove(state, i, node);
         yield* evict(state, i, node);
       }
-      yield* lock(state);
+      yield* certifyAttributes(state);
+      yield* acknowledge(state);
       yield* certifyRemove(state);
     },
   };
