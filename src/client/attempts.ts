@@ -4,6 +4,7 @@
  * stamp, or it would be applied twice (I7).
  */
 import type { Stamp } from '../protocol/stamp.ts';
+import type { Certified } from './certificates.ts';
 
 export interface Attempt {
   /** Identity of the user operation; several attempts may share one. */
@@ -20,7 +21,11 @@ export interface AttemptJournal {
   /** The attempt will never be certified: its receipts were thrown away. Durable on return. */
   abandoned(attempt: Attempt): Promise<void>;
   /**
-   * Nothing is left to do: c nodes hold its certificate, or its receipts were released. Need not be durable.
+   * c nodes hold its certificate, perhaps long after the caller was told that nobody knows. On return whoever
+   * repeats the operation finds its result; only then may the attempt be forgotten.
+   * Never throws: what cannot be remembered stays open.
    */
+  published(attempt: Attempt, certified: Certified): Promise<void>;
+  /** Nothing is left to do: its receipts were released. Need not be durable. */
   settled(attempt: Attempt): Promise<void>;
 }

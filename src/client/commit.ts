@@ -26,7 +26,7 @@ export interface CommitOptions {
    * once?
    */
   readonly complete?: boolean;
-  /** Called when c hold it, however late. */
+  /** Called when c hold it, however late; when that is in time, the outcome waits for it. Never throws. */
   readonly onHeld?: () => Promise<void>;
 }
 
@@ -80,9 +80,10 @@ export async function commit(
   });
   await Promise.race([gathered, timer]);
   const ok = isHeld();
+  if (ok) await options.onHeld?.();
   background.run('commit', async () => {
     const { all } = await gathered;
-    if (isHeld()) await options.onHeld?.();
+    if (!ok && isHeld()) await options.onHeld?.();
     await all;
   });
   return { held, ok };

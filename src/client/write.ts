@@ -283,7 +283,7 @@ async function publish(
     inline: placed.inline,
     holding: receiptSlots,
     complete: true,
-    onHeld: () => journal.settled(begun),
+    onHeld: () => journal.published(begun, certified),
   });
   const { signed, cert, bytes } = certified;
   if (!ok) {
@@ -306,9 +306,10 @@ async function yieldTo(
 ): Promise<WriteResult> {
   assert(compareStamps(winner.stamp, signed.manifest.stamp) > 0, 'the winner stands above');
   const { ctx, journal } = writer;
-  const { held, ok } = await commit(ctx, winner, { onHeld: () => journal.settled(begun) });
+  const { held, ok } = await commit(ctx, winner);
   const needed = holderCount(ctx.cluster.geometry);
   if (!ok) return rejected(noQuorum(held.size, needed, 'holders of the newer version'));
+  ctx.background.run('settle', () => journal.settled(begun));
   return {
     outcome: 'committed',
     signed,

@@ -1,8 +1,9 @@
 /**
  * The gateway's memory of the writes it has begun (protocol 6.1, 6.7): durable before anything is prepared,
- * so that a new start knows which orphans there may be and what may be done about them. There are two
- * folders: when the journal in one has grown, it goes on in the other, beginning with the attempts that are
- * open, and the first is emptied. After a crash between, both are read, in the order of their numbers.
+ * so that a new start knows which orphans there may be and what may be done about them. It also keeps the
+ * last results, so that a lost index does not make a repeated request a new one (13.11). There are two
+ * folders: when the journal in one has grown, it goes on in the other, beginning with all that it knows, and
+ * the first is emptied. After a crash between, both are read, in the order of their numbers.
  *
  * A damaged journal loses no data: its orphans stay until they are overwritten. It is replaced, and
  * reported.
@@ -17,6 +18,9 @@ import { sha256 } from '../crypto/primitives.ts';
 import { LogJournal, RECORD_BYTES_MAX } from '../journal/log-journal.ts';
 import { decode, encode, hash32, uint } from '../protocol/encoding.ts';
 import { stampSchema } from '../protocol/stamp.ts';
+import type { OperationResult } from './index/listing-barrier.ts';
+import { ROWS } from './index/rows.ts';
+import type { OperationRow } from './index/rows.ts';
 
 export interface OpenAttempt {
   readonly attempt: Attempt;
@@ -28,6 +32,8 @@ export interface OpenAttempt {
   readonly isInherited: boolean;
 }
 
+/** Results that outlive the index: more than come in while a client's library still sends again. */
+const RESULTS_MAX = 8_192;
 /** Records after which the journal goes on in a new folder: some megabytes, read in a moment at a start. */
 const ROTATE_RECORDS = 20_000;
 const SEGMENT_BYTES = 1024 * 1024;
@@ -49,6 +55,7 @@ const recordSchema = z.discriminatedUnion('r', [
     number: uint,
     open: z.array(z.strictObject({ attempt: attemptSchema, beganMs: uint, isAbandoned: z.boolean() })),
   }),
+  z.strictObject({ r: z.literal('RESULT'), opId: hash32, row: ROWS.operation }),
   z.strictObject({ r: z.literal('BEGUN'), attempt: attemptSchema, beganMs: uint }),
   z.strictObject({ r: z.literal('ABANDONED'), manifestHash: hash32 }),
   z.strictObject({ r: z.literal('SETTLED'), manifestHash: hash32 }),
@@ -64,9 +71,11 @@ export interface JournalPorts {
   readonly rotateRecords?: number;
 }
 
-export class GatewayJournal implements AttemptJournal {
+export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
   readonly #ports: JournalPorts;
   readonly #open = new Map<string, OpenAttempt>();
+  /** By operation id, the oldest first. */
+  readonly #results = new Map<string, OperationResult>();
   #journal: LogJournal | null = null;
   #number = 0;
   #records = 0;
@@ -88,6 +97,11 @@ export class GatewayJournal implements AttemptJournal {
     return [...this.#open.values()];
   }
 
+  /** What the last operations did, the oldest first. */
+  results(): readonly OperationResult[] {
+    return [...this.#results.values()];
+  }
+
   /** Was the operation tried again after this attempt? Then this one must not be completed (I7). */
   hasLater({ attempt }: OpenAttempt): boolean {
     const all = [...this.#open.values()].filter(
@@ -101,7 +115,7 @@ export class GatewayJournal implements AttemptJournal {
     const name = hex(attempt.manifestHash);
     this.#open.set(name, { attempt, beganMs, isAbandoned: false, isInherited: false });
     try {
-      await this.#append({ r: 'BEGUN', attempt, beganMs });
+      await this.#append([{ r: 'BEGUN', attempt, beganMs }]);
     } catch (error) {
       // Nothing is prepared for an attempt that is not durable.
       this.#open.delete(name);
@@ -113,12 +127,20 @@ export class GatewayJournal implements AttemptJournal {
     const name = hex(attempt.manifestHash);
     const known = this.#open.get(name);
     if (known !== undefined) this.#open.set(name, { ...known, isAbandoned: true });
-    await this.#append({ r: 'ABANDONED', manifestHash: attempt.manifestHash });
+    await this.#append([{ r: 'ABANDONED', manifestHash: attempt.manifestHash }]);
   }
 
-  async settled(attempt: Attempt): Promise<void> {
+  /** `result`: to be remembered; null when the request cannot be repeated. */
+  async settled(attempt: Attempt, result: OperationRow | null = null): Promise<void> {
     if (!this.#open.delete(hex(attempt.manifestHash))) return;
-    await this.#append({ r: 'SETTLED', manifestHash: attempt.manifestHash });
+    const records: JournalRecord[] = [{ r: 'SETTLED', manifestHash: attempt.manifestHash }];
+    if (result !== null) {
+      const { opId } = attempt;
+      this.#keep({ opId, row: result });
+      // First, so that no crash leaves neither the attempt nor its result.
+      records.unshift({ r: 'RESULT', opId, row: result });
+    }
+    await this.#append(records);
   }
 
   async close(): Promise<void> {
@@ -126,12 +148,22 @@ export class GatewayJournal implements AttemptJournal {
     await this.#journal?.close();
   }
 
-  async #append(record: JournalRecord): Promise<void> {
+  #keep(result: OperationResult): void {
+    const name = mapKey(result.opId);
+    this.#results.delete(name);
+    this.#results.set(name, result);
+    for (const oldest of this.#results.keys()) {
+      if (this.#results.size <= RESULTS_MAX) break;
+      this.#results.delete(oldest);
+    }
+  }
+
+  async #append(records: readonly JournalRecord[]): Promise<void> {
     await this.#rotating;
     const journal = this.#journal;
     assert(journal !== null, 'the journal is open');
-    this.#records += 1;
-    const written = journal.append([encode(record)]);
+    this.#records += records.length;
+    const written = journal.append(records.map((record) => encode(record)));
     if (this.#records >= (this.#ports.rotateRecords ?? ROTATE_RECORDS))
       this.#rotating ??= this.#rotate(journal);
     try {
@@ -209,6 +241,9 @@ export class GatewayJournal implements AttemptJournal {
         for (const open of record.open)
           this.#open.set(hex(open.attempt.manifestHash), { ...open, isInherited: true });
         break;
+      case 'RESULT':
+        this.#keep(record);
+        break;
       case 'BEGUN': {
         const { attempt, beganMs } = record;
         this.#open.set(hex(attempt.manifestHash), {
@@ -231,7 +266,7 @@ export class GatewayJournal implements AttemptJournal {
     }
   }
 
-  /** Begins folder `number` with all that is open; what lies there is older than that. */
+  /** Begins folder `number` with all that is known; what lies there is older than that. */
   async #begin(number: number): Promise<void> {
     const folder = folderOf(number);
     await this.#empty(folder);
@@ -239,13 +274,15 @@ export class GatewayJournal implements AttemptJournal {
       segmentBytes: SEGMENT_BYTES,
       onRecord: () => undefined,
     });
-    // One record, so that it is there whole or not at all.
+    // What is open is one record, so that it is there whole or not at all.
     const open = [...this.#open.values()].map(({ attempt, beganMs, isAbandoned }) => ({
       attempt,
       beganMs,
       isAbandoned,
     }));
-    await journal.append([encode({ r: 'FOLDER', number, open } satisfies JournalRecord)]);
+    const results = this.results().map((result): JournalRecord => ({ r: 'RESULT', ...result }));
+    const records: readonly JournalRecord[] = [{ r: 'FOLDER', number, open }, ...results];
+    await journal.append(records.map((record) => encode(record)));
     this.#journal = journal;
     this.#number = number;
     this.#records = 0;

@@ -10,6 +10,7 @@
 import { describeError } from '../base/errors.ts';
 import type { HttpHandler } from '../base/http.ts';
 import type { Clock, Disk, KeyValueStore, Random, Telemetry, Timer, Transport } from '../base/ports.ts';
+import type { AttemptJournal } from '../client/attempts.ts';
 import { ProtocolClient } from '../client/client.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import type { Deadlines } from '../client/deadlines.ts';
@@ -122,7 +123,13 @@ export class Gateway {
     const owner = new OwnerKeys(options.rootSecret);
     const trust = new TrustedVersions();
     const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
-    const client = new ProtocolClient({ ...options, journal, trust });
+    const attempts: AttemptJournal = {
+      begin: (attempt) => journal.begin(attempt),
+      abandoned: (attempt) => journal.abandoned(attempt),
+      settled: (attempt) => journal.settled(attempt),
+      published: (attempt, certified) => this.#orphans.published(attempt, certified),
+    };
+    const client = new ProtocolClient({ ...options, journal: attempts, trust });
     const registry = new BucketRegistry({ client, owner, random, clock, telemetry, k: cluster.geometry.k });
     const holdersNeeded = holderCount(cluster.geometry);
     const index = new ObjectIndex(options.store, { holdersNeeded, operationWindowMs: OPERATION_WINDOW_MS });
@@ -138,7 +145,14 @@ export class Gateway {
       };
       return new IndexFollower(ports, await this.#saved());
     };
-    const barrier = new ListingBarrier({ client, index, clock, telemetry, follow });
+    const barrier = new ListingBarrier({
+      client,
+      index,
+      clock,
+      telemetry,
+      results: () => journal.results(),
+      follow,
+    });
     // The client goes on to publish a certificate for so long after it has said that the outcome is unknown.
     const graceMs = deadlines.prepareMs + deadlines.commitMs + deadlines.completeMs;
     const orphans = new Orphans({ client, journal, registry, barrier, clock, telemetry, graceMs });
@@ -175,6 +189,7 @@ export class Gateway {
     });
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
     const gateway = new Gateway(options, journal, witness);
+    await gateway.#recall();
     gateway.#keepUp(0);
     return gateway;
   }
@@ -222,6 +237,15 @@ export class Gateway {
       concurrentMax: concurrentMax ?? FRONT_DEFAULTS.concurrentMax,
       patience: patience ?? FRONT_DEFAULTS.patience,
     });
+  }
+
+  /** The index may be a new one. What goes wrong here shows again, and is mended, when it is first asked. */
+  async #recall(): Promise<void> {
+    try {
+      await this.#barrier.recall();
+    } catch (error) {
+      this.#options.telemetry.event('warn', 'index not updated', { error: describeError(error) });
+    }
   }
 
   /** Where the following of each log begins: where the index stands, else at the first entry. */

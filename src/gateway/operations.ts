@@ -103,16 +103,16 @@ export class Operation {
         };
       }),
     );
-    const known = await this.#known(fingerprint);
-    if (known !== undefined) return known;
-    if ((await this.#investigate(this.id)) === 'unknown') return { kind: 'unknown' };
-    return (await this.#known(fingerprint)) ?? { kind: 'none' };
-  }
-
-  /** The result of an earlier request of this id and fingerprint. */
-  async #known(fingerprint: Uint8Array): Promise<Earlier | undefined> {
-    const row = await this.#lookup(this.id);
-    return row !== undefined && equal(row.fingerprint, fingerprint) ? { kind: 'done', row } : undefined;
+    const isSame = (row: OperationRow | undefined): row is OperationRow =>
+      row !== undefined && equal(row.fingerprint, fingerprint);
+    const known = await this.#lookup(this.id);
+    if (isSame(known)) return { kind: 'done', row: known };
+    const outcome = await this.#investigate(this.id);
+    if (outcome === 'unknown') return { kind: 'unknown' };
+    const found = await this.#lookup(this.id);
+    if (isSame(found)) return { kind: 'done', row: found };
+    // Done, and the index could not take the result in: what the request was cannot be told.
+    return outcome === 'done' && found === undefined ? { kind: 'unknown' } : { kind: 'none' };
   }
 
   end(): void {

@@ -1,16 +1,22 @@
 /**
- * Settling writes whose end nobody knows (protocol 6.7): those of an earlier process, and those of this one
- * whose acknowledgements did not come in time. A write that was neither given up nor tried again may be
+ * What became of the writes that were begun. Those that c nodes hold are put into the index before their
+ * attempt is forgotten, so that at no moment a repetition finds neither (I7). Those whose end nobody knows are
+ * settled (protocol 6.7): of an earlier process, or of this one and not acknowledged in time. A write that was neither given up nor tried again may be
  * completed as long as its client may still be asking; later it is only let go of, so that no old write
  * appears out of nothing.
  */
 import { equal } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import type { Clock, Telemetry } from '../base/ports.ts';
+import type { Attempt } from '../client/attempts.ts';
+import type { Certified } from '../client/certificates.ts';
 import type { ProtocolClient } from '../client/client.ts';
+import type { BucketKeys } from '../keyring/bucket-keys.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import type { BucketRegistry } from './buckets/bucket-registry.ts';
 import type { GatewayJournal, OpenAttempt } from './gateway-journal.ts';
+import { indexedVersion } from './index/indexed-version.ts';
+import type { IndexedVersion } from './index/indexed-version.ts';
 import type { ListingBarrier } from './index/listing-barrier.ts';
 import { OPERATION_WINDOW_MS } from './operations.ts';
 
@@ -33,6 +39,21 @@ export class Orphans {
 
   constructor(ports: OrphanPorts) {
     this.#ports = ports;
+  }
+
+  /** As AttemptJournal: the result first, then the attempt is settled. */
+  async published(attempt: Attempt, certified: Certified): Promise<void> {
+    const { journal, barrier, telemetry } = this.#ports;
+    try {
+      const version = await this.#opened(attempt, certified);
+      if (!(await barrier.noteOwn(version))) return;
+      // Nobody needs to wait for this: an attempt that is still open after a crash is only looked at again.
+      journal.settled(attempt, version.operation).catch((error: unknown) => {
+        telemetry.event('info', 'attempt not settled', { error: describeError(error) });
+      });
+    } catch (error) {
+      telemetry.event('info', 'write not noted', { error: describeError(error) });
+    }
   }
 
   /** What became of the open attempts of an operation, none of which may be under way. */
@@ -69,8 +90,7 @@ export class Orphans {
       telemetry.count('holdfast_gateway_orphans_total', { outcome: resolution.outcome });
       switch (resolution.outcome) {
         case 'committed':
-          await this.#note(open, resolution.certified);
-          await journal.settled(attempt);
+          await this.published(attempt, resolution.certified);
           return 'done';
         case 'superseded':
           // It may have been there before what stands above it now. Nobody can tell any more, and a repetition
@@ -89,15 +109,17 @@ export class Orphans {
     }
   }
 
-  /** Lets the index know the result, so that a repetition of the request gets it. */
-  async #note({ attempt }: OpenAttempt, certified: Parameters<BucketRegistry['observe']>[0]): Promise<void> {
-    const { registry, barrier } = this.#ports;
+  /** The version as the index takes it in. */
+  async #opened(attempt: Attempt, certified: Certified): Promise<IndexedVersion> {
+    const { registry, clock } = this.#ports;
+    const open = (keys: BucketKeys | null): IndexedVersion =>
+      indexedVersion(certified.signed, certified.bytes, keys, clock.nowMs());
     if (equal(attempt.bucketId, SYSTEM_BUCKET_ID)) {
       registry.observe(certified);
-      return barrier.noteOwn(certified.signed, certified.bytes, null);
+      return open(null);
     }
     const { gen } = certified.stamp;
     const bucket = await registry.ofId(attempt.bucketId, gen);
-    await barrier.noteOwn(certified.signed, certified.bytes, bucket?.record.gen === gen ? bucket.keys : null);
+    return open(bucket?.record.gen === gen ? bucket.keys : null);
   }
 }

@@ -13,7 +13,7 @@ import {
   startGateway,
 } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
-import { failing } from '../../src/sim/adversaries/nodes.ts';
+import { failing, slow } from '../../src/sim/adversaries/nodes.ts';
 import { World } from '../world/world.ts';
 
 const worlds: World[] = [];
@@ -114,6 +114,47 @@ describe('a request that is sent again', () => {
       expect(prepared.size).toBe(0);
       await next.gateway.stop();
     }
+  });
+
+  it('is recognised by the next start with a new index, also when it was overwritten', async () => {
+    const [world, first] = await start();
+    const operation = operationOf('put a');
+    const put = ({ store }: TestGateway) => putBytes(store, 'photos', 'a', utf8('first'), operation);
+    await put(first);
+    await putBytes(first.store, 'photos', 'a', utf8('second'));
+    await first.gateway.stop();
+    gateways.length = 0;
+    // The second start inherits it from the first one's journal, which is begun anew.
+    for (let restart = 0; restart < 2; restart += 1) {
+      const prepared = preparedOn(world);
+      const next = await startGateway(world, 0, { index: newIndex() });
+      expect(await put(next)).toMatchObject({ outcome: 'stored', etag: etagOf(utf8('first')) });
+      await next.gateway.rebuildIndex();
+      expect(await put(next)).toMatchObject({ outcome: 'stored', etag: etagOf(utf8('first')) });
+      expect(prepared.size).toBe(0);
+      expect(await getBytesOf(next.store, 'photos', 'a')).toEqual(utf8('second'));
+      await next.gateway.stop();
+    }
+  });
+
+  it('is recognised when its acknowledgements came after it was called unknown, also when it was overwritten', async () => {
+    const world = await World.start({ n: 4, f: 1, writers: 2 });
+    worlds.push(world);
+    const gateway = await startGateway(world, 0, { deadlines: { commitMs: 200, completeMs: 5_000 } });
+    gateways.push(gateway);
+    const { store } = gateway;
+    await store.createBucket('photos', operationOf());
+    const operation = operationOf('put a');
+    const put = () => putBytes(store, 'photos', 'a', utf8('first'), operation);
+    for (const slot of [0, 1, 2, 3]) world.interceptors.set(slot, slow(world, 500, 'COMMIT'));
+    expect(await put()).toEqual({ outcome: 'unknown' });
+    world.interceptors.clear();
+    await world.clock.sleep(800);
+    await putBytes(store, 'photos', 'a', utf8('second'));
+    const prepared = preparedOn(world);
+    expect(await put()).toMatchObject({ outcome: 'stored', etag: etagOf(utf8('first')) });
+    expect(prepared.size).toBe(0);
+    expect(await getBytesOf(store, 'photos', 'a')).toEqual(utf8('second'));
   });
 
   it('stays unknown when nobody can tell whether it was there before what overwrote it', async () => {

@@ -35,6 +35,10 @@ export class MemoryJournal implements AttemptJournal {
     return Promise.resolve();
   }
 
+  published(attempt: Attempt): Promise<void> {
+    return this.settled(attempt);
+  }
+
   settled(attempt: Attempt): Promise<void> {
     this.settledAttempts.push(attempt);
     return Promise.resolve();

@@ -15,14 +15,22 @@ import { sameStamp } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { IndexFollower } from './index-follower.ts';
 import { indexedVersion } from './indexed-version.ts';
+import type { IndexedVersion } from './indexed-version.ts';
 import type { ListedObject, ListedPart, ObjectIndex } from './object-index.ts';
 import type { BucketRow, KeyRow, ObjectRow, OperationRow } from './rows.ts';
+
+export interface OperationResult {
+  readonly opId: Uint8Array;
+  readonly row: OperationRow;
+}
 
 export interface BarrierPorts {
   readonly client: Pick<ProtocolClient, 'openCertificate' | 'writeBack'>;
   readonly index: ObjectIndex;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Results of operations that stand elsewhere too, for an index that is built anew. */
+  readonly results: () => readonly OperationResult[];
   /** A follower that begins where the index stands; with an empty one, at the first entries. */
   readonly follow: () => Promise<IndexFollower>;
 }
@@ -99,16 +107,17 @@ export class ListingBarrier {
   }
 
   /**
-   * Puts an own, acknowledged write into the index. What goes wrong here is the index's matter, not the
-   * write's.
+   * Puts an own write that c nodes hold into the index. What goes wrong here is the index's matter, not the
+   * write's: false.
    */
-  async noteOwn(signed: SignedManifest, certBytes: Uint8Array, keys: BucketKeys | null): Promise<void> {
-    const { index, clock, telemetry } = this.#ports;
+  async noteOwn(version: IndexedVersion): Promise<boolean> {
+    const { index, telemetry } = this.#ports;
     try {
-      const version = indexedVersion(signed, certBytes, keys, clock.nowMs());
       await index.apply([{ t: 'version', version, slots: 'settled' }]);
+      return true;
     } catch (error) {
       telemetry.event('warn', 'index not updated', { error: String(error) });
+      return false;
     }
   }
 
@@ -157,6 +166,16 @@ export class ListingBarrier {
     }
   }
 
+  /**
+   * Puts the results that stand elsewhere into the index: logs know only the newest version of a key, and with
+   * it one operation.
+   */
+  async recall(): Promise<void> {
+    const { index, clock, results } = this.#ports;
+    const nowMs = clock.nowMs();
+    await index.apply(results().map(({ opId, row }) => ({ t: 'operation', opId, row, nowMs })));
+  }
+
   /** Throws the index away; the next barrier reads all logs from their first entries. */
   rebuild(): Promise<void> {
     this.#rebuilding ??= this.#rebuild().finally(() => {
@@ -171,6 +190,7 @@ export class ListingBarrier {
     this.#generation += 1;
     (await this.#follower)?.retire();
     await this.#ports.index.apply([{ t: 'clear' }]);
+    await this.recall();
     this.#follower = null;
     await this.#current();
   }

@@ -55,7 +55,6 @@ export async function createBucket(
   const result = await ctx.registry.write(seal, record, operation.id);
   switch (result.outcome) {
     case 'committed':
-      await noteRecord(ctx, name);
       return { outcome: 'created' };
     case 'unknown':
       return { outcome: 'unknown' };
@@ -97,13 +96,11 @@ async function endDeletion(
     if (closed.outcome === 'rejected') throw closed.error;
     // Superseded: another gateway changes the record at this moment, and decides.
     if (closed.outcome === 'unknown' || closed.superseded) return { outcome: 'unknown' };
-    await noteRecord(ctx, name);
     const isEmpty = await seesNothing(ctx, bucket, () =>
       watch.barrier(closed.signed.manifest.stamp, ctx.closingMs),
     );
     const opId = operation?.id ?? ctx.random.bytes(32);
     const ended = await ctx.registry.change(bucket, isEmpty === true ? 'DELETED' : 'OPEN', opId);
-    if (ended.outcome === 'committed') await noteRecord(ctx, name);
     if (ended.outcome !== 'committed' || isEmpty === 'unknown') return { outcome: 'unknown' };
     return { outcome: isEmpty ? 'deleted' : 'not-empty' };
   } finally {
@@ -129,12 +126,6 @@ async function seesNothing(
 async function hasObjects(ctx: StoreContext, { bucketId, record }: Bucket): Promise<boolean> {
   const rows = await ctx.barrier.objects(bucketId, record.gen, new Uint8Array(0), undefined, 1);
   return rows.length > 0;
-}
-
-/** Puts the newest record into the index, so that this gateway lists it without a barrier's help. */
-async function noteRecord(ctx: StoreContext, name: string): Promise<void> {
-  const bucket = await ctx.registry.find(name);
-  if (bucket !== null) await ctx.barrier.noteOwn(bucket.certified.signed, bucket.certified.bytes, null);
 }
 
 /** Of all that are not deleted, as far as the index knows. */

@@ -41,10 +41,7 @@ export async function writeVersion(
   switch (result.outcome) {
     case 'committed':
       if (result.superseded) await ctx.barrier.noteOperation(result.signed, bucket.keys);
-      else {
-        ctx.onWritten(result.signed.hash);
-        await ctx.barrier.noteOwn(result.signed, result.certBytes, bucket.keys);
-      }
+      else ctx.onWritten(result.signed.hash);
       return { kind: 'committed', signed: result.signed, certBytes: result.certBytes };
     case 'unknown':
       ctx.telemetry.event('warn', 'outcome of a write unknown', { reason: result.reason });
