@@ -82,7 +82,7 @@ class Node {
 
   constructor(folder: string) {
     this.#disk = new NodeDisk(folder);
-    const gateway = { gatewayId: this.#gatewayId, signingKey: this.#writer, tlsKey: seededKey('gateway tls'), name: 'gateway' };
+    const gateway = { gatewayId: this.#gatewayId, signingKey: this.#writer, tlsKey: seededKey('gateway tls'), name: 'gateway', capabilities: ['write' as const] };
     this.#cluster = makeCluster(this.#keys, [gateway], { f: 1, k: 4 });
   }
 

@@ -20,7 +20,7 @@ import { reduced, replayArguments, shrink } from '../src/sim/shrink.ts';
 import type { Kept } from '../src/sim/shrink.ts';
 import { simulate } from '../src/sim/simulation.ts';
 import type { RunResult } from '../src/sim/simulation.ts';
-
+import { themeNames } from '../src/sim/themes.ts';
 import { mutants } from '../test/invariants/mutants.ts';
 import type { Mutant } from '../test/invariants/mutants.ts';
 
@@ -31,6 +31,7 @@ interface Options extends Kept {
   readonly minutes?: number;
   readonly operations?: number;
   readonly adversary?: string;
+  readonly theme?: string;
   readonly mutant?: string;
   readonly timeline?: boolean;
   readonly shrink: boolean;
@@ -50,6 +51,7 @@ const program = new Command('npm run sim --')
   .option('--minutes <minutes>', 'run a campaign for so long instead', Number)
   .option('--operations <count>', 'operations of a run, of all its clients together', whole)
   .addOption(new Option('--adversary <name>', 'strategy of the bad nodes').choices(strategyNames))
+  .addOption(new Option('--theme <name>', 'what each run is about').choices(themeNames))
   .addOption(new Option('--mutant <name>', 'remove a rule from the code first').choices(mutants.map(({ id }) => id)))
   .option('--faults <numbers>', 'with --seed: only these faults of the run', numbers)
   .option('--clients <numbers>', 'with --seed: only these clients', numbers)
@@ -75,10 +77,11 @@ async function main(): Promise<number> {
 }
 
 function scenarioOf(options: Options, seed: number): Scenario {
-  const { operations, adversary } = options;
+  const { operations, adversary, theme } = options;
   return makeScenario(seed, {
     ...(operations === undefined ? {} : { operations }),
     ...(adversary === undefined ? {} : { adversary }),
+    ...(theme === undefined ? {} : { theme }),
   });
 }
 
@@ -119,7 +122,8 @@ async function tellFailure(options: Options, scenario: Scenario, result: RunResu
   const isTold = (line: string): boolean => !/ [<>] /.test(line);
   for (const line of smallest.timeline.filter(isTold).slice(-TOLD_LINES)) console.log(`  ${line}`);
   for (const violation of smallest.violations) console.log(`  VIOLATION ${violation}`);
-  const more = [options.operations === undefined ? '' : ` --operations ${options.operations}`, options.adversary === undefined ? '' : ` --adversary ${options.adversary}`];
+  const { operations, adversary, theme } = options;
+  const more = Object.entries({ operations, adversary, theme }).map(([name, value]) => (value === undefined ? '' : ` --${name} '${value}'`));
   console.log(`replay: npm run sim -- ${replayArguments(scenario.seed, kept)}${more.join('')}`);
 }
 

@@ -2,7 +2,7 @@
  * The clients of a run: each does its steps through the gateways, sends again what was cut off, and writes
  * down what it was told. Contents name the write that they belong to, so that every byte read is recognised.
  */
-import { compare, concat, equal, fromUtf8, hex, utf8 } from '../base/bytes.ts';
+import { compare, concat, equal, fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts';
 import { isOperationError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
 import { incremental, sha256 } from '../crypto/primitives.ts';
@@ -88,6 +88,15 @@ export class Clients {
     let complete = true;
     for (const key of this.histories.keys()) complete = (await this.#read(`${name}.${key}`, 'get', key, gateway)) && complete;
     return (await this.#list(`${name}.list`, gateway)) && complete;
+  }
+
+  /** The certificate of the first key that the node of a slot holds one of. */
+  async someCertificate(slot: number): Promise<Uint8Array | null> {
+    for (const name of this.attemptedKeys().keys()) {
+      const cert = await this.#cluster.certificateOn(slot, fromHex(name));
+      if (cert !== null) return cert;
+    }
+    return null;
   }
 
   /** Names of the keys as nodes know them, with how many operations may have taken effect on each. */

@@ -2,13 +2,14 @@
 import { assert } from '../base/assert.ts';
 import { strategyOf } from './adversaries/strategies.ts';
 import type { FaultyDisk } from './faulty-disk.ts';
-import type { Fault, FaultKind } from './faults.ts';
+import type { Fault, FaultKind, MessagePoint } from './faults.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedCluster } from './simulated-cluster.ts';
 
 /** How often a bad disk is photographed, so that it can be rolled back. */
 const IMAGE_EVERY_MS = 100;
 const IMAGES_MAX = 30;
+const RELIVE_MS = 20;
 
 export class FaultInjector {
   readonly #cluster: SimulatedCluster;
@@ -54,6 +55,10 @@ export class FaultInjector {
         return;
       case 'crash-at-step':
         return cluster.crashAtStep(fault.process, fault);
+      case 'crash-at-message':
+        return this.#crashAtMessage(fault);
+      case 'relive':
+        return this.#relive(fault.slot, fault.forMs);
       case 'pause':
         cluster.pause(fault.process);
         return this.#endAfter(fault.forMs, () => cluster.resume(fault.process));
@@ -108,6 +113,39 @@ export class FaultInjector {
     };
     this.#undo.add(once);
     this.#cluster.clock.after(ms, once);
+  }
+
+  #crashAtMessage({ type, side, count, afterMs, processes, power, slowDiskMs, forMs }: MessagePoint): void {
+    const cluster = this.#cluster;
+    const haste = (): void => {
+      for (const name of processes) cluster.slowDisk(name, 0);
+    };
+    for (const name of processes) cluster.slowDisk(name, slowDiskMs);
+    this.#undo.add(haste);
+    cluster.atMessage({ type, side, count }, () => {
+      cluster.clock.after(afterMs, () => {
+        if (!this.#undo.delete(haste)) return;
+        haste();
+        for (const name of processes) cluster.crash(name, power, forMs);
+      });
+    });
+  }
+
+  /** A bad node starts anew, and when it serves again its disk is put back to where that start began. */
+  #relive(slot: number, forMs: number): void {
+    const cluster = this.#cluster;
+    const name = `node-${slot}`;
+    if (cluster.node(slot)?.status().state !== 'SERVING') return;
+    cluster.crash(name, false, RELIVE_MS);
+    const image = cluster.diskOf(slot).clone();
+    // So that it signs nothing in between that others could show.
+    this.#cut([name], cluster.names.filter((other) => other.startsWith('gateway')), forMs);
+    const again = (): void => {
+      if (this.#isOver) return;
+      if (cluster.node(slot)?.status().state === 'SERVING') cluster.rollBack(slot, image, RELIVE_MS);
+      else cluster.clock.after(RELIVE_MS, again);
+    };
+    cluster.clock.after(RELIVE_MS, again);
   }
 
   /** Flips bits anywhere on the disk of a bad node. */

@@ -3,6 +3,7 @@
  * rot, older images and lies only the slots that the run calls bad.
  */
 import type { RequestType } from '../protocol/messages.ts';
+import { holderCount } from '../protocol/quorum.ts';
 import { strategyNames } from './adversaries/strategies.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedShape } from './simulated-cluster.ts';
@@ -12,6 +13,7 @@ export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'crash'; readonly process: string; readonly power: boolean; readonly forMs: number }
   | { readonly kind: 'blackout'; readonly processes: readonly string[]; readonly forMs: number }
   | { readonly kind: 'crash-at-step'; readonly process: string; readonly steps: number; readonly happens: boolean; readonly power: boolean }
+  | MessagePoint
   | { readonly kind: 'pause'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'cut'; readonly a: string; readonly b: string; readonly forMs: number }
   | { readonly kind: 'drop' | 'hold'; readonly from: string; readonly to: string; readonly forMs: number }
@@ -21,9 +23,28 @@ export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'clock'; readonly process: string; readonly skewMs: number; readonly rate: number }
   | { readonly kind: 'full-disk'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'rot'; readonly slot: number; readonly bytes: number }
+  | { readonly kind: 'relive'; readonly slot: number; readonly forMs: number }
   | { readonly kind: 'roll-back'; readonly slot: number; readonly backMs: number; readonly forMs: number }
   | { readonly kind: 'lie'; readonly slot: number; readonly strategy: string }
 );
+
+/**
+ * The worst moment is one of the protocol, not of the clock: processes go down when a node has been asked, or
+ * has answered, the count-th request of a type from now. Until then their disks are slow, so that what they
+ * have not synced is gone.
+ */
+export interface MessagePoint {
+  readonly kind: 'crash-at-message';
+  readonly type: RequestType;
+  readonly side: 'asked' | 'answered';
+  readonly count: number;
+  /** From that message on. */
+  readonly afterMs: number;
+  readonly processes: readonly string[];
+  readonly power: boolean;
+  readonly slowDiskMs: number;
+  readonly forMs: number;
+}
 
 export type FaultKind = Fault['kind'];
 
@@ -101,6 +122,19 @@ function link(random: SeededRandom, space: FaultSpace): readonly [string, string
 
 const atMs = 0;
 
+function messagePoint(random: SeededRandom, space: FaultSpace, types: readonly RequestType[]): Omit<MessagePoint, 'processes' | 'power'> & { readonly atMs: number } {
+  return {
+    kind: 'crash-at-message',
+    atMs,
+    type: random.pick(types),
+    side: random.pick(['asked', 'answered'] as const),
+    count: 1 + random.below(2 * space.shape.n),
+    afterMs: random.around(0.7),
+    slowDiskMs: random.pick([0, 5, 20]),
+    forMs: Math.round(random.around(200)),
+  };
+}
+
 const MAKERS = {
   crash: (random, space) => ({ kind: 'crash', atMs, process: anyProcess(random, space), power: random.chance(0.5), forMs: span(random, space) }),
   // Many lose power in one moment: what was acknowledged is on their disks.
@@ -117,6 +151,23 @@ const MAKERS = {
     steps: 1 + random.below(12),
     happens: random.chance(0.5),
     power: random.chance(0.5),
+  }),
+  // Every node at once, just after some have promised something.
+  blackoutAtMessage: (random, space) => ({
+    ...messagePoint(random, space, ['PREPARE', 'COMMIT', 'COMMIT', 'CELL']),
+    side: 'answered',
+    processes: [...nodeNames(space), ...(random.chance(0.3) ? [anyGateway(random, space)] : [])],
+    power: true,
+  }),
+  gatewayAtMessage: (random, space) => ({
+    ...messagePoint(random, space, ['PREPARE', 'COMMIT', 'COMMIT', 'COMMIT', 'RESOLVE']),
+    processes: [anyGateway(random, space)],
+    power: random.chance(0.6),
+  }),
+  nodeAtMessage: (random, space) => ({
+    ...messagePoint(random, space, ['PREPARE', 'COMMIT', 'CELL', 'FETCH', 'RESOLVE', 'SHOWN']),
+    processes: [anyNode(random, space)],
+    power: random.chance(0.6),
   }),
   pause: (random, space) => ({ kind: 'pause', atMs, process: anyProcess(random, space), forMs: span(random, space) }),
   cut: (random, space) => {
@@ -140,6 +191,15 @@ const MAKERS = {
     byMs: 20 + Math.round(random.around(200)),
     forMs: 100 + span(random, space),
   }),
+  // Writes are acknowledged at once, and as many nodes as may lack them hear of it late.
+  lateMinority: (random, space) => ({
+    kind: 'late-requests',
+    atMs,
+    type: 'COMMIT',
+    processes: random.shuffled(nodeNames(space)).slice(0, space.shape.n - holderCount(space.shape)),
+    byMs: 50 + Math.round(random.around(500)),
+    forMs: 100 + span(random, space),
+  }),
   // The network knows the worst moment: it may hold back all messages of one kind, at some nodes and not at others.
   lateRequests: (random, space) => ({
     kind: 'late-requests',
@@ -160,6 +220,8 @@ const MAKERS = {
   rot: (random, { bad }) => (bad.length === 0 ? null : { kind: 'rot', atMs, slot: random.pick(bad), bytes: 1 + random.below(20) }),
   rollBack: (random, space) =>
     space.bad.length === 0 ? null : { kind: 'roll-back', atMs, slot: random.pick(space.bad), backMs: span(random, space), forMs: span(random, space) },
+  // It lives a piece of its life a second time.
+  relive: (random, space) => (space.bad.length === 0 ? null : { kind: 'relive', atMs, slot: random.pick(space.bad), forMs: span(random, space) }),
   lie: (random, { bad, adversary }) =>
     bad.length === 0 ? null : { kind: 'lie', atMs, slot: random.pick(bad), strategy: adversary ?? anyStrategy(random) },
 } satisfies Record<string, FaultMaker>;

@@ -18,6 +18,7 @@ export interface SimulatedWriter {
   readonly signingKey: SigningKey;
   readonly tlsKey: SigningKey;
   readonly name: string;
+  readonly capabilities: Configuration['writers'][number]['capabilities'];
 }
 
 export interface ClusterShape {
@@ -42,6 +43,7 @@ export function makeWriters(count: number): readonly SimulatedWriter[] {
     signingKey: seededKey(`gateway ${i}`),
     tlsKey: seededKey(`gateway tls ${i}`),
     name: `gateway-${i}`,
+    capabilities: ['write', 'buckets', 'resolve'],
   }));
 }
 
@@ -71,7 +73,7 @@ export function makeCluster(keys: readonly NodeKeys[], writers: readonly Simulat
       gatewayId: w.gatewayId,
       signingKey: w.signingKey.publicKey,
       tlsKey: w.tlsKey.publicKey,
-      capabilities: ['write', 'buckets', 'resolve'] as const,
+      capabilities: w.capabilities,
     })),
     suiteMin: 1,
     protocolMin: 1,

@@ -33,6 +33,8 @@ export interface ScenarioOptions {
   readonly operations?: number;
   /** The bad slots follow this strategy alone. */
   readonly adversary?: string;
+  /** What every run is about (themes.ts). */
+  readonly theme?: string;
 }
 
 const SHAPES: readonly Pick<SimulatedShape, 'n' | 'f' | 'k'>[] = [
@@ -44,8 +46,8 @@ const SHAPES: readonly Pick<SimulatedShape, 'n' | 'f' | 'k'>[] = [
 ];
 /** Inline, one stripe, several stripes; the large ones are rare, because they cost the most. */
 const SIZES = [0, 40, 40, 900, 900, 5_000, 20_000, 20_000, 100_000];
-const LARGE_SIZE = 900_000;
-const LARGE_SHARE = 0.02;
+/** For each cell that decodes a stripe: two stripes, which are uploaded before they are prepared. */
+const LARGE_BYTES_A_CELL = 300_000;
 const OPERATIONS = 100;
 /** How long an operation takes about. */
 const OPERATION_MS = 12;
@@ -53,7 +55,7 @@ const OPERATION_MS = 12;
 export function makeScenario(seed: number, options: ScenarioOptions = {}): Scenario {
   const random = new SeededRandom(`seed ${seed}`);
   const base = random.fork('shape');
-  const theme = pickTheme(base);
+  const theme = pickTheme(base, options.theme);
   const shape: SimulatedShape = { ...base.pick(SHAPES), gateways: base.pick(theme.gateways), isWriterStolen: base.chance(theme.stolenShare) };
   const slots = Array.from({ length: shape.n }, (_, slot) => slot);
   // Now and then nobody is bad: then nothing may be missing at all.
@@ -62,7 +64,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const clientCount = base.pick(theme.clients);
   const each = Math.ceil((options.operations ?? OPERATIONS) / clientCount);
   const thinkMs = base.pick(theme.thinkMs);
-  const pace: Pace = { keys, gateways: shape.gateways, thinkMs, writeShare: base.pick(theme.writeShare) };
+  const pace: Pace = { k: shape.k, keys, gateways: shape.gateways, thinkMs, writeShare: base.pick(theme.writeShare), listShare: theme.listShare, largeShare: theme.largeShare };
   const clients = Array.from({ length: clientCount }, (_, client) => makeSteps(random.fork(`client ${client}`), each, pace));
   const horizonMs = each * (thinkMs + OPERATION_MS);
   const everyMs = horizonMs / base.pick(theme.faultCounts);
@@ -73,22 +75,27 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
 }
 
 interface Pace {
+  readonly k: number;
   readonly keys: number;
   readonly gateways: number;
   readonly thinkMs: number;
   readonly writeShare: number;
+  readonly listShare: number;
+  readonly largeShare: number;
 }
 
-function makeSteps(random: SeededRandom, count: number, { keys, gateways, thinkMs: meanMs, writeShare }: Pace): Step[] {
+function makeSteps(random: SeededRandom, count: number, pace: Pace): Step[] {
+  const { k, keys, gateways, thinkMs: meanMs, writeShare, listShare, largeShare } = pace;
   const home = random.below(gateways);
   return Array.from({ length: count }, (): Step => {
     const thinkMs = random.around(meanMs);
     const gateway = random.chance(0.8) ? home : random.below(gateways);
     const key = random.below(keys);
-    const act = random.chance(writeShare) ? random.pick(['put', 'put', 'put', 'put', 'delete'] as const) : random.pick(['get', 'get', 'get', 'head', 'list'] as const);
+    const reads = (): 'list' | 'get' | 'head' => (random.chance(listShare) ? 'list' : random.pick(['get', 'get', 'get', 'head'] as const));
+    const act = random.chance(writeShare) ? random.pick(['put', 'put', 'put', 'put', 'delete'] as const) : reads();
     if (act === 'list') return { act, thinkMs, gateway };
     if (act !== 'put') return { act, key, thinkMs, gateway };
-    const size = random.chance(LARGE_SHARE) ? LARGE_SIZE : random.pick(SIZES);
+    const size = random.chance(largeShare) ? k * LARGE_BYTES_A_CELL : random.pick(SIZES);
     return { act, key, size, thinkMs, gateway };
   });
 }

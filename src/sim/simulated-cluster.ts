@@ -17,12 +17,13 @@ import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { decodeAnswer, decodeRequest, encodeRequest } from '../protocol/messages.ts';
-import type { RequestType } from '../protocol/messages.ts';
+import type { AnswerOf, Request, RequestType } from '../protocol/messages.ts';
 import { oneCorrect } from '../protocol/quorum.ts';
 import { StorageNode } from '../storage-node/node.ts';
 import type { NodeTuning } from '../storage-node/context.ts';
 import type { Interceptor, WriterStage } from './adversaries/stage.ts';
 import { OperationWatch } from './checkers/operations.ts';
+import { ProofWatch } from './checkers/proofs.ts';
 import { ReceiptWatch } from './checkers/receipts.ts';
 import { CountingTelemetry } from './counting-telemetry.ts';
 import { FaultyDisk } from './faulty-disk.ts';
@@ -64,6 +65,8 @@ const GATEWAY_TUNING = { upkeepMs: 2_000, partsKeptMs: 500, closingMs: 1_000 };
 /** Of the owner; all gateways have it. */
 export const ROOT_SECRET = sha256(utf8('root secret of the owner'));
 const WORKSPACES = 3;
+/** Small enough to be reached, and ample for what gateways have under way. */
+const UNCERTIFIED_BYTES_MAX = 8 * 1024 ** 2;
 const DISK_BYTES = 4 * 1024 ** 3;
 /** How soon a supervisor starts a process again. */
 const RESTART_MS = 300;
@@ -104,6 +107,13 @@ interface CrashPoint {
   readonly power: boolean;
 }
 
+/** A moment of the protocol: nodes have been asked, or have answered, so many requests of a type. */
+interface MessageCount {
+  readonly type: RequestType;
+  readonly side: 'asked' | 'answered';
+  readonly count: number;
+}
+
 export class SimulatedCluster implements WriterStage {
   readonly cluster: Cluster;
   readonly clock: SimulatedClock;
@@ -125,7 +135,11 @@ export class SimulatedCluster implements WriterStage {
   readonly #interceptors = new Map<number, Interceptor>();
   readonly #receipts = new ReceiptWatch();
   readonly #operations = new OperationWatch();
+  readonly #proofs = new ProofWatch();
+  /** That came to nodes, from whomever. */
+  requests = 0;
   readonly #crashPoints = new Map<string, CrashPoint>();
+  readonly #messagePoints = new Set<{ left: number; readonly point: MessageCount; readonly act: () => void }>();
   /** Milliseconds that one message takes on the way to or from a process, beyond the usual. */
   readonly #slowness = new Map<string, number>();
   readonly #diskSlowness = new Map<string, number>();
@@ -139,9 +153,11 @@ export class SimulatedCluster implements WriterStage {
     this.bad = bad;
     this.clock = new SimulatedClock(time);
     this.#keys = makeNodeKeys(shape.n);
-    this.writers = makeWriters(shape.gateways + (shape.isWriterStolen ? 1 : 0));
+    // A stolen writer comes with a stolen reader.
+    const members = makeWriters(shape.gateways + (shape.isWriterStolen ? 2 : 0));
+    this.writers = members.map((member, i) => (i > shape.gateways ? { ...member, capabilities: [] } : member));
     this.random = random.fork('adversaries');
-    this.cluster = makeCluster(this.#keys, this.writers, shape);
+    this.cluster = makeCluster(this.#keys, this.writers, { ...shape, amend: (config) => ({ ...config, uncertifiedBytesMax: UNCERTIFIED_BYTES_MAX }) });
     const latency = random.fork('latency');
     const latencyMs = (from: string, to: string, bytes: number): number =>
       0.1 + latency.around(0.5) + bytes / 100_000 + (this.#slowness.get(from) ?? 0) + (this.#slowness.get(to) ?? 0);
@@ -178,13 +194,13 @@ export class SimulatedCluster implements WriterStage {
   }
 
   /**
-   * What the watchers of receipts and operations find in the logs: nodes that serve although they were rolled
-   * back behind what others can show of them, and operations that were applied twice.
+   * What the watchers find: nodes that serve although they were rolled back behind what others can show of
+   * them, operations that were applied twice, lies that nobody has the proof of.
    */
   async watchersFaults(): Promise<readonly string[]> {
     const correct = new Map<number, readonly Uint8Array[]>();
     for (const slot of this.goodSlots) correct.set(slot, (await this.readLog(slot)) ?? []);
-    const faults = this.#operations.faults(correct.values());
+    const faults = [...this.#operations.faults(correct.values()), ...this.#proofs.faults(this.evidence)];
     for (const { slot, node, startedMs } of this.#nodes) {
       if (node?.status().state !== 'SERVING') continue;
       const logs = new Map([...correct, [slot, (await this.readLog(slot)) ?? []]]);
@@ -195,17 +211,28 @@ export class SimulatedCluster implements WriterStage {
 
   /** All leaves of a node's log, by its own word; null when it is not there. */
   async readLog(slot: number): Promise<readonly Uint8Array[] | null> {
-    const node = this.node(slot);
-    const [writer] = this.#gateways;
-    if (node === null || writer === undefined) return null;
-    const from: PeerConnection = { peer: hex(writer.writer.tlsKey.publicKey), id: 0, notify: () => undefined, onClose: () => undefined };
     const leaves: Uint8Array[] = [];
     for (;;) {
-      const body = encodeRequest({ t: 'CHANGES', from: leaves.length, to: Number.MAX_SAFE_INTEGER });
-      const parsed = decodeAnswer('CHANGES', (await node.handle(from, { body, payload: EMPTY })).body);
-      if (parsed.kind !== 'answer' || parsed.answer.leaves.length === 0) return leaves;
-      leaves.push(...parsed.answer.leaves);
+      if (this.node(slot) === null) return null;
+      const answer = await this.#askNode(slot, { t: 'CHANGES', from: leaves.length, to: Number.MAX_SAFE_INTEGER });
+      if (answer === null || answer.leaves.length === 0) return leaves;
+      leaves.push(...answer.leaves);
     }
+  }
+
+  /** The highest certificate of a key that a node holds; null when it holds none. */
+  async certificateOn(slot: number, keyId: Uint8Array): Promise<Uint8Array | null> {
+    return (await this.#askNode(slot, { t: 'QUERY', keyId, cell0: false, seen: null }))?.cert ?? null;
+  }
+
+  /** Asks a node past network and interceptors, as the first gateway. */
+  async #askNode<T extends RequestType>(slot: number, request: Request & { readonly t: T }): Promise<AnswerOf<T> | null> {
+    const node = this.node(slot);
+    const [writer] = this.writers;
+    if (node === null || writer === undefined) return null;
+    const from: PeerConnection = { peer: hex(writer.tlsKey.publicKey), id: 0, notify: () => undefined, onClose: () => undefined };
+    const parsed = decodeAnswer(request.t, (await node.handle(from, { body: encodeRequest(request), payload: EMPTY })).body);
+    return parsed.kind === 'answer' ? parsed.answer : null;
   }
 
   diskOf(slot: number): FaultyDisk {
@@ -247,6 +274,11 @@ export class SimulatedCluster implements WriterStage {
   /** Kills a process at the given step of its disk from now; `happens`: the step takes effect, and nobody hears of it. */
   crashAtStep(name: string, point: CrashPoint): void {
     this.#crashPoints.set(name, { ...point });
+  }
+
+  /** Acts once when the moment has come. */
+  atMessage(point: MessageCount, act: () => void): void {
+    this.#messagePoints.add({ left: point.count, point, act });
   }
 
   /** Stops a bad node and puts its disk back to an older image of itself before it starts again. */
@@ -349,7 +381,7 @@ export class SimulatedCluster implements WriterStage {
       this.#keepSuspicions(process);
       process.gateway = null;
       // The index is a view: it may be lost with the process.
-      if (this.#world.random.fork(`index of ${process.name} ${process.restarts}`).chance(0.3)) process.index = new MemoryStore();
+      if (this.#world.random.fork(`index of ${process.name} ${process.restarts}`).chance(0.5)) process.index = new MemoryStore();
     }
     process.die();
   }
@@ -415,19 +447,37 @@ export class SimulatedCluster implements WriterStage {
   async #answer({ slot, name, clock }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
     const request = decodeRequest(frame.body);
     const type = request.ok ? request.value.t : 'malformed';
+    this.requests += 1;
     if (request.ok && request.value.t === 'PREPARE') this.#operations.asked(request.value);
     const lateMs = this.#lateness.get(`${name} ${type}`) ?? 0;
     if (lateMs > 0) await clock.sleep(lateMs);
     this.#world.trace.noteBytes(name, `< ${type}`, frame.body);
+    this.#passes(type, 'asked');
     const honest = async (asked: Frame): Promise<Frame> => {
       const answered = await node.handle(from, asked);
       if (request.ok && request.value.t === 'COMMIT') this.#receipts.answered(slot, request.value, answered, this.#world.time.nowMs);
       return answered;
     };
     const interceptor = this.#interceptors.get(slot);
-    const answer = await (interceptor === undefined ? honest(frame) : interceptor(honest, frame, from));
+    const answer = await (interceptor === undefined ? honest(frame) : interceptor(honest, frame, from)).catch((error: unknown) => {
+      // A fault of the adversary's, or of the node's own code: neither is part of any run.
+      if (error instanceof TypeError || error instanceof RangeError) this.failures.push(`${name} fails at ${type}: ${error.stack ?? error.message}`);
+      throw error;
+    });
+    if (request.ok) this.#proofs.answered(slot, request.value, answer, from);
     this.#world.trace.noteBytes(name, `> ${type}`, answer.body);
+    this.#passes(type, 'answered');
     return answer;
+  }
+
+  #passes(type: string, side: MessageCount['side']): void {
+    for (const waiting of this.#messagePoints) {
+      if (waiting.point.type !== type || waiting.point.side !== side) continue;
+      waiting.left -= 1;
+      if (waiting.left > 0) continue;
+      this.#messagePoints.delete(waiting);
+      waiting.act();
+    }
   }
 
   #startGateway(process: GatewayProcess): void {

@@ -4,6 +4,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { describeError } from '../base/errors.ts';
+import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { NosyNode } from './adversaries/nosy-node.ts';
 import { StolenWriter } from './adversaries/stolen-writer.ts';
 import { Clients } from './clients.ts';
 import type { Counts } from './clients.ts';
@@ -21,10 +23,12 @@ import { Trace } from './trace.ts';
 /** Simulated time that the clients get, and then the healed cluster; beyond it something hangs. */
 const CLIENTS_MS = 20 * 60_000;
 const HEALED_MS = 5 * 60_000;
-/** Longer than a gateway waits before it looks at writes of unknown end. */
-const SETTLED_MS = 60_000;
+/** Longer than a read may keep what it reads, and a gateway waits before it looks at writes of unknown end. */
+const SETTLED_MS = DEFAULT_DEADLINES.leaseMs + 60_000;
 /** A healed cluster answers a read at the first try, but for what is still on its way. */
 const FINAL_READS = 5;
+/** QUERY, COMMIT, FETCH or BODY, RESOLVE; CHECKPOINT and CHANGES. */
+const REQUESTS_A_READ_AND_NODE = 6;
 const FINAL_PAUSE_MS = 3_000;
 
 export interface RunResult {
@@ -50,8 +54,10 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   const cluster = new SimulatedCluster({ time, random, trace }, scenario.shape, new Set(scenario.bad));
   const clients = new Clients(cluster, trace, scenario.keys);
   const thief = scenario.shape.isWriterStolen
-    ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, random: random.fork('thief'), trace, correct: cluster.goodSlots })
+    ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, reader: scenario.shape.gateways + 1, random: random.fork('thief'), trace, correct: cluster.goodSlots })
     : null;
+  const [nosySlot] = scenario.bad;
+  const nosy = nosySlot === undefined ? null : new NosyNode({ stage: cluster, slot: nosySlot, correct: cluster.goodSlots, certificate: () => clients.someCertificate(nosySlot) });
   const injector = new FaultInjector(cluster, random.fork('injector'));
   const violations: string[] = [];
 
@@ -84,6 +90,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
     injector.heal();
     goesOn = await until('the start of every correct process', whole(cluster), HEALED_MS);
   }
+  if (goesOn && nosy !== null) goesOn = await until('the questions of a bad node', nosy.ask(), HEALED_MS);
   if (goesOn && thief !== null) goesOn = await until('the check of the stolen keys', thief.check(), HEALED_MS);
   if (goesOn) {
     // With fewer liars than f, others may be missing besides: what was acknowledged outlives any f faults.
@@ -95,11 +102,14 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   if (goesOn && scenario.settles) {
     // Orphans are settled and garbage is collected: neither may change what there is.
     await time.run(time.nowMs + SETTLED_MS);
+    violations.push(...leftovers(cluster));
+    const { requests } = cluster;
     await until('reading everything back again', readBack('settled', cluster, clients, violations), HEALED_MS);
+    violations.push(...excess(scenario, cluster.requests - requests));
   }
   await until('reading the logs', readLogs(cluster, clients, violations), HEALED_MS);
 
-  violations.push(...cluster.failures, ...clients.broken, ...(thief?.violations ?? []));
+  violations.push(...cluster.failures, ...clients.broken, ...(thief?.violations ?? []), ...(nosy?.violations ?? []));
   for (const [key, history] of clients.histories.entries()) {
     const verdict = judge(history);
     if (!verdict.ok) violations.push(`${Clients.keyName(key)} is no register: no order explains ${JSON.stringify(verdict.stuck)}`);
@@ -134,6 +144,21 @@ async function readBack(name: string, cluster: SimulatedCluster, clients: Client
     }
     if (!isRead) violations.push(`gateway ${gateway} cannot read everything although all correct nodes serve`);
   }
+}
+
+/** What has been replaced for long is collected, on every correct node. */
+function leftovers(cluster: SimulatedCluster): string[] {
+  return cluster.goodSlots.flatMap((slot) => {
+    const superseded = cluster.node(slot)?.status().superseded ?? 0;
+    return superseded > 0 ? [`node ${slot} still keeps ${superseded} versions that have been replaced`] : [];
+  });
+}
+
+/** A read of a quiet cluster takes a bounded number of requests, whoever lies. */
+function excess({ shape, keys }: Scenario, requests: number): string[] {
+  const reads = (keys + 1) * shape.gateways;
+  const most = reads * shape.n * REQUESTS_A_READ_AND_NODE;
+  return requests > most ? [`${reads} reads of a quiet cluster took ${requests} requests, and ${most} are enough`] : [];
 }
 
 /** Being late is no lie: what a correct node may be suspected of when links and disks are slow. */

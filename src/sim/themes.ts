@@ -17,6 +17,10 @@ export interface Theme {
   /** Mean pause of a client between two steps. */
   readonly thinkMs: readonly number[];
   readonly writeShare: readonly number[];
+  /** Of the reads. */
+  readonly listShare: number;
+  /** Of the PUTs: of so many stripes that they are uploaded. */
+  readonly largeShare: number;
   /** Faults of a run, and how long most of those that last do. */
   readonly faultCounts: readonly number[];
   readonly spanMs: readonly number[];
@@ -36,6 +40,8 @@ const EVERYTHING: Theme = {
   keys: [1, 1, 2, 3, 5],
   thinkMs: [2, 15, 60],
   writeShare: [0.25, 0.5, 0.7],
+  listShare: 0.2,
+  largeShare: 0.02,
   faultCounts: [2, 6, 15, 15, 40],
   spanMs: [60, 400],
   makers: undefined,
@@ -61,11 +67,26 @@ const THEMES: readonly Theme[] = [
   {
     ...EVERYTHING,
     name: 'power',
-    weight: 1.5,
+    weight: 2,
     keys: [1, 2],
     writeShare: [0.5, 0.7],
+    largeShare: 0.08,
     faultCounts: [5, 15],
-    makers: ['blackout', 'blackout', 'crashAtStep', 'crash', 'lateRequests', 'slowDisk', 'fullDisk', 'rollBack'],
+    makers: ['blackout', 'blackoutAtMessage', 'blackoutAtMessage', 'blackoutAtMessage', 'nodeAtMessage', 'crashAtStep', 'crash', 'lateRequests', 'slowDisk', 'fullDisk', 'rollBack', 'relive'],
+    settles: true,
+  },
+  {
+    ...EVERYTHING,
+    name: 'uploads',
+    weight: 0.5,
+    gateways: [1, 2],
+    clients: [2, 3],
+    keys: [1, 2],
+    writeShare: [0.6],
+    largeShare: 0.3,
+    faultCounts: [10, 20],
+    makers: ['blackoutAtMessage', 'blackoutAtMessage', 'nodeAtMessage', 'crashAtStep', 'slowDisk', 'fullDisk', 'gatewayAtMessage'],
+    stolenShare: 0,
     settles: true,
   },
   {
@@ -76,9 +97,22 @@ const THEMES: readonly Theme[] = [
     writeShare: [0.6, 0.8],
     faultCounts: [8, 20],
     spanMs: [60, 400],
-    makers: ['gatewayCrash', 'gatewayCrash', 'lateRequests', 'lateCertificates', 'crashAtStep', 'oneWay', 'pause', 'fullDisk', 'isolate'],
+    makers: ['gatewayCrash', 'gatewayAtMessage', 'gatewayAtMessage', 'gatewayAtMessage', 'lateRequests', 'lateCertificates', 'crashAtStep', 'oneWay', 'pause', 'fullDisk', 'isolate'],
     stolenShare: 0.1,
     settles: true,
+  },
+  {
+    ...EVERYTHING,
+    name: 'listings',
+    weight: 1,
+    gateways: [2, 3],
+    clients: [4, 6],
+    keys: [1, 2],
+    thinkMs: [2, 10],
+    writeShare: [0.3, 0.5],
+    listShare: 0.7,
+    makers: ['lateMinority', 'lateMinority', 'lateCertificates', 'gatewayAtMessage', 'lateRequests', 'slowLinks', 'oneWay', 'crash', 'lie'],
+    stolenShare: 0.1,
   },
   {
     ...EVERYTHING,
@@ -94,7 +128,12 @@ const THEMES: readonly Theme[] = [
   },
 ];
 
-export function pickTheme(random: SeededRandom): Theme {
+export const themeNames: readonly string[] = THEMES.map(({ name }) => name);
+
+/** The one of this name, or any. */
+export function pickTheme(random: SeededRandom, name?: string): Theme {
+  const named = THEMES.find((theme) => theme.name === name);
+  if (named !== undefined) return named;
   const total = THEMES.reduce((sum, { weight }) => sum + weight, 0);
   let at = random.fraction() * total;
   for (const theme of THEMES) {

@@ -5,7 +5,10 @@
  */
 import { EMPTY, equal } from '../../base/bytes.ts';
 import type { Frame } from '../../base/ports.ts';
-import { sha256 } from '../../crypto/primitives.ts';
+import { sha256, verifySignature } from '../../crypto/primitives.ts';
+import { logOrigin, openCheckpoint, signCheckpoint } from '../../log/checkpoint.ts';
+import type { Checkpoint } from '../../log/checkpoint.ts';
+import { ed25519Signer, ed25519Verifier } from '../../log/signed-note.ts';
 import { decodeCertificate, receiptBodyOf } from '../../protocol/certificate.ts';
 import { encode } from '../../protocol/encoding.ts';
 import { openSignedManifest } from '../../protocol/manifest.ts';
@@ -156,6 +159,70 @@ function placeOf(row: Uint8Array, cell: Uint8Array): number {
     if (equal(row.subarray(at * HASH_BYTES, (at + 1) * HASH_BYTES), hash)) return at;
   }
   return 0;
+}
+
+/** Shows the log as it was once, under a signature made now. */
+export function rollsBackItsLog(stage: Stage, slot: number): Interceptor {
+  const shown: Checkpoint[] = [];
+  return changingCheckpoints(stage, slot, (checkpoint) => {
+    shown.push(checkpoint);
+    const older = shown[shown.length >> 1] ?? checkpoint;
+    return shown.length % 3 === 0 ? { ...older, nonce: checkpoint.nonce } : checkpoint;
+  });
+}
+
+/** Has two logs of one size, and shows now the one, now the other. */
+export function forksItsLog(stage: Stage, slot: number): Interceptor {
+  let asked = 0;
+  return changingCheckpoints(stage, slot, (checkpoint) => {
+    asked += 1;
+    return asked % 3 === 0 ? { ...checkpoint, root: sha256(checkpoint.root) } : checkpoint;
+  });
+}
+
+function changingCheckpoints(stage: Stage, slot: number, change: (checkpoint: Checkpoint) => Checkpoint): Interceptor {
+  const { cluster } = stage;
+  const origin = logOrigin(cluster.id, cluster.slotAt(slot)?.nodeId ?? EMPTY);
+  const key = stage.nodeKey(slot);
+  const verifier = ed25519Verifier(origin, key.publicKey, verifySignature);
+  return async (honest, frame) => {
+    const answered = await honest(frame);
+    if (requestIn(frame)?.t !== 'CHECKPOINT') return answered;
+    const parsed = decodeAnswer('CHECKPOINT', answered.body);
+    const opened = parsed.kind === 'answer' ? openCheckpoint(parsed.answer.text, verifier) : null;
+    if (opened?.ok !== true) return answered;
+    const { note } = signCheckpoint(change(opened.signed.checkpoint), ed25519Signer(origin, key));
+    return { body: encodeAnswer('CHECKPOINT', { text: note }), payload: EMPTY };
+  };
+}
+
+/** Has no room for anybody. */
+export const claimsFull: Interceptor = (honest, frame) => {
+  const type = requestIn(frame)?.t;
+  if (type !== 'PREPARE' && type !== 'CELL') return honest(frame);
+  return Promise.resolve({ body: encodeRefused({ code: 'FULL', reason: 'the disk has no room' }), payload: EMPTY });
+};
+
+/** Gives each kind of request the answer that it gave somebody else before, when it has one. */
+export function replays(): Interceptor {
+  const given = new Map<string, Frame>();
+  return async (honest, frame) => {
+    const answered = await honest(frame);
+    const type = requestIn(frame)?.t ?? '';
+    const before = given.get(type) ?? answered;
+    given.set(type, answered);
+    return before;
+  };
+}
+
+/** Serves some keys, and refuses all that is asked about the others. */
+export function refusesSome(): Interceptor {
+  return (honest, frame) => {
+    const request = requestIn(frame);
+    const about = request !== null && 'keyId' in request ? request.keyId : undefined;
+    if (about === undefined || (about[0] ?? 0) < 128) return honest(frame);
+    return Promise.resolve({ body: encodeRefused({ code: 'BUSY', reason: 'not now' }), payload: EMPTY });
+  };
 }
 
 /** Fails these requests at once, as a node does whose disk is broken. */

@@ -46,6 +46,8 @@ export interface VersionOptions {
   readonly content?: string;
   readonly size?: number;
   readonly cellBytes?: number;
+  /** All cells of a stripe alike, so that large ones are made quickly. */
+  readonly alike?: boolean;
   readonly kind?: Manifest['kind'];
   readonly parts?: readonly RawVersion[];
   /** Changes the manifest before it is signed. */
@@ -135,7 +137,7 @@ export class RawWriter {
     const content = options.content ?? `${key} ${counter}`;
     const size = options.size ?? (kind === 'TABLE' ? parts.reduce((sum, p) => sum + p.signed.manifest.size, 0) : 1000);
     const cellBytes = kind === 'DATA' ? (options.cellBytes ?? 1024) : 0;
-    const matrix = kind === 'DATA' ? matrixOf(content, { n, k, cellBytes, size }) : null;
+    const matrix = kind === 'DATA' ? matrixOf(content, { n, k, cellBytes, size }, options.alike === true) : null;
     const body = kind === 'INLINE' ? drawn(content, size + 16) : kind === 'TABLE' ? encode(parts.map(partOf)) : EMPTY;
     const manifest: Manifest = {
       v: 1,
@@ -298,13 +300,14 @@ interface Shape {
   readonly size: number;
 }
 
-function matrixOf(content: string, shape: Shape) {
+function matrixOf(content: string, shape: Shape, alike: boolean) {
   const folder = new MatrixFolder();
   const cells: Uint8Array[][] = [];
   const rows: Uint8Array[] = [];
   for (let stripe = 0; stripe < stripeCount(shape); stripe += 1) {
     const bytes = cellBytesOf(shape, stripe);
-    const row = Array.from({ length: shape.n }, (_, slot) => drawn(`${content} ${stripe} ${slot}`, bytes));
+    const cell = (slot: number): Uint8Array => drawn(`${content} ${stripe} ${slot}`, bytes);
+    const row = alike ? new Array<Uint8Array>(shape.n).fill(cell(0)) : Array.from({ length: shape.n }, (_, slot) => cell(slot));
     const hashes = new Uint8Array(32 * shape.n);
     row.forEach((cell, slot) => hashes.set(sha256(cell), 32 * slot));
     cells.push(row);

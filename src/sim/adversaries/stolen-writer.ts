@@ -1,8 +1,9 @@
 /**
  * A writer whose key was stolen. It speaks to single nodes, as the protocol's core sees it: asks them to sign
  * what they must not, two versions of one stamp, contents that are not there, stamps that have passed; it
- * keeps certificates back and shows them late, and asks nodes to forget what they signed. It has keys of its
- * own in a bucket of its own, so that what it does there is known exactly.
+ * keeps certificates back and shows them late, and asks nodes to forget what they signed. Besides it has the
+ * key of a member that may only read. It has keys of its own in a bucket of its own, so that what it does there
+ * is known exactly.
  */
 import { EMPTY, equal } from '../../base/bytes.ts';
 import { sha256 } from '../../crypto/primitives.ts';
@@ -25,8 +26,9 @@ import type { Asking } from './writers.ts';
 
 export interface StolenWriterOptions {
   readonly stage: WriterStage;
-  /** Index among the writers of the configuration. */
+  /** Indices among the writers of the configuration: one that may write, and one that may not. */
   readonly writer: number;
+  readonly reader: number;
   readonly random: SeededRandom;
   readonly trace: Trace;
   /** Slots of correct nodes: only what they do is a violation. */
@@ -39,7 +41,12 @@ const KEYS = 3;
 const REST_MS = 80;
 /** Of a move that breaks rules, one after the other. */
 const RULES_BROKEN = 4;
+/** Runs that end with it. */
+const HOARD_SHARE = 0.3;
+const HOARDED_CELL_BYTES = 256 * 1024;
 const SIZES = [500, 500, 3_000, 9_000];
+const CHECK_ATTEMPTS = 4;
+const CHECK_PAUSE_MS = 1_000;
 
 type Resolutions = RequestOf<'ABORT'>['resolutions'];
 
@@ -53,12 +60,15 @@ const ILLEGAL: Readonly<Record<string, (manifest: Manifest) => Manifest>> = {
   'a retention': (m) => ({ ...m, retainUntil: 4_102_444_800_000 }),
   'another suite': (m) => ({ ...m, suite: m.suite + 1 }),
   'another gateway': (m) => ({ ...m, gatewayId: sha256(m.gatewayId) }),
+  'another mode': (m) => ({ ...m, mode: 'SLOT' }) as unknown as Manifest,
   'a counter far ahead': (m) => ({ ...m, stamp: { ...m.stamp, counter: m.stamp.counter + 10 * COUNTER_STEP_MAX } }),
 };
 
 export class StolenWriter {
   readonly #options: StolenWriterOptions;
   readonly #raw: RawWriter;
+  readonly #reader: RawWriter;
+  #recordCounter = 1;
   readonly #versions: RawVersion[] = [];
   /** Certificates that it keeps to itself. */
   readonly #hidden: Uint8Array[] = [];
@@ -69,15 +79,24 @@ export class StolenWriter {
   constructor(options: StolenWriterOptions) {
     this.#options = options;
     this.#raw = new RawWriter(options.stage, options.writer, `stolen ${options.writer}`);
+    this.#reader = new RawWriter(options.stage, options.reader, 'stolen reader');
   }
 
   /** Its bucket, before anything goes wrong. */
   async openBucket(): Promise<void> {
+    await this.#writeRecord();
+  }
+
+  /** Returns the correct nodes that took it. From then on the writer acts under it. */
+  async #writeRecord(): Promise<readonly number[]> {
     const { k } = this.#options.stage.cluster.geometry;
     // Its bucket allows more than the cluster does.
-    const record = this.#raw.record(1, { geometries: [k, k + 1] });
-    await this.#certify(record, this.#all());
-    this.#raw.under(record.signed.manifest.stamp);
+    const record = this.#raw.record(this.#recordCounter, { geometries: [k, k + 1] });
+    this.#recordCounter += 1;
+    const cert = this.#certificate(record, await this.#receipts(record, this.#all()));
+    const takers = cert === null ? [] : await this.#publish(cert, this.#all());
+    if (cert !== null) this.#raw.under(record.signed.manifest.stamp);
+    return takers;
   }
 
   async run(moveCount: number): Promise<void> {
@@ -90,6 +109,8 @@ export class StolenWriter {
       this.#options.trace.note('thief', name);
       await move(`stolen key ${random.below(KEYS)}`);
     }
+    // Last, because nothing of this writer is taken afterwards.
+    if (moveCount > 0 && random.chance(HOARD_SHARE)) await this.#hoard();
   }
 
   /**
@@ -121,6 +142,8 @@ export class StolenWriter {
       'sends another body': (key) => this.#sendOtherBody(key),
       'asks for what was sworn off': (key) => this.#askAgain(key),
       'makes nodes forget': (key) => this.#makeForget(key),
+      'writes as a reader': (key) => this.#writeAsReader(key),
+      'writes under an old record': (key) => this.#writeUnderOld(key),
     };
   }
 
@@ -226,6 +249,37 @@ export class StolenWriter {
     }
   }
 
+  async #writeAsReader(key: string): Promise<void> {
+    const version = this.#reader.version({ key: `${key} of a reader`, counter: 1, content: this.#fresh(key) });
+    const signers = await this.#receipts(version, this.#options.correct, (slot, asked) => this.#reader.prepare(slot, asked));
+    for (const { slot } of signers) this.violations.push(`node ${slot} signs a version of a member that may not write`);
+  }
+
+  /** Who holds a newer record of the bucket takes nothing under the older one (13.2). */
+  async #writeUnderOld(key: string): Promise<void> {
+    const { manifest: before } = this.#raw.version({ key, counter: 1 }).signed;
+    const takers = await this.#writeRecord();
+    const amend = (m: Manifest): Manifest => ({ ...m, bucketStamp: before.bucketStamp });
+    const version = this.#raw.version({ key, counter: this.#next(key), content: this.#fresh(key), amend });
+    for (const { slot } of await this.#receipts(version, takers)) this.violations.push(`node ${slot} signs a version under a record that has been replaced`);
+  }
+
+  /** Receipts for ever more content that is never certified (P9). */
+  async #hoard(): Promise<void> {
+    const { stage, correct, random } = this.#options;
+    const { uncertifiedBytesMax } = stage.cluster.config;
+    const { k } = stage.cluster.geometry;
+    const signed = new Map<number, number>();
+    for (let i = 0; i * HOARDED_CELL_BYTES < 1.5 * uncertifiedBytesMax; i += 1) {
+      const content = `hoard ${random.below(1 << 30)}`;
+      const version = this.#raw.version({ key: `hoarded ${i}`, counter: 1, content, size: k * HOARDED_CELL_BYTES, cellBytes: HOARDED_CELL_BYTES, alike: true });
+      for (const { slot } of await this.#receipts(version, correct)) signed.set(slot, (signed.get(slot) ?? 0) + HOARDED_CELL_BYTES);
+    }
+    for (const [slot, bytes] of signed) {
+      if (bytes > uncertifiedBytesMax) this.violations.push(`node ${slot} holds ${bytes} uncertified bytes of one writer, above ${uncertifiedBytesMax}`);
+    }
+  }
+
   /** A certificate is kept back while nodes are asked to let go of the version, with whatever licence is to be had. */
   async #makeForget(key: string): Promise<void> {
     const { random } = this.#options;
@@ -316,7 +370,7 @@ export class StolenWriter {
   async #highestShown(key: string): Promise<RawVersion | undefined> {
     let highest: { readonly counter: number; readonly hash: Uint8Array } | undefined;
     for (const slot of this.#options.correct) {
-      const answer = await this.#raw.query(slot, key).catch(() => null);
+      const answer = await this.#patiently(() => this.#raw.query(slot, key));
       if (answer?.ok !== true || answer.answer.cert === null) continue;
       const cert = decodeCertificate(answer.answer.cert);
       if (!cert.ok) continue;
@@ -331,9 +385,19 @@ export class StolenWriter {
   /** Does it give every cell as the manifest commits to it? */
   async #holds(slot: number, version: RawVersion): Promise<boolean> {
     for (const [stripe, row] of version.cells.entries()) {
-      const answer = await this.#raw.fetch(slot, version, stripe).catch(() => null);
+      const answer = await this.#patiently(() => this.#raw.fetch(slot, version, stripe));
       if (answer?.ok !== true || !equal(answer.payload, row[slot] ?? EMPTY)) return false;
     }
     return true;
+  }
+
+  /** A channel that failed while its node was away may fail once more before it connects again. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T | null> {
+    for (let attempt = 0; attempt < CHECK_ATTEMPTS; attempt += 1) {
+      const answer = await ask().catch(() => null);
+      if (answer !== null) return answer;
+      await this.#options.stage.clock.sleep(CHECK_PAUSE_MS);
+    }
+    return null;
   }
 }
