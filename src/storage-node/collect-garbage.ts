@@ -38,7 +38,7 @@ export async function collectGarbage(ctx: NodeContext): Promise<number> {
     if (!settledBuckets.has(mapKey(version.bucketId)) || isLeased(ctx, version)) continue;
     const by = complete.get(mapKey(version.keyId));
     const max = ctx.state.register.max(version.keyId);
-    if (by === undefined || max === null || compareStamps(max.stamp, version.stamp) <= 0) continue;
+    if (by === undefined || max === null || !isReplacedBy(version, max)) continue;
     const leaf = encodeEntry('EVICT', encodeEvict({ v: 1, manifestHash: version.hash, keyId: version.keyId, byHash: by.hash }));
     ctx.state.write({ r: 'EVICT', leaf });
     evicted += 1;
@@ -50,6 +50,12 @@ export async function collectGarbage(ctx: NodeContext): Promise<number> {
 
 function isLeased(ctx: NodeContext, version: Version): boolean {
   return (ctx.leases.get(mapKey(version.hash)) ?? 0) > ctx.clock.monotonicMs();
+}
+
+/** By a higher version, or by the other one of its own stamp: of two of one stamp at most one is ever certified (I1). */
+function isReplacedBy(version: Version, max: Version): boolean {
+  const order = compareStamps(max.stamp, version.stamp);
+  return order > 0 || (order === 0 && !equal(max.hash, version.hash));
 }
 
 function takeCandidates(ctx: NodeContext): Superseded[] {

@@ -11,6 +11,7 @@ import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { idOf, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { liars } from '../../src/sim/adversaries/liars.ts';
+import { equivocation } from '../../src/sim/adversaries/writers.ts';
 import { World } from '../world/world.ts';
 import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 import type { WorldOptions } from '../world/world.ts';
@@ -69,6 +70,16 @@ describe('a superseded version', () => {
     await until(world, 'the first version has gone', () => superseded(world) === 0);
     expect(await isHeld(writer, first)).toBe(false);
     expect(await isHeld(writer, second)).toBe(true);
+  });
+
+  it('goes when another version of its own stamp is certified', async () => {
+    const { world, writer } = await start({ n: 4 });
+    const [one, other] = equivocation(writer, 'k', 1);
+    await writer.receipts(other, [NODE]);
+    const cert = writer.certificate(one, await writer.receipts(one, [1, 2, 3]));
+    for (const slot of [NODE, 1, 2, 3]) await writer.commit(slot, cert);
+    await until(world, 'the other version has gone', () => superseded(world) === 0);
+    expect(await isHeld(writer, other)).toBe(false);
   });
 
   it('stays until n-f nodes have answered for the bucket record, however many show the certificate', async () => {
