@@ -21,10 +21,7 @@ import { leafHash } from '../merkle/tree.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
 import type { CommittedBody } from '../protocol/log-entries.ts';
 import type { Seen } from '../protocol/messages.ts';
-import { quorumSize } from '../protocol/quorum.ts';
 import type { ClientContext } from './context.ts';
-import { gather } from './gather.ts';
-import { noQuorum } from './query.ts';
 import type { SuspicionKind } from './suspicions.ts';
 
 /** COMMITTED entries of one slot's log, in order. Awaited: it holds the following of this slot back. */
@@ -93,35 +90,6 @@ export class LogFollower {
       return this.#begin(followed);
     });
     return followed.next;
-  }
-
-  /** Waits until q logs are fresh; the others go on behind. Throws NO_QUORUM with the reasons. */
-  async barrier(): Promise<ReadonlySet<number>> {
-    const { cluster, clock, deadlines, peers } = this.#ctx;
-    const q = quorumSize(cluster.geometry);
-    const reasons: string[] = [];
-    const fresh = new Set<number>();
-    const ask = async (slot: number): Promise<true | null> => {
-      const verdict = await this.fresh(slot);
-      if (!verdict.ok) {
-        reasons.push(`slot ${slot}: ${verdict.reason}`);
-        return null;
-      }
-      fresh.add(slot);
-      return true;
-    };
-    const gathered = gather(peers.all(), ask, (found) => found.size >= q);
-    await new Promise<void>((resolve, reject) => {
-      const timer = clock.after(deadlines.barrierMs, resolve);
-      gathered.then(() => {
-        timer.cancel();
-        resolve();
-      }, reject);
-    });
-    if (fresh.size >= q) return new Set(fresh);
-    const shortage = noQuorum(fresh.size, q, 'logs followed');
-    this.#ctx.telemetry.event('warn', 'barrier failed', { reasons });
-    throw shortage;
   }
 
   async #begin(followed: Followed): Promise<FreshVerdict> {

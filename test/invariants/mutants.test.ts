@@ -57,7 +57,7 @@ describe.runIf(IS_SLOW)('without its rule', () => {
     const report = join(copy, 'report.json');
     rmSync(report, { force: true });
     const pattern = name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-    const args = ['node_modules/vitest/vitest.mjs', 'run', `test/${test}`, '-t', pattern, '--reporter=json', `--outputFile=${report}`];
+    const args = ['node_modules/vitest/vitest.mjs', 'run', join('test', test), '-t', pattern, '--reporter=json', `--outputFile=${report}`];
     // A failed test ends the program with 1; what it found stands in the report.
     await promisify(execFile)(process.execPath, args, { cwd: copy, timeout: RUN_MS }).catch(() => undefined);
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report;

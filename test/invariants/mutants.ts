@@ -14,7 +14,7 @@ export interface Mutant {
   /** Stands once in the file. */
   readonly from: string;
   readonly to: string;
-  /** Below test/, and words of the name of a test in it that fails. */
+  /** From test/ on, and words of the name of a test in it that fails. */
   readonly test: string;
   readonly name: string;
 }
@@ -339,6 +339,16 @@ export const mutants: readonly Mutant[] = [
     name: 'is kept until n-f nodes have shown no newer bucket record',
   },
   {
+    id: 'loser-collected',
+    invariant: 'I5',
+    rule: 'of two versions of one stamp the one that lost is collected',
+    file: GARBAGE,
+    from: 'return order > 0 || (order === 0 && !equal(max.hash, version.hash));',
+    to: 'return order > 0 && max !== version;',
+    test: 'protocol/node-gc.test.ts',
+    name: 'goes when another version of its own stamp',
+  },
+  {
     id: 'read-lease',
     invariant: 'I5',
     rule: 'a leased version stays (trap H18)',
@@ -602,11 +612,11 @@ export const mutants: readonly Mutant[] = [
     id: 'listing-barrier',
     invariant: '6.6',
     rule: 'a listing waits for q fresh logs',
-    file: 'client/follow.ts',
-    from: 'const gathered = gather(peers.all(), ask, (found) => found.size >= q);',
-    to: 'const gathered = gather(peers.all().slice(q), ask, (found) => found.size >= 1).then(() => peers.all().forEach((slot) => fresh.add(slot)));',
-    test: 'protocol/client-follow.test.ts',
-    name: 'shows every write that was acknowledged before it',
+    file: 'gateway/index/index-follower.ts',
+    from: 'const q = quorumSize(quorums);',
+    to: 'const q = quorumSize(quorums) > 1 ? 1 : 0;',
+    test: '../src/gateway/index/index-follower.test.ts',
+    name: 'waits for q logs, and for no more',
   },
   {
     id: 'late-result-kept',

@@ -47,6 +47,13 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'unknown-stays-unknown': { seeds: 50, theme: 'gateways' },
   'late-result-kept': { seeds: 60, theme: 'gateways' },
   'journal-before-nodes': { seeds: 100, theme: 'gateways' },
+  'listing-barrier': { seeds: 50, theme: 'listings' },
+  'loser-collected': { seeds: 100, theme: 'power' },
+  'results-outlive-index': { seeds: 200, theme: 'gateways' },
+  'nodes-get-no-cells': { seeds: 20 },
+  'plain-only': { seeds: 50 },
+  'bucket-record': { seeds: 50 },
+  'denial-is-evidence': { seeds: 100 },
 };
 
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
@@ -66,13 +73,7 @@ export const unseen: Readonly<Record<string, string>> = {
   'tail-is-whole': 'not found yet',
   'upload-sync': 'not found yet',
   're-encode': 'not found yet',
-  'plain-only': 'not found yet',
-  'denial-is-evidence': 'not found yet',
   'replaced-is-no-loss': 'not found yet',
   'sender-may-write': 'not found yet',
   quota: 'not found yet',
-  'bucket-record': 'not found yet',
-  'nodes-get-no-cells': 'not found yet',
-  'listing-barrier': 'not found yet',
-  'results-outlive-index': 'not found yet',
 };
