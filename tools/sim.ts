@@ -14,7 +14,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import ts from 'typescript';
 import { strategyNames } from '../src/sim/adversaries/strategies.ts';
 import { Campaign } from '../src/sim/campaign.ts';
-import { makeScenario } from '../src/sim/scenario.ts';
+import { GREEDY, makeScenario } from '../src/sim/scenario.ts';
 import type { Scenario } from '../src/sim/scenario.ts';
 import { reduced, replayArguments, shrink } from '../src/sim/shrink.ts';
 import type { Kept } from '../src/sim/shrink.ts';
@@ -32,7 +32,8 @@ interface Options extends Kept {
   readonly operations?: number;
   readonly adversary?: string;
   readonly theme?: string;
-  readonly mutant?: string;
+  readonly mutant?: readonly string[];
+  readonly calm?: boolean;
   readonly timeline?: boolean;
   readonly shrink: boolean;
   readonly firstFailure?: boolean;
@@ -50,9 +51,10 @@ const program = new Command('npm run sim --')
   .option('--seeds <count>', 'seeds of a campaign', whole, 50)
   .option('--minutes <minutes>', 'run a campaign for so long instead', Number)
   .option('--operations <count>', 'operations of a run, of all its clients together', whole)
-  .addOption(new Option('--adversary <name>', 'strategy of the bad nodes').choices(strategyNames))
+  .addOption(new Option('--adversary <name>', 'strategy of the bad nodes').choices([...strategyNames, GREEDY]))
   .addOption(new Option('--theme <name>', 'what each run is about').choices(themeNames))
-  .addOption(new Option('--mutant <name>', 'remove a rule from the code first').choices(mutants.map(({ id }) => id)))
+  .addOption(new Option('--mutant <name...>', 'remove a rule from the code first, or several').choices(mutants.map(({ id }) => id)))
+  .option('--calm', 'no faults but lies: then every operation must succeed')
   .option('--faults <numbers>', 'with --seed: only these faults of the run', numbers)
   .option('--clients <numbers>', 'with --seed: only these clients', numbers)
   .option('--steps <count>', 'with --seed: so many steps of each client', whole)
@@ -72,16 +74,17 @@ function numbers(text: string): readonly number[] {
 
 async function main(): Promise<number> {
   const options = program.parse().opts<Options>();
-  if (options.mutant !== undefined) return runMutant(options.mutant);
+  if (options.mutant !== undefined) return runMutants(options.mutant);
   return options.seed === undefined ? runCampaign(options) : runOne(options, options.seed);
 }
 
 function scenarioOf(options: Options, seed: number): Scenario {
-  const { operations, adversary, theme } = options;
+  const { operations, adversary, theme, calm } = options;
   return makeScenario(seed, {
     ...(operations === undefined ? {} : { operations }),
     ...(adversary === undefined ? {} : { adversary }),
     ...(theme === undefined ? {} : { theme }),
+    ...(calm === undefined ? {} : { calm }),
   });
 }
 
@@ -122,9 +125,9 @@ async function tellFailure(options: Options, scenario: Scenario, result: RunResu
   const isTold = (line: string): boolean => !/ [<>] /.test(line);
   for (const line of smallest.timeline.filter(isTold).slice(-TOLD_LINES)) console.log(`  ${line}`);
   for (const violation of smallest.violations) console.log(`  VIOLATION ${violation}`);
-  const { operations, adversary, theme } = options;
+  const { operations, adversary, theme, calm } = options;
   const more = Object.entries({ operations, adversary, theme }).map(([name, value]) => (value === undefined ? '' : ` --${name} '${value}'`));
-  console.log(`replay: npm run sim -- ${replayArguments(scenario.seed, kept)}${more.join('')}`);
+  console.log(`replay: npm run sim -- ${replayArguments(scenario.seed, kept)}${more.join('')}${calm === true ? ' --calm' : ''}`);
 }
 
 function tellRun({ scenario, violations, counts, events, simulatedMs, digest, faults, caught }: RunResult): void {
@@ -136,19 +139,18 @@ function tellRun({ scenario, violations, counts, events, simulatedMs, digest, fa
   for (const violation of violations) console.log(`  VIOLATION ${violation}`);
 }
 
-/** Runs this program again, with the same arguments, on a copy of the compiled code without the rule. */
-function runMutant(id: string): number {
-  const mutant = mutants.find((one) => one.id === id);
-  if (mutant === undefined) throw new Error(`no mutant ${id}`);
+/** Runs this program again, with the same arguments, on a copy of the compiled code without the rules. */
+function runMutants(ids: readonly string[]): number {
   const copy = mkdtempSync(path.join(tmpdir(), 'holdfast-mutant-'));
   try {
     for (const name of ['src', 'test', 'tools']) cpSync(path.join(TREE, name), path.join(copy, name), { recursive: true });
     symlinkSync(path.resolve('node_modules'), path.join(copy, 'node_modules'));
     writeFileSync(path.join(copy, 'package.json'), '{"type":"module"}');
-    const compiled = path.join(copy, 'src', mutant.file.replace(/\.ts$/, '.js'));
-    writeFileSync(compiled, withoutRule(mutant));
-    const rest = process.argv.slice(2).filter((argument, at, all) => argument !== '--mutant' && all[at - 1] !== '--mutant');
-    execFileSync(process.execPath, [path.join(copy, 'tools', 'sim.js'), ...rest], { stdio: 'inherit' });
+    for (const file of new Set(ids.map((id) => mutantOf(id).file))) {
+      const compiled = path.join(copy, 'src', file.replace(/\.ts$/, '.js'));
+      writeFileSync(compiled, withoutRules(file, ids.map(mutantOf).filter((mutant) => mutant.file === file)));
+    }
+    execFileSync(process.execPath, [path.join(copy, 'tools', 'sim.js'), ...withoutOption('--mutant', ids)], { stdio: 'inherit' });
     return 0;
   } catch (error) {
     return (error as { readonly status?: number }).status ?? 2;
@@ -157,11 +159,24 @@ function runMutant(id: string): number {
   }
 }
 
-function withoutRule({ file, from, to }: Mutant): string {
-  const source = readFileSync(path.resolve('src', file), 'utf8');
-  if (source.split(from).length !== 2) throw new Error(`the mutant does not fit ${file}`);
+function mutantOf(id: string): Mutant {
+  const mutant = mutants.find((one) => one.id === id);
+  if (mutant === undefined) throw new Error(`no mutant ${id}`);
+  return mutant;
+}
+
+function withoutOption(name: string, values: readonly string[]): readonly string[] {
+  return process.argv.slice(2).filter((argument) => argument !== name && !values.includes(argument));
+}
+
+function withoutRules(file: string, removed: readonly Mutant[]): string {
+  let source = readFileSync(path.resolve('src', file), 'utf8');
+  for (const { id, from, to } of removed) {
+    if (source.split(from).length !== 2) throw new Error(`the mutant ${id} does not fit ${file}`);
+    source = source.replace(from, () => to);
+  }
   const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, rewriteRelativeImportExtensions: true };
-  return ts.transpileModule(source.replace(from, () => to), { compilerOptions }).outputText;
+  return ts.transpileModule(source, { compilerOptions }).outputText;
 }
 
 process.exitCode = await main();

@@ -18,6 +18,10 @@ export interface Scenario {
   readonly theme: string;
   /** Is the cluster left alone at the end until all that it does behind has been done? */
   readonly settles: boolean;
+  /** Does an adversary that adapts decide how late requests are (adversaries/greedy.ts)? */
+  readonly isGreedy: boolean;
+  /** Do the bad slots lie, and is nothing else wrong? Then every operation succeeds. */
+  readonly calm: boolean;
   readonly shape: SimulatedShape;
   /** At most f slots, which may lie, rot and be rolled back; the others only crash and lose contact. */
   readonly bad: readonly number[];
@@ -31,11 +35,17 @@ export interface Scenario {
 export interface ScenarioOptions {
   /** Operations of all clients together. */
   readonly operations?: number;
-  /** The bad slots follow this strategy alone. */
+  /** The bad slots follow this strategy alone, or work for the greedy adversary. */
   readonly adversary?: string;
   /** What every run is about (themes.ts). */
   readonly theme?: string;
+  /** No faults but lies. */
+  readonly calm?: boolean;
 }
+
+/** The name of the adversary that adapts, and what the bad nodes do for it. */
+export const GREEDY = 'greedy';
+const GREEDY_NODES = 'promises-all';
 
 const SHAPES: readonly Pick<SimulatedShape, 'n' | 'f' | 'k'>[] = [
   { n: 6, f: 1, k: 4 },
@@ -68,10 +78,15 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const clients = Array.from({ length: clientCount }, (_, client) => makeSteps(random.fork(`client ${client}`), each, pace));
   const horizonMs = each * (thinkMs + OPERATION_MS);
   const everyMs = horizonMs / base.pick(theme.faultCounts);
-  const space = { shape, bad, horizonMs, everyMs, spanMs: base.pick(theme.spanMs), makers: theme.makers, adversary: options.adversary };
-  const faults = makeFaults(random.fork('faults'), space);
+  const isGreedy = theme.isGreedy || options.adversary === GREEDY;
+  const named = options.adversary === GREEDY ? undefined : options.adversary;
+  const adversary = named ?? (isGreedy ? GREEDY_NODES : undefined);
+  const space = { shape, bad, horizonMs, everyMs, spanMs: base.pick(theme.spanMs), makers: theme.makers, adversary };
+  const all = makeFaults(random.fork('faults'), space);
+  const calm = options.calm === true;
+  const faults = calm ? all.filter(({ kind }) => kind === 'lie') : all;
   const thefts = shape.isWriterStolen ? Math.ceil(each / 2) : 0;
-  return { seed, theme: theme.name, settles: theme.settles, shape, bad, keys, clients, thefts, faults };
+  return { seed, theme: theme.name, settles: theme.settles, isGreedy, calm, shape, bad, keys, clients, thefts, faults };
 }
 
 interface Pace {

@@ -21,6 +21,7 @@ import type { AnswerOf, Request, RequestType } from '../protocol/messages.ts';
 import { oneCorrect } from '../protocol/quorum.ts';
 import { StorageNode } from '../storage-node/node.ts';
 import type { NodeTuning } from '../storage-node/context.ts';
+import type { GreedyAdversary } from './adversaries/greedy.ts';
 import type { Interceptor, WriterStage } from './adversaries/stage.ts';
 import { OperationWatch } from './checkers/operations.ts';
 import { ProofWatch } from './checkers/proofs.ts';
@@ -136,6 +137,7 @@ export class SimulatedCluster implements WriterStage {
   readonly #receipts = new ReceiptWatch();
   readonly #operations = new OperationWatch();
   readonly #proofs = new ProofWatch();
+  #greedy: GreedyAdversary | null = null;
   /** That came to nodes, from whomever. */
   requests = 0;
   readonly #crashPoints = new Map<string, CrashPoint>();
@@ -318,6 +320,11 @@ export class SimulatedCluster implements WriterStage {
     this.#lateness.set(`${name} ${type}`, ms);
   }
 
+  /** An adversary decides from now on how late requests are. */
+  leaveTo(adversary: GreedyAdversary): void {
+    this.#greedy = adversary;
+  }
+
   slowDisk(name: string, ms: number): void {
     this.#note(name, `disk slower by ${ms} ms`);
     this.#diskSlowness.set(name, ms);
@@ -449,7 +456,8 @@ export class SimulatedCluster implements WriterStage {
     const type = request.ok ? request.value.t : 'malformed';
     this.requests += 1;
     if (request.ok && request.value.t === 'PREPARE') this.#operations.asked(request.value);
-    const lateMs = this.#lateness.get(`${name} ${type}`) ?? 0;
+    const heldMs = request.ok ? (this.#greedy?.holdMs(slot, request.value) ?? 0) : 0;
+    const lateMs = heldMs + (this.#lateness.get(`${name} ${type}`) ?? 0);
     if (lateMs > 0) await clock.sleep(lateMs);
     this.#world.trace.noteBytes(name, `< ${type}`, frame.body);
     this.#passes(type, 'asked');
@@ -464,7 +472,10 @@ export class SimulatedCluster implements WriterStage {
       if (error instanceof TypeError || error instanceof RangeError) this.failures.push(`${name} fails at ${type}: ${error.stack ?? error.message}`);
       throw error;
     });
-    if (request.ok) this.#proofs.answered(slot, request.value, answer, from);
+    if (request.ok) {
+      this.#proofs.answered(slot, request.value, answer, from);
+      this.#greedy?.answered(slot, request.value, answer);
+    }
     this.#world.trace.noteBytes(name, `> ${type}`, answer.body);
     this.#passes(type, 'answered');
     return answer;

@@ -5,6 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { describeError } from '../base/errors.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { GreedyAdversary } from './adversaries/greedy.ts';
 import { NosyNode } from './adversaries/nosy-node.ts';
 import { StolenWriter } from './adversaries/stolen-writer.ts';
 import { Clients } from './clients.ts';
@@ -52,6 +53,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   const trace = new Trace(time);
   const random = new SeededRandom(`run ${scenario.seed}`);
   const cluster = new SimulatedCluster({ time, random, trace }, scenario.shape, new Set(scenario.bad));
+  if (scenario.isGreedy) cluster.leaveTo(new GreedyAdversary(new Set(scenario.bad)));
   const clients = new Clients(cluster, trace, scenario.keys);
   const thief = scenario.shape.isWriterStolen
     ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, reader: scenario.shape.gateways + 1, random: random.fork('thief'), trace, correct: cluster.goodSlots })
@@ -109,7 +111,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   }
   await until('reading the logs', readLogs(cluster, clients, violations), HEALED_MS);
 
-  violations.push(...cluster.failures, ...clients.broken, ...(thief?.violations ?? []), ...(nosy?.violations ?? []));
+  violations.push(...losses(scenario, clients.counts), ...cluster.failures, ...clients.broken, ...(thief?.violations ?? []), ...(nosy?.violations ?? []));
   for (const [key, history] of clients.histories.entries()) {
     const verdict = judge(history);
     if (!verdict.ok) violations.push(`${Clients.keyName(key)} is no register: no order explains ${JSON.stringify(verdict.stuck)}`);
@@ -144,6 +146,13 @@ async function readBack(name: string, cluster: SimulatedCluster, clients: Client
     }
     if (!isRead) violations.push(`gateway ${gateway} cannot read everything although all correct nodes serve`);
   }
+}
+
+/** At most f nodes lie, and nothing else is wrong: everything succeeds. */
+function losses({ calm }: Scenario, { unknown, refused, failedReads }: Counts): string[] {
+  return calm && unknown + refused + failedReads > 0
+    ? [`${unknown} writes of unknown end, ${refused} refused ones and ${failedReads} failed reads where only the bad nodes lie`]
+    : [];
 }
 
 /** What has been replaced for long is collected, on every correct node. */

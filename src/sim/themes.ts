@@ -28,6 +28,8 @@ export interface Theme {
   readonly makers: readonly MakerName[] | undefined;
   /** Share of runs in which a writer's key is stolen. */
   readonly stolenShare: number;
+  /** Does an adversary that adapts decide how late requests are? */
+  readonly isGreedy: boolean;
   /** Is the end waited for at which orphans are settled and garbage is collected? */
   readonly settles: boolean;
 }
@@ -46,6 +48,7 @@ const EVERYTHING: Theme = {
   spanMs: [60, 400],
   makers: undefined,
   stolenShare: 0.4,
+  isGreedy: false,
   settles: false,
 };
 
@@ -125,6 +128,21 @@ const THEMES: readonly Theme[] = [
     writeShare: [0.5, 0.8],
     makers: ['lateCertificates', 'lateCertificates', 'lateRequests', 'lateRequests', 'slowLinks', 'oneWay', 'pause', 'lie'],
     stolenShare: 0.1,
+  },
+  {
+    ...EVERYTHING,
+    name: 'greedy',
+    weight: 1,
+    gateways: [2, 3],
+    clients: [4, 6],
+    keys: [1, 2],
+    thinkMs: [2, 10],
+    writeShare: [0.3, 0.5],
+    listShare: 0.3,
+    faultCounts: [1, 3],
+    makers: ['gatewayCrash', 'crash', 'oneWay', 'pause', 'isolate'],
+    stolenShare: 0,
+    isGreedy: true,
   },
 ];
 

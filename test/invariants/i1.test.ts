@@ -101,6 +101,17 @@ describe('a certificate', () => {
   );
 });
 
+describe('a certificate of a manifest that its writer did not sign', () => {
+  it('I1: is taken by no node and no reader, though its receipts are honest', async () => {
+    const version = raw.version({ key: scene.freshKey(), counter: 1 });
+    const receipts = await raw.receipts(version, CORRECT);
+    const forged = raw.certificate({ ...version, signed: raw.sign(version.signed.manifest, nodeKey(LIAR)) }, receipts);
+    expect(await scene.takers(forged)).toEqual([]);
+    expect(scene.client(1).client.openCertificate(forged).ok).toBe(false);
+    expect(await scene.takers(raw.certificate(version, receipts))).toEqual(CORRECT);
+  });
+});
+
 describe('a stamp that was released', () => {
   it.each(['at once', 'after restarts'])('I1: is not certified by a PREPARE that comes late, %s', async (when) => {
     scene.world.interceptors.set(LIAR, swearsNever(scene.world, LIAR));

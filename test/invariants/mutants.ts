@@ -26,6 +26,7 @@ const CONTENT = 'storage-node/prepare-content.ts';
 const GARBAGE = 'storage-node/collect-garbage.ts';
 const TAKE_IN = 'storage-node/accept-certificate.ts';
 const JUDGED = 'protocol/node-predicates.test.ts';
+const LIARS = 'protocol/client-liars.test.ts';
 
 export const mutants: readonly Mutant[] = [
   {
@@ -87,6 +88,36 @@ export const mutants: readonly Mutant[] = [
     to: 'if (receipt.slot < 0) return',
     test: 'invariants/i1.test.ts',
     name: 'with forged receipts',
+  },
+  {
+    id: 'quorums-meet',
+    invariant: 'I1',
+    rule: 'two quorums meet in a correct node',
+    file: 'protocol/quorum.ts',
+    from: 'return n - f;',
+    to: 'return n - f - 1;',
+    test: 'invariants/i1.test.ts',
+    name: 'of two slots',
+  },
+  {
+    id: 'manifest-verifies',
+    invariant: 'I1',
+    rule: 'the writer signed the manifest of a certificate',
+    file: CERTIFICATE,
+    from: 'if (!verifyWriter(cluster, verifier, cert.signed)) return',
+    to: 'if (cert.signed.hash.length === 0) return',
+    test: 'invariants/i1.test.ts',
+    name: 'is taken by no node and no reader, though its receipts are honest',
+  },
+  {
+    id: 'receipt-judged',
+    invariant: 'I1',
+    rule: 'a writer counts receipts that verify',
+    file: 'client/prepare.ts',
+    from: 'if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, this.#request.signed, receipt)) return receipt;',
+    to: 'if (verifyReceipt.length > 0 && this.#request.signed.hash.length > 0) return receipt;',
+    test: LIARS,
+    name: 'signs receipts badly',
   },
   {
     id: 'configured-k',
@@ -177,6 +208,16 @@ export const mutants: readonly Mutant[] = [
     to: 'held.size >= 2;',
     test: 'invariants/i3.test.ts',
     name: 'is acknowledged only if any q answers show it',
+  },
+  {
+    id: 'acknowledgement-judged',
+    invariant: 'I3',
+    rule: 'a writer counts acknowledgements that verify',
+    file: 'client/commit.ts',
+    from: 'if (!verifyCommitAck(ctx, slot, certified, result.answer)) {',
+    to: 'if (verifyCommitAck.length === 0) {',
+    test: LIARS,
+    name: 'signs acknowledgements of another index',
   },
   {
     id: 'max-never-falls',
@@ -399,6 +440,16 @@ export const mutants: readonly Mutant[] = [
     name: 'is seen through by every reader',
   },
   {
+    id: 'certificate-of-its-key',
+    invariant: 'I6',
+    rule: 'a reader takes the certificates of the key that it asked for',
+    file: 'client/query.ts',
+    from: 'if (!equal(opened.certified.signed.manifest.keyId, keyId)) {',
+    to: 'if (keyId.length === 0) {',
+    test: LIARS,
+    name: 'shows the certificate of another key',
+  },
+  {
     id: 'journal-before-nodes',
     invariant: 'I7',
     rule: 'an attempt is written down before a node hears of it',
@@ -457,6 +508,36 @@ export const mutants: readonly Mutant[] = [
     to: 'await journal.settled(attempt);',
     test: 'gateway/retries.test.ts',
     name: 'stays unknown when nobody can tell',
+  },
+  {
+    id: 'quorum-without-f',
+    invariant: '6.1',
+    rule: 'nobody waits for more than n-f nodes',
+    file: 'protocol/quorum.ts',
+    from: 'return n - f;',
+    to: 'return f > n ? n - f : n;',
+    test: 'protocol/client-faults.test.ts',
+    name: 'reads and writes go on when slot',
+  },
+  {
+    id: 'holders-without-f',
+    invariant: '6.2',
+    rule: 'an acknowledgement waits for c nodes, and not for all',
+    file: 'client/commit.ts',
+    from: 'const c = holderCount(cluster.geometry);',
+    to: 'const c = Math.max(holderCount(cluster.geometry), cluster.geometry.n);',
+    test: 'protocol/client-faults.test.ts',
+    name: 'reads and writes go on when slot',
+  },
+  {
+    id: 'another-is-asked',
+    invariant: '6.3',
+    rule: 'a piece that one node does not give is asked of another (trap H2)',
+    file: 'client/collect.ts',
+    from: 'this.#waiting = [...options.order];',
+    to: 'this.#waiting = options.order.slice(0, options.need);',
+    test: '../src/client/collect.test.ts',
+    name: 'asks the next one for each that gives none',
   },
   {
     id: 'complete-before-never',
@@ -537,6 +618,16 @@ export const mutants: readonly Mutant[] = [
     to: 'if (version.cert === null || slot >= 0) return;',
     test: 'invariants/i10-i12.test.ts',
     name: 'denies its cell under signature is named',
+  },
+  {
+    id: 'fork-is-evidence',
+    invariant: 'I12',
+    rule: 'checkpoints that contradict each other are kept as evidence (E3)',
+    file: 'client/follow.ts',
+    from: "if (fault === 'forked' || fault === 'rolled-back') {",
+    to: "if (fault === 'forked' && reason.length === 0) {",
+    test: 'protocol/client-follow.test.ts',
+    name: 'by forking it is proven to',
   },
   {
     id: 'replaced-is-no-loss',

@@ -60,6 +60,15 @@ function raised(bytes: Uint8Array): Uint8Array {
   return encodeCertificate({ signed: { ...signed, body }, receipts });
 }
 
+/** The certificate as if it were about another content. */
+function exchanged(bytes: Uint8Array): Uint8Array {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok) return bytes;
+  const { signed, receipts } = decoded.value;
+  const body = encodeManifest({ ...signed.manifest, contentId: flipped(signed.manifest.contentId) });
+  return encodeCertificate({ signed: { ...signed, body }, receipts });
+}
+
 /** The certificate of a version that a writer signed, with one receipt where q are needed. */
 function thinned(bytes: Uint8Array): Uint8Array {
   const decoded = decodeCertificate(bytes);
@@ -84,7 +93,7 @@ export const liars = {
   badReceipts: changing('PREPARE', (answer, payload) => ({ answer: { ...answer, proof: badProof(answer.proof) }, payload })),
   badAcks: changing('COMMIT', (answer, payload) => ({ answer: { ...answer, logIndex: answer.logIndex + 1 }, payload })),
   badCertificates: changing('QUERY', (answer, payload) => ({
-    answer: { ...answer, cert: answer.cert && flipped(answer.cert) },
+    answer: { ...answer, cert: answer.cert && exchanged(answer.cert) },
     payload,
   })),
   higherVersions: changing('QUERY', (answer, payload) => ({

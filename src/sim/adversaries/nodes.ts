@@ -3,18 +3,20 @@
  * like, and every signature verifies. Each strategy is one interceptor; what it does not touch, the honest
  * node behind it answers. Strategies that need no key stand in liars.ts.
  */
-import { EMPTY, equal } from '../../base/bytes.ts';
+import { EMPTY, equal, hex } from '../../base/bytes.ts';
 import type { Frame } from '../../base/ports.ts';
 import { sha256, verifySignature } from '../../crypto/primitives.ts';
 import { logOrigin, openCheckpoint, signCheckpoint } from '../../log/checkpoint.ts';
 import type { Checkpoint } from '../../log/checkpoint.ts';
 import { ed25519Signer, ed25519Verifier } from '../../log/signed-note.ts';
-import { decodeCertificate, receiptBodyOf } from '../../protocol/certificate.ts';
+import { decodeCertificate, encodeCertificate, receiptBodyOf } from '../../protocol/certificate.ts';
+import type { Certificate } from '../../protocol/certificate.ts';
 import { encode } from '../../protocol/encoding.ts';
 import { openSignedManifest } from '../../protocol/manifest.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../protocol/messages.ts';
 import type { Request, RequestOf, RequestType } from '../../protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../../protocol/receipt.ts';
+import { compareStamps } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { Purpose, StatementProof } from '../../protocol/statement.ts';
 import { prove } from './stage.ts';
@@ -93,6 +95,32 @@ export function signsEverything(stage: Stage, slot: number): Interceptor {
   return async (honest, frame) => {
     const request = requestIn(frame);
     return (request?.t === 'PREPARE' ? liar.receipt(request) : null) ?? honest(frame);
+  };
+}
+
+/** Shows what it alone has signed as if it were certified: the highest manifest that it was asked about. */
+export function certifiesAlone(stage: Stage, slot: number): Interceptor {
+  const liar = new Liar(stage, slot);
+  const own = new Map<string, Certificate>();
+  return async (honest, frame) => {
+    const request = requestIn(frame);
+    const answered = await honest(frame);
+    if (request?.t === 'PREPARE') {
+      const opened = openSignedManifest(request.manifest);
+      const receipt = liar.receipt(request);
+      if (!opened.ok || receipt === null) return answered;
+      const { keyId, stamp } = opened.value.manifest;
+      const before = own.get(hex(keyId));
+      if (before === undefined || compareStamps(stamp, before.signed.manifest.stamp) > 0) {
+        const parsed = decodeAnswer('PREPARE', receipt.body);
+        if (parsed.kind === 'answer') own.set(hex(keyId), { signed: opened.value, receipts: [{ slot, ...parsed.answer }] });
+      }
+    }
+    if (request?.t !== 'QUERY') return answered;
+    const cert = own.get(hex(request.keyId));
+    const parsed = decodeAnswer('QUERY', answered.body);
+    if (cert === undefined || parsed.kind !== 'answer') return answered;
+    return { body: encodeAnswer('QUERY', { ...parsed.answer, cert: encodeCertificate(cert), row: null, path: [] }), payload: EMPTY };
   };
 }
 

@@ -44,6 +44,8 @@ const RULES_BROKEN = 4;
 /** Runs that end with it. */
 const HOARD_SHARE = 0.3;
 const HOARDED_CELL_BYTES = 256 * 1024;
+/** More than sealing adds to a content. */
+const SEALING_BYTES = 1024;
 const SIZES = [500, 500, 3_000, 9_000];
 const CHECK_ATTEMPTS = 4;
 const CHECK_PAUSE_MS = 1_000;
@@ -95,7 +97,7 @@ export class StolenWriter {
     this.#recordCounter += 1;
     const cert = this.#certificate(record, await this.#receipts(record, this.#all()));
     const takers = cert === null ? [] : await this.#publish(cert, this.#all());
-    if (cert !== null) this.#raw.under(record.signed.manifest.stamp);
+    if (cert !== null) for (const raw of [this.#raw, this.#reader]) raw.under(record.signed.manifest.stamp);
     return takers;
   }
 
@@ -270,9 +272,11 @@ export class StolenWriter {
     const { uncertifiedBytesMax } = stage.cluster.config;
     const { k } = stage.cluster.geometry;
     const signed = new Map<number, number>();
+    // In one piece or uploaded: each way has its own check.
+    const size = k * HOARDED_CELL_BYTES - (random.chance(0.5) ? SEALING_BYTES : 0);
     for (let i = 0; i * HOARDED_CELL_BYTES < 1.5 * uncertifiedBytesMax; i += 1) {
       const content = `hoard ${random.below(1 << 30)}`;
-      const version = this.#raw.version({ key: `hoarded ${i}`, counter: 1, content, size: k * HOARDED_CELL_BYTES, cellBytes: HOARDED_CELL_BYTES, alike: true });
+      const version = this.#raw.version({ key: `hoarded ${i}`, counter: 1, content, size, cellBytes: HOARDED_CELL_BYTES, alike: true });
       for (const { slot } of await this.#receipts(version, correct)) signed.set(slot, (signed.get(slot) ?? 0) + HOARDED_CELL_BYTES);
     }
     for (const [slot, bytes] of signed) {

@@ -4,6 +4,7 @@
  */
 import {
   acknowledgesEverything,
+  certifiesAlone,
   claimsFull,
   deniesCells,
   forksItsLog,
@@ -49,6 +50,8 @@ function promisesAll(stage: Stage, slot: number): Interceptor {
 }
 
 const LIES = {
+  /** For comparison. */
+  honest: () => (honest, frame) => honest(frame),
   'wrong-cells': () => liars.wrongCells,
   'wrong-rows': () => liars.wrongRows,
   'other-cells': () => servesOtherCells(),
@@ -56,10 +59,11 @@ const LIES = {
   forgetful: () => liars.forgetful,
   stale: () => liars.stale(),
   'bad-receipts': () => liars.badReceipts,
-  'bad-acknowledgements': () => liars.badAcks,
+  'bad-acknowledgements': () => all(liars.badAcks, liars.forgetful),
   'bad-certificates': () => liars.badCertificates,
   'higher-versions': () => liars.higherVersions,
   'thin-certificates': () => liars.thinCertificates,
+  'certifies-alone': certifiesAlone,
   confused: () => liars.confused(),
   garbage: () => liars.garbage,
   denier: () => liars.denier,
@@ -77,7 +81,7 @@ const LIES = {
   'withholds-certificates': () => swallowing('COMMIT'),
   'withholds-cells': () => swallowing('FETCH', 'BODY'),
   silent: () => () => new Promise(() => undefined),
-  late: (stage) => slow(stage, 300),
+  late: (stage) => slow(stage, 6_000),
 } satisfies Record<string, Strategy>;
 
 const STRATEGIES = { ...LIES, 'two-faced': twoFaced, fickle } satisfies Record<string, Strategy>;

@@ -1,40 +1,80 @@
 /**
  * Watches for lies that prove themselves (protocol 10): a bad node denies under signature what its receipt
- * promised to keep. A gateway that hears that more than a few times, and lives on, has the proof (E6).
+ * promised to keep (E6), or signs two histories of its log (E3). A gateway that hears such lies more than a few
+ * times has the proof.
  */
 import { hex } from '../../base/bytes.ts';
 import type { Frame, PeerConnection } from '../../base/ports.ts';
 import type { Evidence } from '../../client/suspicions.ts';
+import { parseCheckpoint } from '../../log/checkpoint.ts';
+import { parseNote } from '../../log/signed-note.ts';
 import { decodeCertificate } from '../../protocol/certificate.ts';
 import { decodeAnswer } from '../../protocol/messages.ts';
-import type { Request } from '../../protocol/messages.ts';
+import type { Request, RequestOf } from '../../protocol/messages.ts';
 
-/** Answers that come when a read has ended already are heard by nobody. */
-const DENIALS_MISSED_MAX = 5;
+/** Answers that come when a read has ended already are heard by nobody, nor are those that a gateway does not outlive. */
+const LIES_MISSED_MAX = 5;
+
+/** What one peer has heard from one node. */
+interface Heard {
+  readonly slot: number;
+  denials: number;
+  contradictions: number;
+  /** The longest history that the node has shown: sizes and roots of its checkpoints. */
+  readonly roots: Map<number, string>;
+  size: number;
+}
 
 export class ProofWatch {
   /** Slot and manifest of the receipts in certificates that went to nodes. */
   readonly #promised = new Set<string>();
   readonly #certificates = new Set<string>();
   /** By slot and peer. */
-  readonly #denials = new Map<string, { readonly slot: number; count: number }>();
+  readonly #heard = new Map<string, Heard>();
 
   answered(slot: number, request: Request, answer: Frame, from: PeerConnection): void {
-    if (request.t === 'COMMIT') return this.#learn(request.cert);
-    if (request.t !== 'FETCH') return;
-    const parsed = decodeAnswer('FETCH', answer.body);
-    if (parsed.kind !== 'refused' || parsed.refused.code !== 'NOT_HELD' || parsed.refused.statement === null) return;
-    if (!this.#promised.has(`${slot} ${hex(request.manifestHash)}`)) return;
-    const name = `${slot} ${from.peer}`;
-    const denied = this.#denials.get(name) ?? { slot, count: 0 };
-    denied.count += 1;
-    this.#denials.set(name, denied);
+    if (request.t === 'COMMIT') this.#learn(request.cert);
+    if (request.t === 'FETCH' && this.#isDenied(slot, request, answer)) this.#of(slot, from).denials += 1;
+    if (request.t === 'CHECKPOINT') this.#checkpoint(this.#of(slot, from), answer);
   }
 
   faults(evidence: readonly Evidence[]): string[] {
-    return [...this.#denials.values()]
-      .filter(({ slot, count }) => count > DENIALS_MISSED_MAX && !evidence.some((proof) => proof.type === 'E6' && proof.slot === slot))
-      .map(({ slot, count }) => `node ${slot} has denied ${count} times what it promised, and nobody has the proof`);
+    return [...this.#heard.values()].flatMap(({ slot, denials, contradictions }) => {
+      const has = (type: Evidence['type']): boolean => evidence.some((proof) => proof.type === type && proof.slot === slot);
+      return [
+        ...(denials > LIES_MISSED_MAX && !has('E6') ? [`node ${slot} has denied ${denials} times what it promised, and nobody has the proof`] : []),
+        ...(contradictions > LIES_MISSED_MAX && !has('E3') ? [`node ${slot} has contradicted its log ${contradictions} times, and nobody has the proof`] : []),
+      ];
+    });
+  }
+
+  #of(slot: number, from: PeerConnection): Heard {
+    const name = `${slot} ${from.peer}`;
+    const heard = this.#heard.get(name) ?? { slot, denials: 0, contradictions: 0, roots: new Map<number, string>(), size: 0 };
+    this.#heard.set(name, heard);
+    return heard;
+  }
+
+  #isDenied(slot: number, request: RequestOf<'FETCH'>, answer: Frame): boolean {
+    const parsed = decodeAnswer('FETCH', answer.body);
+    if (parsed.kind !== 'refused' || parsed.refused.code !== 'NOT_HELD' || parsed.refused.statement === null) return false;
+    return this.#promised.has(`${slot} ${hex(request.manifestHash)}`);
+  }
+
+  /** A log grows, and has one root at each size. */
+  #checkpoint(heard: Heard, answer: Frame): void {
+    const parsed = decodeAnswer('CHECKPOINT', answer.body);
+    const note = parsed.kind === 'answer' ? parseNote(parsed.answer.text) : undefined;
+    const read = note?.ok === true ? parseCheckpoint(note.note.text) : undefined;
+    if (read?.ok !== true) return;
+    const { size, root } = read.checkpoint;
+    const known = heard.roots.get(size);
+    if (size < heard.size || (known !== undefined && known !== hex(root))) {
+      heard.contradictions += 1;
+      return;
+    }
+    heard.size = size;
+    heard.roots.set(size, hex(root));
   }
 
   #learn(cert: Uint8Array): void {
