@@ -11,16 +11,18 @@ export class Campaign {
   readonly #strategies = new Map<string, number>();
   readonly #moves = new Map<string, number>();
   readonly #themes = new Map<string, number>();
+  readonly #protocol = new Map<string, number>();
   readonly #caught = new Map<string, number>();
   readonly failed: { readonly seed: number; readonly violations: readonly string[] }[] = [];
 
-  add({ scenario, violations, counts, events, simulatedMs, faults, caught, moves }: RunResult): void {
+  add({ scenario, violations, counts, events, simulatedMs, faults, protocol, caught, moves }: RunResult): void {
     this.#runs += 1;
     this.#events += events;
     this.#simulatedMs += simulatedMs;
     for (const name of Object.keys(counts) as (keyof Counts)[]) this.#operations[name] += counts[name];
     for (const [kind, count] of faults) add(this.#faults, kind, count);
     for (const fault of scenario.faults) if (fault.kind === 'lie') add(this.#strategies, fault.strategy, 1);
+    for (const [name, count] of protocol) add(this.#protocol, name, count);
     add(this.#themes, scenario.theme, 1);
     for (const [move, count] of moves) add(this.#moves, move, count);
     for (const kind of caught) add(this.#caught, kind, 1);
@@ -48,6 +50,7 @@ export class Campaign {
       faults: sorted(this.#faults),
       strategies: sorted(this.#strategies),
       movesOfStolenWriters: sorted(this.#moves),
+      protocolEvents: sorted(this.#protocol),
       runsThatCaught: sorted(this.#caught),
       failed: this.failed,
     };

@@ -12,7 +12,7 @@ import type { SimulatedShape } from './simulated-cluster.ts';
 export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'crash'; readonly process: string; readonly power: boolean; readonly forMs: number }
   | { readonly kind: 'blackout'; readonly processes: readonly string[]; readonly forMs: number }
-  | { readonly kind: 'crash-at-step'; readonly process: string; readonly steps: number; readonly happens: boolean; readonly power: boolean }
+  | { readonly kind: 'crash-at-step'; readonly process: string; readonly steps: number; readonly of: 'steps' | 'syncs'; readonly happens: boolean; readonly power: boolean }
   | MessagePoint
   | { readonly kind: 'pause'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'cut'; readonly a: string; readonly b: string; readonly forMs: number }
@@ -149,8 +149,19 @@ const MAKERS = {
     atMs,
     process: anyProcess(random, space),
     steps: 1 + random.below(12),
+    of: 'steps',
     happens: random.chance(0.5),
     power: random.chance(0.5),
+  }),
+  // Of what is synced side by side, one has come to the disk and the other has not.
+  powerLossAtSync: (random, space) => ({
+    kind: 'crash-at-step',
+    atMs,
+    process: anyNode(random, space),
+    steps: 1 + random.below(6),
+    of: 'syncs',
+    happens: random.chance(0.2),
+    power: true,
   }),
   // Every node at once, just after some have promised something.
   blackoutAtMessage: (random, space) => ({

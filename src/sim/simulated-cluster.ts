@@ -101,9 +101,10 @@ interface GatewayProcess extends Process {
   index: MemoryStore;
 }
 
-/** Steps of a process's disk until it is killed; `isHeard`: does the last step still happen? */
+/** Steps of a process's disk, or only its syncs, until it is killed; `happens`: does the last step still take effect? */
 interface CrashPoint {
   steps: number;
+  readonly of: 'steps' | 'syncs';
   readonly happens: boolean;
   readonly power: boolean;
 }
@@ -138,8 +139,8 @@ export class SimulatedCluster implements WriterStage {
   readonly #operations = new OperationWatch();
   readonly #proofs = new ProofWatch();
   #greedy: GreedyAdversary | null = null;
-  /** That came to nodes, from whomever. */
-  requests = 0;
+  /** Requests that came to nodes, from whomever, by type. */
+  readonly #asked = new Map<string, number>();
   readonly #crashPoints = new Map<string, CrashPoint>();
   readonly #messagePoints = new Set<{ left: number; readonly point: MessageCount; readonly act: () => void }>();
   /** Milliseconds that one message takes on the way to or from a process, beyond the usual. */
@@ -209,6 +210,21 @@ export class SimulatedCluster implements WriterStage {
       faults.push(...this.#receipts.faults(slot, logs, startedMs, oneCorrect(this.cluster.geometry)));
     }
     return faults;
+  }
+
+  /** Requests that came to nodes, from whomever. */
+  get requests(): number {
+    return [...this.#asked.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What happened in the protocol, by name: requests, and what nodes, clients and gateways count. */
+  protocolEvents(): ReadonlyMap<string, number> {
+    const events = new Map([...this.#asked].map(([type, count]) => [`asked ${type}`, count]));
+    for (const [key, count] of this.telemetry.counts) {
+      const name = key.replace(/ slot=\d+/, '');
+      events.set(name, (events.get(name) ?? 0) + count);
+    }
+    return events;
   }
 
   /** All leaves of a node's log, by its own word; null when it is not there. */
@@ -454,7 +470,7 @@ export class SimulatedCluster implements WriterStage {
   async #answer({ slot, name, clock }: NodeProcess, node: StorageNode, from: PeerConnection, frame: Frame): Promise<Frame> {
     const request = decodeRequest(frame.body);
     const type = request.ok ? request.value.t : 'malformed';
-    this.requests += 1;
+    this.#asked.set(type, (this.#asked.get(type) ?? 0) + 1);
     if (request.ok && request.value.t === 'PREPARE') this.#operations.asked(request.value);
     const heldMs = request.ok ? (this.#greedy?.holdMs(slot, request.value) ?? 0) : 0;
     const lateMs = heldMs + (this.#lateness.get(`${name} ${type}`) ?? 0);
@@ -550,7 +566,7 @@ export class SimulatedCluster implements WriterStage {
     const usualMs = operation === 'datasync' || operation === 'syncFolder' ? 0.3 + bits.around(0.5) : 0.02;
     await this.clock.sleep(usualMs + (this.#diskSlowness.get(name) ?? 0));
     const point = this.#crashPoints.get(name);
-    if (point === undefined || operation === 'read') return;
+    if (point === undefined || operation === 'read' || (point.of === 'syncs' && operation !== 'datasync')) return;
     point.steps -= 1;
     if (point.steps > 0) return;
     this.#crashPoints.delete(name);

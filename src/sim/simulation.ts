@@ -3,15 +3,20 @@
  * acknowledged must be there. What the run broke, if anything, is in the result.
  */
 import { assert } from '../base/assert.ts';
+import { hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { decodeEntry } from '../log/entry-types.ts';
+import { decodeCommitted } from '../protocol/log-entries.ts';
 import { GreedyAdversary } from './adversaries/greedy.ts';
+import { RawWriter } from './adversaries/raw-writer.ts';
 import { NosyNode } from './adversaries/nosy-node.ts';
 import { StolenWriter } from './adversaries/stolen-writer.ts';
 import { Clients } from './clients.ts';
 import type { Counts } from './clients.ts';
 import { checkLogs } from './checkers/logs.ts';
 import { judge } from './checkers/linearizability.ts';
+import { PromiseAudit } from './checkers/promises.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { FaultKind } from './faults.ts';
 import type { Scenario } from './scenario.ts';
@@ -43,6 +48,8 @@ export interface RunResult {
   readonly faults: ReadonlyMap<FaultKind, number>;
   /** Kinds of suspicion and evidence that came about. */
   readonly caught: ReadonlySet<string>;
+  /** What happened in the protocol, by name. */
+  readonly protocol: ReadonlyMap<string, number>;
   /** Moves of the stolen writer by name. */
   readonly moves: ReadonlyMap<string, number>;
   readonly timeline: readonly string[];
@@ -95,6 +102,11 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   if (goesOn && nosy !== null) goesOn = await until('the questions of a bad node', nosy.ask(), HEALED_MS);
   if (goesOn && thief !== null) goesOn = await until('the check of the stolen keys', thief.check(), HEALED_MS);
   if (goesOn) {
+    const audit = new PromiseAudit(new RawWriter(cluster, 0, 'audit'), cluster.goodSlots);
+    const asked = async (): Promise<void> => void violations.push(...(await audit.check(await keysIn(cluster))));
+    goesOn = await until('asking for everything that was signed for', asked(), HEALED_MS);
+  }
+  if (goesOn) {
     // With fewer liars than f, others may be missing besides: what was acknowledged outlives any f faults.
     for (const slot of random.fork('last crashes').shuffled(cluster.goodSlots).slice(0, scenario.shape.f - scenario.bad.length)) {
       cluster.crash(`node-${slot}`, true, Infinity);
@@ -118,7 +130,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   }
   const caught = judgeAccusations(cluster, violations);
   const { count: events } = trace;
-  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, caught, moves: thief?.moves ?? new Map<string, number>() };
+  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, protocol: cluster.protocolEvents(), caught, moves: thief?.moves ?? new Map<string, number>() };
   return { ...result, timeline: trace.timeline(), digest: trace.digest() };
 }
 
@@ -130,6 +142,19 @@ async function readLogs(cluster: SimulatedCluster, clients: Clients, violations:
   }
   violations.push(...(await cluster.watchersFaults()));
   violations.push(...checkLogs({ logs, attempted: clients.attemptedKeys() }));
+}
+
+/** All keys of which a correct node has a certified version. */
+async function keysIn(cluster: SimulatedCluster): Promise<readonly Uint8Array[]> {
+  const keys = new Map<string, Uint8Array>();
+  for (const slot of cluster.goodSlots) {
+    for (const leaf of (await cluster.readLog(slot)) ?? []) {
+      const entry = decodeEntry(leaf);
+      const body = entry?.type === 'COMMITTED' ? decodeCommitted(entry.body) : undefined;
+      if (body?.ok === true) keys.set(hex(body.value.keyId), body.value.keyId);
+    }
+  }
+  return [...keys.values()];
 }
 
 async function whole(cluster: SimulatedCluster): Promise<void> {
