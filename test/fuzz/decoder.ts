@@ -13,7 +13,7 @@ export interface DecoderOptions extends Pick<Target, 'name' | 'covers' | 'format
   readonly allocates?: number;
 }
 
-const INPUTS = 400;
+const INPUTS = 300;
 
 export function decoder({ accepts, refuses = () => false, inputs = INPUTS, ...rest }: DecoderOptions): Target {
   const refusal = (error: unknown): Outcome => {

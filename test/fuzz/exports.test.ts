@@ -26,7 +26,7 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/gateway/store/uploads.ts readUpload': 'an upload of the index',
   'src/log/signed-note.ts ed25519Verifier': 'a key; targets note and checkpoint verify with one',
   'src/platform/level-store.ts openLevelStore': 'a LevelDB folder',
-  'src/storage-node/accept-certificate.ts openCertificate': 'opens through decodeCertificate; target node-writer',
+  'src/storage-node/accept-certificate.ts openCertificate': 'opens through decodeCertificate; target node',
   'src/storage-node/read-content.ts readBlob': 'a content by its place; target cell-file',
   'src/storage-node/read-content.ts readCell': 'a content by its place; target cell-file',
 };

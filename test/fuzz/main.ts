@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { savedInputs, saveInput } from './corpus.ts';
-import { describeFinding, fuzz, inputAt, tryOne } from './engine.ts';
+import { describeFinding, fuzz, inputAt, poolOf, tryOne } from './engine.ts';
 import type { Target } from './engine.ts';
 import { targets } from './targets.ts';
 
@@ -36,7 +36,7 @@ function oneInput(target: Target): Uint8Array | null {
   if (values.file !== undefined) return Uint8Array.from(fs.readFileSync(values.file));
   if (values.input !== undefined) return Uint8Array.from(Buffer.from(values.input, 'base64'));
   if (values.at === undefined) return null;
-  return inputAt(target, [...target.seeds(), ...savedInputs(target.name)], values.seed, Number(values.at));
+  return inputAt(target, poolOf(target, savedInputs(target.name)), values.seed, Number(values.at));
 }
 
 async function replay(target: Target, input: Uint8Array): Promise<number> {

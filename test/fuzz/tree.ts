@@ -6,7 +6,7 @@
  * inside a signed body is reached too.
  */
 import * as dagCbor from '@ipld/dag-cbor';
-import { compare, concat, fromUtf8, hex, utf8 } from '../../src/base/bytes.ts';
+import { compare, fromUtf8, hex, utf8 } from '../../src/base/bytes.ts';
 import { isCanonical } from '../../src/protocol/canonical.ts';
 import type { SeededRandom } from '../../src/sim/seeded-random.ts';
 import { BYTE_MUTATORS, INTERESTING } from './mutate-bytes.ts';
@@ -58,7 +58,7 @@ export interface CborStyle {
 export function writeCbor(tree: Tree, style: CborStyle = {}): Uint8Array {
   const parts: Uint8Array[] = [];
   writeTree(tree, style, parts);
-  return concat(...parts);
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 function writeTree(tree: Tree, style: CborStyle, out: Uint8Array[]): void {

@@ -29,7 +29,6 @@ setInterval(() => {
 `;
 
 export class Watchdog {
-  readonly #worker: Worker;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
 
@@ -38,8 +37,7 @@ export class Watchdog {
     const shared = new SharedArrayBuffer(HEADER_WORDS * 4 + NOTE_BYTES_MAX + inputBytesMax);
     this.#words = new Int32Array(shared, 0, HEADER_WORDS);
     this.#bytes = new Uint8Array(shared, HEADER_WORDS * 4);
-    this.#worker = new Worker(WATCH, { eval: true, workerData: { shared, limitMs } });
-    this.#worker.unref();
+    new Worker(WATCH, { eval: true, workerData: { shared, limitMs } }).unref();
   }
 
   /** From now this input is under test; `note` says how to replay it. */
@@ -55,9 +53,5 @@ export class Watchdog {
 
   end(): void {
     Atomics.add(this.#words, 0, 1);
-  }
-
-  async stop(): Promise<void> {
-    await this.#worker.terminate();
   }
 }

@@ -149,7 +149,7 @@ function acceptsManifest(input: Uint8Array): boolean {
 function acceptsTable(input: Uint8Array): boolean {
   const decoded = decode(partTableSchema, input, 1024 * 1024);
   if (decoded.ok) sameBytes(encode(decoded.value), input);
-  const size = decoded.ok ? decoded.value.reduce((sum, part) => sum + part.size, 0) : 4_000;
+  const size = decoded.ok ? decoded.value.reduce((sum, part) => sum + part.size, 0) : 2_000;
   const opened = openTable(CLUSTER.geometry, manifestOf('TABLE', { size }), input, id('data key'));
   if (opened.ok) for (const { content } of opened.segments) holds(stripeCount(content.layout) >= 1, 'a part has stripes');
   return opened.ok;
@@ -207,7 +207,7 @@ const repaired = encodeRepaired({ v: 1, keyId, manifestHash: first.hash, content
 const stampBody = encodeStampBody({ v: 1, keyId, stamp: stampAt(9) });
 
 export const protocolTargets: readonly Target[] = [
-  decoder({ name: 'canonical', covers: ['src/protocol/encoding.ts decode'], format: cbor, seeds: () => [cert, first.body, ...REQUESTS.map(encodeRequest)], accepts: isCanonicalAsDecoded, inputs: 2_000 }),
+  decoder({ name: 'canonical', covers: ['src/protocol/encoding.ts decode'], format: cbor, seeds: () => [cert, first.body, ...REQUESTS.map(encodeRequest)], accepts: isCanonicalAsDecoded, inputs: 1_000 }),
   canonical('request', `${m} decodeRequest`, REQUESTS.map(encodeRequest), decodeRequest, encodeRequest),
   decoder({ name: 'answer', covers: [`${m} decodeAnswer`], format: cbor, seeds: () => [...TYPES.map((type) => encodeAnswer(type, ANSWERS[type])), ...REFUSALS], accepts: acceptsAnswer, inputs: 200 }),
   canonical('replies', `${m} decodeReplies`, [replies], decodeReplies, encodeReplies),
