@@ -1,6 +1,6 @@
 /** Decoders of text that members sign, of sealed values and of files that an operator may touch; addresses and frames. */
-import { concat, equal, fromUtf8, utf8 } from '../../../src/base/bytes.ts';
-import { verifySignature } from '../../../src/crypto/primitives.ts';
+import { concat, equal, fromHex, fromUtf8, utf8 } from '../../../src/base/bytes.ts';
+import { signingKeyFromSeed, verifySignature } from '../../../src/crypto/primitives.ts';
 import { CONFIG_FILE, readAdmin, readGatewayIdentity, readJson, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
 import { parseChildMessage } from '../../../src/cli/child-messages.ts';
 import { readEndpoint } from '../../../src/cli/endpoint-file.ts';
@@ -146,6 +146,13 @@ const frames = concat(
   encodeFrame('error', 3, { body: Uint8Array.of(2), payload: new Uint8Array(0) }),
 );
 
+function acceptsJoin(input: Uint8Array): boolean {
+  const request = readJoinRequest(textOf(input), 'a file');
+  const { publicKey } = signingKeyFromSeed(fromHex('ab'.repeat(32)));
+  holds(equal(request.signingKey, publicKey) && request.role === 'node' && request.address === '127.0.0.1:7000', 'only what was signed is accepted');
+  return true;
+}
+
 interface Parsed {
   readonly frames: readonly WireFrame[];
   readonly fault: string | null;
@@ -230,7 +237,7 @@ export const textTargets: readonly Target[] = [
     new URL(endpoint);
   }, damaged),
   folderFile('config-file', ['src/cli/root-configuration.ts openConfiguration'], CONFIG_FILE, [CLUSTER.document], (disk) => bindCluster(disk, undefined), operationErrors('BAD_CONFIG', 'TOO_LARGE'), 'cbor'),
-  decoder({ name: 'join-request', covers: ['src/cli/join-request.ts readJoinRequest'], format: { form: 'json' }, seeds: () => [join], accepts: (input) => readJoinRequest(textOf(input), 'a file').role !== undefined, refuses: operationErrors('BAD_CONFIG'), inputs: 250 }),
+  decoder({ name: 'join-request', covers: ['src/cli/join-request.ts readJoinRequest'], format: { form: 'json' }, seeds: () => [join], accepts: acceptsJoin, refuses: operationErrors('BAD_CONFIG'), inputs: 250 }),
   decoder({
     name: 'child-message', covers: ['src/cli/child-messages.ts parseChildMessage'], format: { form: 'json' },
     seeds: () => [{ type: 'serving' }, { type: 'listening', address: '127.0.0.1:1' }, { type: 'failed', code: 'CORRUPT', message: 'm', remedy: 'r' }].map((message) => utf8(JSON.stringify(message))),
