@@ -39,5 +39,9 @@ function mutatedTree(form: 'cbor' | 'json', start: Uint8Array, valid: readonly U
   if (tree === null) return null;
   const lender = read(random.pick(valid));
   for (let rounds = roundsOf(random); rounds > 0; rounds -= 1) tree = mutateTree(tree, random, lender === null ? [] : [lender]);
-  return form === 'cbor' ? writeCbor(tree, { isRough: random.chance(0.15) }) : utf8(writeJson(tree));
+  if (form === 'json') return utf8(writeJson(tree));
+  if (random.chance(0.75)) return writeCbor(tree);
+  // In all else canonical: nothing but one head must betray it.
+  let wide = random.below(30);
+  return writeCbor(tree, random.chance(0.5) ? { isRough: true } : { isWide: () => (wide -= 1) === 0 });
 }

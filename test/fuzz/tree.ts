@@ -53,6 +53,8 @@ export function treeOfJson(bytes: Uint8Array): Tree | null {
 export interface CborStyle {
   /** Writes maps as they stand: keys twice and out of order. */
   readonly isRough?: boolean;
+  /** Asked for each head: may its argument take more bytes than it needs? */
+  readonly isWide?: () => boolean;
 }
 
 export function writeCbor(tree: Tree, style: CborStyle = {}): Uint8Array {
@@ -65,31 +67,31 @@ function writeTree(tree: Tree, style: CborStyle, out: Uint8Array[]): void {
   switch (tree.t) {
     case 'map': {
       const entries = style.isRough === true ? tree.entries : canonicalEntries(tree.entries);
-      out.push(head(5, entries.length));
+      out.push(head(5, entries.length, style));
       for (const { key, value } of entries) {
         const name = utf8(key);
-        out.push(head(3, name.length), name);
+        out.push(head(3, name.length, style), name);
         writeTree(value, style, out);
       }
       return;
     }
     case 'array':
-      out.push(head(4, tree.items.length));
+      out.push(head(4, tree.items.length, style));
       for (const item of tree.items) writeTree(item, style, out);
       return;
     case 'inside':
     case 'bytes': {
       const bytes = tree.t === 'bytes' ? tree.bytes : writeCbor(tree.inner, style);
-      out.push(head(2, bytes.length), bytes);
+      out.push(head(2, bytes.length, style), bytes);
       return;
     }
     case 'text': {
       const text = utf8(tree.text);
-      out.push(head(3, text.length), text);
+      out.push(head(3, text.length, style), text);
       return;
     }
     case 'number':
-      out.push(numberBytes(tree.value));
+      out.push(numberBytes(tree.value, style));
       return;
     case 'simple':
       out.push(Uint8Array.of(tree.value === null ? 0xf6 : tree.value ? 0xf5 : 0xf4));
@@ -103,18 +105,20 @@ function canonicalEntries(entries: readonly { key: string; value: Tree }[]): { k
   return [...byKey.values()].sort((a, b) => order(utf8(a.key), utf8(b.key)));
 }
 
-function numberBytes(value: number): Uint8Array {
-  if (Number.isInteger(value)) return value >= 0 ? head(0, value) : head(1, -1 - value);
+function numberBytes(value: number, style: CborStyle): Uint8Array {
+  if (Number.isInteger(value)) return value >= 0 ? head(0, value, style) : head(1, -1 - value, style);
   const out = new Uint8Array(9);
   out[0] = 0xfb;
   new DataView(out.buffer).setFloat64(1, value);
   return out;
 }
 
-function head(major: number, argument: number): Uint8Array {
+function head(major: number, argument: number, style: CborStyle): Uint8Array {
   const first = major << 5;
-  if (argument < 24) return Uint8Array.of(first | argument);
-  const size = argument < 2 ** 8 ? 1 : argument < 2 ** 16 ? 2 : argument < 2 ** 32 ? 4 : 8;
+  const isWide = style.isWide?.() === true;
+  if (argument < 24 && !isWide) return Uint8Array.of(first | argument);
+  const needed = argument < 2 ** 8 ? 1 : argument < 2 ** 16 ? 2 : argument < 2 ** 32 ? 4 : 8;
+  const size = isWide && needed < 8 ? (argument < 24 ? needed : 2 * needed) : needed;
   const out = new Uint8Array(1 + size);
   out[0] = first | (24 + Math.log2(size));
   for (let i = 0, rest = BigInt(Math.min(argument, 2 ** 64 - 2 ** 12)); i < size; i += 1, rest >>= 8n) out[size - i] = Number(rest & 255n);

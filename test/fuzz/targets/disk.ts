@@ -1,5 +1,5 @@
 /** Decoders of what a process reads back from its own disk: segments, records, snapshots, the journal and index of a gateway. */
-import { equal, utf8 } from '../../../src/base/bytes.ts';
+import { concat, equal, utf8 } from '../../../src/base/bytes.ts';
 import { isOperationError } from '../../../src/base/errors.ts';
 import { sha256 } from '../../../src/crypto/primitives.ts';
 import { decodeRow, encodeRow, partNumberOf, ROWS } from '../../../src/gateway/index/rows.ts';
@@ -80,10 +80,15 @@ const logFile = await fileMadeBy('log', 'log-', async (disk) => {
   await journal.close();
 });
 
+/** The records of a segment file: the input stands between the header and the zeros that follow. */
+const RECORDS_END = HEADER_BYTES + 3 * 64 + RECORD_HEADER_BYTES;
+const recordsOf = (file: Uint8Array): Uint8Array => file.slice(HEADER_BYTES, RECORDS_END);
+const withRecords = (file: Uint8Array, records: Uint8Array): Uint8Array => concat(file.subarray(0, HEADER_BYTES), records, file.subarray(HEADER_BYTES + records.length));
+
 async function acceptsLogFile(input: Uint8Array): Promise<boolean> {
   const disk = new FaultyDisk();
   await disk.makeFolder('log');
-  await writeFile(disk, logFile.path, input);
+  await writeFile(disk, logFile.path, withRecords(logFile.bytes, input));
   const read: Uint8Array[] = [];
   const journal = await LogJournal.open(disk, 'log', JOURNAL_ID, { segmentBytes: 8192, onRecord: (bytes) => read.push(bytes.slice()) });
   await journal.close();
@@ -91,9 +96,10 @@ async function acceptsLogFile(input: Uint8Array): Promise<boolean> {
   return true;
 }
 
+const CHUNKS = [utf8('chunk one'), new Uint8Array(60).fill(5)];
 const snapshotFile = await fileMadeBy('snap', 'snapshot-', async (disk) => {
   const store = await SnapshotStore.open(disk, 'snap', JOURNAL_ID);
-  await store.write(7, [utf8('chunk one'), new Uint8Array(300)]);
+  await store.write(7, CHUNKS);
 });
 
 async function acceptsSnapshotFile(input: Uint8Array): Promise<boolean> {
@@ -101,7 +107,7 @@ async function acceptsSnapshotFile(input: Uint8Array): Promise<boolean> {
   await disk.makeFolder('snap');
   await writeFile(disk, snapshotFile.path, input);
   const newest = await (await SnapshotStore.open(disk, 'snap', JOURNAL_ID)).newest();
-  if (newest !== null) holds(newest.sequence === 7 && newest.chunks.length === 2, 'only what was written is read');
+  if (newest !== null) holds(newest.sequence === 7 && equal(concat(...newest.chunks), concat(...CHUNKS)), 'only what was written is read');
   return newest !== null;
 }
 
@@ -117,7 +123,7 @@ const cellFile = await fileMadeBy('cells', 'cells-', async (disk) => {
 async function acceptsCellFile(input: Uint8Array): Promise<boolean> {
   const disk = new FaultyDisk();
   await disk.makeFolder('cells');
-  await writeFile(disk, cellFile.path, input);
+  await writeFile(disk, cellFile.path, withRecords(cellFile.bytes, input));
   const journal = await CellJournal.open(disk, 'cells', JOURNAL_ID, new SeededRandom('again'), 8192);
   try {
     journal.retain(cellPlace);
@@ -274,8 +280,8 @@ async function acceptsGatewayJournal(input: Uint8Array): Promise<boolean> {
 
 export const diskTargets: readonly Target[] = [
   decoder({ name: 'segment', covers: ['src/journal/segment.ts readHeader', 'src/journal/segment.ts readRecord'], format: bytesForm, seeds: () => [segmentSeed()], accepts: acceptsSegment, refuses: operationErrors('LOST_STATE') }),
-  decoder({ name: 'log-file', covers: [], format: bytesForm, seeds: () => [logFile.bytes], accepts: acceptsLogFile, refuses: operationErrors('LOST_STATE', 'CORRUPT'), inputs: 150 }),
-  decoder({ name: 'cell-file', covers: [], format: bytesForm, seeds: () => [cellFile.bytes], accepts: acceptsCellFile, refuses: operationErrors('LOST_STATE', 'CORRUPT'), inputs: 150 }),
+  decoder({ name: 'log-file', covers: [], format: bytesForm, seeds: () => [recordsOf(logFile.bytes)], accepts: acceptsLogFile, refuses: operationErrors('LOST_STATE', 'CORRUPT'), inputs: 150 }),
+  decoder({ name: 'cell-file', covers: [], format: bytesForm, seeds: () => [recordsOf(cellFile.bytes)], accepts: acceptsCellFile, refuses: operationErrors('LOST_STATE', 'CORRUPT'), inputs: 150 }),
   decoder({ name: 'snapshot-file', covers: [], format: bytesForm, seeds: () => [snapshotFile.bytes], accepts: acceptsSnapshotFile, refuses: operationErrors('LOST_STATE'), inputs: 150 }),
   decoder({ name: 'node-record', covers: ['src/storage-node/records.ts decodeRecord', 'src/protocol/encoding.ts decodeOwn'], format: { form: 'cbor' }, seeds: () => RECORDS.map(encodeRecord), accepts: acceptsRecord, refuses: operationErrors('LOST_STATE') }),
   decoder({

@@ -7,6 +7,7 @@
 import * as dagCbor from '@ipld/dag-cbor';
 import { EMPTY, equal, hex } from '../../../src/base/bytes.ts';
 import type { Frame, PeerConnection } from '../../../src/base/ports.ts';
+import { sha256 } from '../../../src/crypto/primitives.ts';
 import { checkFrameSize } from '../../../src/platform/frames.ts';
 import { encodeBucketRecord, SYSTEM_BUCKET_ID } from '../../../src/protocol/bucket-record.ts';
 import { encode } from '../../../src/protocol/encoding.ts';
@@ -95,8 +96,8 @@ const SEEDS: readonly Uint8Array[] = [
 const REFUSED: readonly Uint8Array[] = [
   seed({ t: 'FETCH', ...named, stripe: 0 }),
   seed({ t: 'STATUS' }, EMPTY, 'stranger'),
-  ...REQUESTS.map((request) => seed(request, EMPTY, 'stranger')),
-  ...REQUESTS.map((request) => seed(request, EMPTY, 'node')),
+  ...REQUESTS.filter((_, i) => i % 4 === 0).map((request) => seed(request, EMPTY, 'stranger')),
+  ...REQUESTS.filter((_, i) => i % 4 === 2).map((request) => seed(request, EMPTY, 'node')),
 ];
 
 function resolution(slot: number) {
@@ -121,15 +122,25 @@ function askedOf(input: Uint8Array): Asked {
   return { from: 'writer', body: input, payload: EMPTY, signs: false };
 }
 
-/** The same request with its manifest signed, when it holds one. */
+/** The same request with its manifest signed, when it holds one: of a fresh key, or it would contradict what was accepted. */
 function signedAgain(body: Uint8Array): Uint8Array {
   try {
     const request = dagCbor.decode<{ manifest?: { body?: unknown } }>(body);
-    const manifest = request.manifest?.body;
-    if (!(manifest instanceof Uint8Array)) return body;
+    const bytes = request.manifest?.body;
+    if (!(bytes instanceof Uint8Array)) return body;
+    const manifest = ofFreshKey(bytes, sha256(body));
     return encode({ ...request, manifest: { body: manifest, proof: prove(CLUSTER, WRITER.signingKey, 'manifest', manifest) } });
   } catch {
     return body;
+  }
+}
+
+function ofFreshKey(manifest: Uint8Array, fresh: Uint8Array): Uint8Array {
+  try {
+    const fields = dagCbor.decode<Record<string, unknown>>(manifest);
+    return encode({ ...fields, keyId: fresh });
+  } catch {
+    return manifest;
   }
 }
 
@@ -173,6 +184,9 @@ class NodeSubject implements Subject {
     this.#requireHealth();
     const accepted = kindOf(frame, answer) === 'answer';
     holds(!(accepted && from === 'stranger'), 'a stranger is refused');
+    const asked = decodeRequest(frame.body);
+    const reserved = asked.ok && asked.value.t === 'CELL' && asked.value.stripe === 0 ? asked.value.reserve : 0;
+    holds(!accepted || reserved <= UNCERTIFIED_BYTES_MAX, 'nobody reserves more than the quota');
     return accepted ? 'accepted' : 'refused';
   }
 
@@ -207,5 +221,5 @@ function kindOf(request: Frame, answer: Frame): 'answer' | 'refused' {
 }
 
 export const nodeTargets: readonly Target[] = [
-  { name: 'node', covers: [], format: { form: 'cbor' }, seeds: () => SEEDS, lends: () => REFUSED, open: () => NodeSubject.open(), inputs: 500, takesMs: WAITS_MS },
+  { name: 'node', covers: [], format: { form: 'cbor' }, seeds: () => SEEDS, lends: () => REFUSED, open: () => NodeSubject.open(), inputs: 1_200, takesMs: WAITS_MS },
 ];

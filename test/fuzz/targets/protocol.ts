@@ -104,6 +104,7 @@ function acceptsAnswer(input: Uint8Array): boolean {
     const parsed = decodeAnswer(type, input);
     if (parsed.kind === 'malformed') continue;
     accepted = true;
+    holds(parsed.kind === 'refused' || !('refused' in parsed.answer), 'a refusal is one');
     sameBytes(parsed.kind === 'refused' ? encodeRefused(parsed.refused) : encodeAnswer(type, parsed.answer), input);
   }
   return accepted;
@@ -219,7 +220,7 @@ export const protocolTargets: readonly Target[] = [
   canonical('log-boot', `${e} decodeBoot`, [boot], decodeBoot, encodeBoot),
   canonical('log-repaired', `${e} decodeRepaired`, [repaired], decodeRepaired, encodeRepaired),
   decoder({ name: 'log-entry', covers: ['src/log/entry-types.ts decodeEntry'], format: { form: 'bytes' }, seeds: () => [encodeEntry('COMMITTED', committedSeed), encodeEntry('EVICT', evict), encodeEntry('BOOT', boot)], accepts: acceptsEntry }),
-  decoder({ name: 'certificate', covers: ['src/protocol/certificate.ts decodeCertificate'], format: cbor, seeds: () => CERTIFICATES, accepts: acceptsCertificate }),
+  decoder({ name: 'certificate', covers: ['src/protocol/certificate.ts decodeCertificate'], format: cbor, seeds: () => CERTIFICATES, accepts: acceptsCertificate, inputs: 800 }),
   decoder({ name: 'manifest', covers: ['src/protocol/manifest.ts openSignedManifest'], format: cbor, seeds: () => MANIFESTS.map(({ body }) => body), accepts: acceptsManifest }),
   decoder({ name: 'part-table', covers: ['src/client/read-plan.ts openTable'], format: cbor, seeds: () => [PART_TABLE], accepts: acceptsTable }),
   decoder({

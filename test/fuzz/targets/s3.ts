@@ -102,7 +102,9 @@ function acceptsToken(input: Uint8Array): boolean {
 
 /** The same document as every root that requests have; some must know it. */
 function acceptsXml(input: Uint8Array): boolean {
-  return ['Delete', 'CompleteMultipartUpload', 'CreateBucketConfiguration'].some((root) => orRefused(() => readXml(input, root)) !== null);
+  const known = ['Delete', 'CompleteMultipartUpload', 'CreateBucketConfiguration'].some((root) => orRefused(() => readXml(input, root)) !== null);
+  holds(!known || !bytesText(input).includes('<!'), 'no declaration is accepted');
+  return known;
 }
 
 const SEED = 'ab'.repeat(32);

@@ -331,7 +331,7 @@ const RESPONSES = [
 ];
 const REFUSALS = [response('404 Not Found', ERROR), response('503 Slow Down', ERROR)];
 const ADMIN_REQUESTS = ['/health/live', '/health/ready', '/status'].map((url) => utf8(`GET ${url} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`));
-const HTTP_WORDS = ['\r\n', '\r\n\r\n', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'HTTP/1.1 ', '200', '404', '\0', '<', '&amp;', '<Contents>', '</Contents>', '<Key>', '<!DOCTYPE a>', 'true'];
+const HTTP_WORDS = ['POST ', '\r\n', '\r\n\r\n', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', 'HTTP/1.1 ', '200', '404', '\0', '<', '&amp;', '<Contents>', '</Contents>', '<Key>', '<!DOCTYPE a>', 'true'];
 const bytesForm = { form: 'bytes' } as const;
 const der = (identity: TlsIdentity): Uint8Array => Uint8Array.from(Buffer.from(identity.certificatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
 
@@ -351,6 +351,6 @@ export const socketTargets: readonly Target[] = [
   { name: 'tls-server', covers: [], format: bytesForm, seeds: () => [FRAMES], open: () => TlsSubject.open(true), inputs: 60, takesMs },
   { name: 'tls-channel', covers: [], format: bytesForm, seeds: () => [ANSWERS], open: () => ChannelSubject.open(), inputs: 60, takesMs },
   { name: 's3-server', covers: [], format: { form: 'text', words: S3_WORDS }, seeds: () => S3_REQUESTS.slice(9, 12).map(writeRequest), lends: () => S3_REQUESTS.map(writeRequest), open: () => S3ServerSubject.open(), inputs: 150, takesMs },
-  { name: 'admin-server', covers: [], format: { form: 'text', words: HTTP_WORDS }, seeds: () => ADMIN_REQUESTS, open: () => AdminSubject.open(), inputs: 80, takesMs },
+  { name: 'admin-server', covers: [], format: { form: 'text', words: HTTP_WORDS }, seeds: () => ADMIN_REQUESTS, lends: () => [utf8('POST /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')], open: () => AdminSubject.open(), inputs: 80, takesMs },
   { name: 'command-answers', covers: [], format: { form: 'text', words: HTTP_WORDS }, seeds: () => RESPONSES, lends: () => REFUSALS, open: () => AnswerSubject.open(), inputs: 80, takesMs },
 ];

@@ -42,12 +42,14 @@ const checkpoint = signCheckpoint({ origin, size: 3, root: frontier.root(), nonc
 const verifier = ed25519Verifier(origin, key.publicKey, verifySignature);
 const tail = new LogTail(origin);
 tail.accept(['a', 'b', 'c'].map(id), checkpoint);
-const noteWords = ['\u2014 ', 'nonce ', origin, '\n\n', '\n', 'AAAA', '='];
+const noteWords = ['\u2014 ', 'nonce ', origin, '\n\n', '\n', 'AAAA', '=', '03\n', '3e0\n', '+3\n', checkpoint.note.slice(checkpoint.note.indexOf('\u2014'))];
 
 function acceptsNote(input: Uint8Array): boolean {
   const text = textOf(input);
   const parsed = parseNote(text);
   if (parsed.ok) holds(formatNote(parsed.note) === text, 'an accepted note formats back to itself');
+  const keysOf = parsed.ok ? parsed.note.signatures.map(({ name, keyId }) => `${name} ${keyId}`) : [];
+  holds(new Set(keysOf).size === keysOf.length, 'a key signs once');
   const opened = openNote(text, [verifier]);
   if (opened.ok) holds(equal(utf8(opened.text), utf8(formatCheckpoint(checkpoint.checkpoint))), 'only what was signed opens');
   return parsed.ok;
