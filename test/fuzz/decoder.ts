@@ -4,7 +4,7 @@ import { isOperationError } from '../../src/base/errors.ts';
 import type { ErrorCode } from '../../src/base/errors.ts';
 import type { Outcome, Target } from './engine.ts';
 
-export interface DecoderOptions extends Pick<Target, 'name' | 'covers' | 'format' | 'seeds'> {
+export interface DecoderOptions extends Pick<Target, 'name' | 'covers' | 'format' | 'seeds' | 'lends'> {
   /** True when the input was accepted. Checks what must hold of an accepted one by throwing. */
   readonly accepts: (input: Uint8Array) => boolean | Promise<boolean>;
   /** Is this error one that the decoder documents? Without it, it may throw nothing. */

@@ -32,7 +32,7 @@ export interface Target {
   readonly format: Format;
   /** Valid inputs, the same at every call. */
   readonly seeds: () => readonly Uint8Array[];
-  /** Further inputs to mutate, which need not be accepted. */
+  /** Further inputs, tried and mutated, which need not be accepted: those that are nearly valid. */
   readonly lends?: () => readonly Uint8Array[];
   readonly open: () => Subject | Promise<Subject>;
   /** Mutated inputs in `npm test`: fewer where one is costly. */
@@ -133,6 +133,7 @@ class Run {
     for (const [i, input] of seeds.entries()) {
       if ((await this.#try(input, `a seed input, number ${i}`)) === 'refused') this.#found(input, `the seed input ${i} is refused`, '');
     }
+    for (const [i, input] of (this.#target.lends?.() ?? []).entries()) await this.#try(input, `a lent input, number ${i}`);
     for (const input of saved) await this.#try(input, replayOf(this.#target, `--file test/fuzz/corpus/${this.#target.name}/${nameOf(input)}`));
     await this.#check('the saved inputs');
     for (let i = from; i < from + count && performance.now() < untilMs && this.#findings.length < findingsMax; i += 1) {

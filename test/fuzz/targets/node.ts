@@ -67,6 +67,8 @@ function seed(request: Request, payload: Uint8Array = EMPTY, from: Sender = 'wri
 
 const { keyId } = held.manifest;
 const named = { keyId, manifestHash: held.hash, stamp: held.manifest.stamp, contentId: held.manifest.contentId, leaseMs: 0 };
+const { manifest: data } = versions.DATA;
+const namedData = { keyId: data.keyId, manifestHash: versions.DATA.hash, stamp: data.stamp, contentId: data.contentId, leaseMs: 10 };
 const dataCert = certificateOf(versions.DATA);
 const SEEDS: readonly Uint8Array[] = [
   seed(prepare(versions.DATA, { row: ROW }), CELL),
@@ -75,7 +77,7 @@ const SEEDS: readonly Uint8Array[] = [
   seed({ t: 'CELL', upload, stripe: 0, reserve: 512, row: ROW }, CELL),
   seed(prepare(versions.UPLOADED, { upload })),
   seed({ t: 'COMMIT', cert: dataCert, inline: false }),
-  seed({ t: 'FETCH', keyId: versions.DATA.manifest.keyId, manifestHash: versions.DATA.hash, stamp: versions.DATA.manifest.stamp, contentId: versions.DATA.manifest.contentId, stripe: 0, leaseMs: 10 }),
+  seed({ t: 'FETCH', ...namedData, stripe: 0 }),
   seed(prepare(versions.TABLE), PART_TABLE),
   seed({ t: 'COMMIT', cert: certificateOf(versions.INLINE), inline: true }, INLINE_BODY),
   seed({ t: 'QUERY', keyId, cell0: true, seen: null }),
@@ -95,6 +97,9 @@ const SEEDS: readonly Uint8Array[] = [
 /** Valid in their form and refused by the node: strangers, and what it does not hold. */
 const REFUSED: readonly Uint8Array[] = [
   seed({ t: 'FETCH', ...named, stripe: 0 }),
+  ...[1, 2, 2 ** 40].map((stripe) => seed({ t: 'FETCH', ...namedData, stripe })),
+  ...[UNCERTIFIED_BYTES_MAX + 1, 2 ** 53 - 1].map((reserve, i) => seed({ t: 'CELL', upload: id(`upload ${i}`).subarray(0, 16), stripe: 0, reserve, row: ROW }, CELL)),
+  seed({ t: 'CHANGES', from: 2 ** 53 - 1, to: 2 ** 53 - 1 }),
   seed({ t: 'STATUS' }, EMPTY, 'stranger'),
   ...REQUESTS.filter((_, i) => i % 4 === 0).map((request) => seed(request, EMPTY, 'stranger')),
   ...REQUESTS.filter((_, i) => i % 4 === 2).map((request) => seed(request, EMPTY, 'node')),

@@ -42,7 +42,8 @@ const checkpoint = signCheckpoint({ origin, size: 3, root: frontier.root(), nonc
 const verifier = ed25519Verifier(origin, key.publicKey, verifySignature);
 const tail = new LogTail(origin);
 tail.accept(['a', 'b', 'c'].map(id), checkpoint);
-const noteWords = ['\u2014 ', 'nonce ', origin, '\n\n', '\n', 'AAAA', '=', '03\n', '3e0\n', '+3\n', checkpoint.note.slice(checkpoint.note.indexOf('\u2014'))];
+const signatureLine = checkpoint.note.slice(checkpoint.note.indexOf('\u2014'));
+const noteWords = ['\u2014 ', 'nonce ', origin, '\n\n', '\n', 'AAAA', '=', '03\n', '3e0\n', '+3\n', signatureLine];
 
 function acceptsNote(input: Uint8Array): boolean {
   const text = textOf(input);
@@ -195,8 +196,8 @@ function acceptsAddress(input: Uint8Array): boolean {
 }
 
 export const textTargets: readonly Target[] = [
-  decoder({ name: 'note', covers: ['src/log/signed-note.ts parseNote', 'src/log/signed-note.ts openNote'], format: { form: 'text', words: noteWords }, seeds: () => [utf8(checkpoint.note)], accepts: acceptsNote }),
-  decoder({ name: 'checkpoint', covers: ['src/log/checkpoint.ts parseCheckpoint', 'src/log/checkpoint.ts openCheckpoint'], format: { form: 'text', words: noteWords }, seeds: () => [utf8(formatCheckpoint(checkpoint.checkpoint)), utf8(formatCheckpoint({ ...checkpoint.checkpoint, nonce: null }))], accepts: acceptsCheckpoint }),
+  decoder({ name: 'note', covers: ['src/log/signed-note.ts parseNote', 'src/log/signed-note.ts openNote'], format: { form: 'text', words: noteWords }, seeds: () => [utf8(checkpoint.note)], lends: () => [utf8(`${checkpoint.note}${signatureLine}`)], accepts: acceptsNote }),
+  decoder({ name: 'checkpoint', covers: ['src/log/checkpoint.ts parseCheckpoint', 'src/log/checkpoint.ts openCheckpoint'], format: { form: 'text', words: noteWords }, seeds: () => [utf8(formatCheckpoint(checkpoint.checkpoint)), utf8(formatCheckpoint({ ...checkpoint.checkpoint, nonce: null }))], lends: () => ['03', '+3', '3e0', '0x3', ''].map((size) => utf8(formatCheckpoint(checkpoint.checkpoint).replace('\n3\n', `\n${size}\n`))), accepts: acceptsCheckpoint }),
   decoder({
     name: 'log-base64', covers: [], format: { form: 'text', words: ['=', '==', 'AAAA', '/', '+'] }, seeds: () => [utf8('AAECAw=='), utf8(toBase64(id('x')))],
     accepts: (input) => {
