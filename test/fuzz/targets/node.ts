@@ -222,6 +222,8 @@ function kindOf(request: Frame, answer: Frame): 'answer' | 'refused' {
   const parsed = decodeAnswer(asked.ok ? asked.value.t : 'STATUS', answer.body);
   holds(parsed.kind !== 'malformed', 'the answer is one of the protocol');
   holds(asked.ok || parsed.kind === 'refused', 'what is no request is refused');
+  // Its disk is in order: a signed HOLE would be evidence against it of a loss that never was.
+  holds(parsed.kind !== 'refused' || parsed.refused.code !== 'HOLE', 'no loss is signed where nothing was lost');
   return parsed.kind === 'answer' ? 'answer' : 'refused';
 }
 
