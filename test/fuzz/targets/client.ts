@@ -89,6 +89,6 @@ class ClientSubject implements Subject {
 }
 
 export const clientTargets: readonly Target[] = [
-  { name: 'client-answers', covers: [], format: { form: 'bytes' }, seeds: () => ['one', 'two', 'three'].map((name) => id(name).subarray(0, 8)), open: () => ClientSubject.open(), inputs: 40, allocates: 256 * 1024 * 1024, takesMs: 10_000 },
+  { name: 'client-answers', covers: [], format: { form: 'bytes' }, seeds: () => ['one', 'two', 'three'].map((name) => id(name).subarray(0, 8)), open: () => ClientSubject.open(), inputs: 25, allocates: 256 * 1024 * 1024, takesMs: 10_000 },
 ];
 

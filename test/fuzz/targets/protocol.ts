@@ -105,6 +105,7 @@ function acceptsAnswer(input: Uint8Array): boolean {
     if (parsed.kind === 'malformed') continue;
     accepted = true;
     holds(parsed.kind === 'refused' || !('refused' in parsed.answer), 'a refusal is one');
+    holds(input[0] !== undefined && input[0] >> 5 === 5, 'an answer is a map');
     sameBytes(parsed.kind === 'refused' ? encodeRefused(parsed.refused) : encodeAnswer(type, parsed.answer), input);
   }
   return accepted;

@@ -16,6 +16,7 @@ import type { ObjectInfo } from '../../../src/gateway/s3/object-store.ts';
 import { authenticate, parseTimestamp } from '../../../src/gateway/s3/sigv4.ts';
 import { parseResource, parseTarget, Query, uriEncode } from '../../../src/gateway/s3/uri.ts';
 import { readXml } from '../../../src/gateway/s3/xml.ts';
+import type { ReadElement } from '../../../src/gateway/s3/xml.ts';
 import { SystemClock } from '../../../src/platform/clock.ts';
 import { CountingTelemetry } from '../../../src/sim/counting-telemetry.ts';
 import { SeededRandom } from '../../../src/sim/seeded-random.ts';
@@ -100,11 +101,16 @@ function acceptsToken(input: Uint8Array): boolean {
   return true;
 }
 
+function depthOf(element: ReadElement): number {
+  return 1 + Math.max(0, ...element.children.map(depthOf));
+}
+
 /** The same document as every root that requests have; some must know it. */
 function acceptsXml(input: Uint8Array): boolean {
-  const known = ['Delete', 'CompleteMultipartUpload', 'CreateBucketConfiguration'].some((root) => orRefused(() => readXml(input, root)) !== null);
-  holds(!known || !bytesText(input).includes('<!'), 'no declaration is accepted');
-  return known;
+  const read = ['Delete', 'CompleteMultipartUpload', 'CreateBucketConfiguration'].flatMap((root) => orRefused(() => readXml(input, root)) ?? []);
+  holds(read.length === 0 || !bytesText(input).includes('<!'), 'no declaration is accepted');
+  holds(read.every((element) => depthOf(element) <= 16), 'no document is nested deeper than its bound');
+  return read.length > 0;
 }
 
 const SEED = 'ab'.repeat(32);
@@ -261,7 +267,7 @@ export const s3Targets: readonly Target[] = [
     seeds: () => ['bytes=0-99', 'bytes=-5', 'bytes=7-', '20260102T030405Z', 'NhCmhg=='].map(utf8), accepts: acceptsCondition, refuses: isS3Error, inputs: 600,
   }),
   decoder({ name: 's3-token', covers: ['src/gateway/s3/continuation.ts openToken'], format: text(['A', '_', '-', '=']), seeds: () => TOKENS.map(utf8), accepts: acceptsToken, refuses: isS3Error }),
-  decoder({ name: 's3-xml', covers: ['src/gateway/s3/xml.ts readXml'], format: text(['<a>', '</a>', '<a/>', '<!--', '<!DOCTYPE x [', '<![CDATA[', ']]>', '<?xml version="1.0"?>', '&amp;', '&#0;', '&#xD800;', '&x;', ' xmlns="a"', "='"]), seeds: () => Object.values(XML).map(utf8), lends: () => ['<!-- a -->', '<![CDATA[a]]>', '<!DOCTYPE Delete>', '<?a b?>', '<a>'.repeat(20)].map((word) => utf8(XML.DELETE_XML.replace('<Quiet>', `${word}<Quiet>`))), accepts: acceptsXml, refuses: isS3Error, inputs: 600 }),
+  decoder({ name: 's3-xml', covers: ['src/gateway/s3/xml.ts readXml'], format: text(['<a>', '</a>', '<a/>', '<!--', '<!DOCTYPE x [', '<![CDATA[', ']]>', '<?xml version="1.0"?>', '&amp;', '&#0;', '&#xD800;', '&x;', ' xmlns="a"', "='"]), seeds: () => Object.values(XML).map(utf8), lends: () => ['<!-- a -->', '<![CDATA[a]]>', '<!DOCTYPE Delete>', '<?a b?>', `${'<a>'.repeat(16)}${'</a>'.repeat(16)}`].map((word) => utf8(XML.DELETE_XML.replace('<Quiet>', `${word}<Quiet>`))), accepts: acceptsXml, refuses: isS3Error, inputs: 600 }),
   decoder({ name: 's3-chunked', covers: ['src/gateway/s3/aws-chunked.ts AwsChunkedDecoder'], format: text(['\r\n', '0\r\n', ';chunk-signature=', 'ffffffffffffffff', 'x-amz-trailer-signature:', 'x-amz-checksum-crc32:']), seeds: () => [signedChunks(), unsignedChunks], accepts: acceptsChunks, inputs: 600 }),
   decoder({ name: 's3-authorization', covers: [`${sigv4} authenticate`], format: text(S3_WORDS), seeds: () => SEED_REQUESTS, accepts: acceptsAuthorization, refuses: isS3Error }),
   decoder({ name: 's3-front', covers: ['src/gateway/s3/content.ts openContent', 'src/gateway/s3/content.ts readAll'], format: text(S3_WORDS), seeds: () => SEED_REQUESTS, accepts: acceptsRequest, inputs: 400 }),
