@@ -157,6 +157,7 @@ class NodeSubject implements Subject {
   readonly #world: World;
   readonly #node: StorageNode;
   readonly #connections: Readonly<Record<Sender, PeerConnection>>;
+  readonly #uploads = new Set<string>();
 
   constructor(world: World, node: StorageNode) {
     this.#world = world;
@@ -189,9 +190,7 @@ class NodeSubject implements Subject {
     this.#requireHealth();
     const accepted = kindOf(frame, answer) === 'answer';
     holds(!(accepted && from === 'stranger'), 'a stranger is refused');
-    const asked = decodeRequest(frame.body);
-    const reserved = asked.ok && asked.value.t === 'CELL' && asked.value.stripe === 0 ? asked.value.reserve : 0;
-    holds(!accepted || reserved <= UNCERTIFIED_BYTES_MAX, 'nobody reserves more than the quota');
+    holds(this.#reserves(frame.body) <= UNCERTIFIED_BYTES_MAX || !accepted, 'nobody reserves more than the quota');
     return accepted ? 'accepted' : 'refused';
   }
 
@@ -207,6 +206,16 @@ class NodeSubject implements Subject {
 
   async close(): Promise<void> {
     await this.#world.stop();
+  }
+
+  /** Bytes that a request asks to reserve: only the first of an upload does, even one that is refused for its cell. */
+  #reserves(body: Uint8Array): number {
+    const asked = decodeRequest(body);
+    if (!asked.ok || asked.value.t !== 'CELL') return 0;
+    const upload = hex(asked.value.upload);
+    if (this.#uploads.has(upload)) return 0;
+    this.#uploads.add(upload);
+    return asked.value.reserve;
   }
 
   #requireHealth(): void {
