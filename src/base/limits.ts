@@ -82,6 +82,9 @@ export const ENC_META_BYTES_MAX = 8 * KiB;
 /** Parts of one multipart object, as in S3. */
 export const PART_COUNT_MAX = 10_000;
 
+/** Unix milliseconds: the last that a Date holds (ECMA-262, time values). */
+export const TIME_MS_MAX = 8.64e15;
+
 /** Leaves in one answer to CHANGES. */
 export const CHANGES_LEAVES_MAX = 1000;
 /** Certificates in one answer to CERTS, keys in one SHOWN. */

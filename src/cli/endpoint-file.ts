@@ -13,7 +13,7 @@ export const ENDPOINT_FILE = 'endpoint.json';
 
 const endpointSchema = z.strictObject({
   v: z.literal(1),
-  endpoint: z.string().max(300),
+  endpoint: z.string().max(300).refine((text) => URL.canParse(text), 'expected a URL'),
   region: z.string().max(100),
   accessKeyId: z.string().max(128),
   secretAccessKey: z.string().max(128),

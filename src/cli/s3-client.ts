@@ -86,7 +86,7 @@ export class S3Client {
   async put(bucket: string, key: string, body: RepeatableBody, contentType: string): Promise<string> {
     const headers = { 'content-type': contentType };
     const response = await this.#call({ method: 'PUT', bucket, key, body, headers });
-    await textOf(response);
+    await answerText(response);
     return unquoted(response.headers.etag);
   }
 
@@ -104,15 +104,15 @@ export class S3Client {
   }
 
   async remove(bucket: string, key: string): Promise<void> {
-    await textOf(await this.#call({ method: 'DELETE', bucket, key }));
+    await answerText(await this.#call({ method: 'DELETE', bucket, key }));
   }
 
   async createBucket(bucket: string): Promise<void> {
-    await textOf(await this.#call({ method: 'PUT', bucket, key: '' }));
+    await answerText(await this.#call({ method: 'PUT', bucket, key: '' }));
   }
 
   async removeBucket(bucket: string): Promise<void> {
-    await textOf(await this.#call({ method: 'DELETE', bucket, key: '' }));
+    await answerText(await this.#call({ method: 'DELETE', bucket, key: '' }));
   }
 
   async buckets(): Promise<{ readonly name: string; readonly created: string }[]> {
@@ -145,7 +145,12 @@ export class S3Client {
   }
 
   async #xml(call: Call): Promise<XmlElement | null> {
-    return parseXml(await textOf(await this.#call(call))).root;
+    const text = await answerText(await this.#call(call));
+    try {
+      return parseXml(text).root;
+    } catch (cause) {
+      throw new OperationError('BAD_MESSAGE', 'The answer of the gateway is not XML.', { cause });
+    }
   }
 
   /** A response with a status of success. Retries what may be retried. */
@@ -366,6 +371,16 @@ async function textOf(response: http.IncomingMessage): Promise<string> {
     parts.push(chunk);
   }
   return Buffer.concat(parts).toString('utf8');
+}
+
+/** The text of an answer whose status was one of success: what it says was done. */
+async function answerText(response: http.IncomingMessage): Promise<string> {
+  try {
+    return await textOf(response);
+  } catch (error) {
+    if (error instanceof OperationError) throw error;
+    throw new OperationError('DISCONNECTED', 'The answer of the gateway broke off.', { cause: error });
+  }
 }
 
 function unquoted(etag: string | undefined): string {

@@ -6,8 +6,8 @@
  */
 import { z } from 'zod';
 import { fromMapKey, mapKey, utf8 } from '../base/bytes.ts';
-import { ENC_META_BYTES_MAX, PART_COUNT_MAX } from '../base/limits.ts';
-import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint } from '../protocol/encoding.ts';
+import { ENC_META_BYTES_MAX, PART_COUNT_MAX, TIME_MS_MAX } from '../base/limits.ts';
+import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uintUpTo } from '../protocol/encoding.ts';
 import type { Decoded } from '../protocol/encoding.ts';
 
 export const NAME_BYTES_MAX = 1024;
@@ -117,6 +117,8 @@ const objectName = z
 const byteString = bytesUpTo(HEADER_BYTES_MAX).transform((bytes) => mapKey(bytes));
 const header = byteString.nullable();
 const shortText = z.string().max(128);
+/** What a date can hold: beyond it a listing could not show the time. */
+const unixMs = uintUpTo(TIME_MS_MAX);
 const operation = hash32.nullable();
 const partNumber = z.int().min(1).max(PART_COUNT_MAX);
 
@@ -136,7 +138,7 @@ const objectMeta = z.strictObject({
   t: z.literal('object'),
   name: objectName,
   etag: shortText,
-  mtimeMs: uint,
+  mtimeMs: unixMs,
   headers,
   checksum: checksum.nullable(),
   parts: z.int().min(0).max(PART_COUNT_MAX),
@@ -147,7 +149,7 @@ const uploadMeta = z.strictObject({
   t: z.literal('upload'),
   uploadId: id16,
   name: objectName,
-  mtimeMs: uint,
+  mtimeMs: unixMs,
   headers,
   checksum: z.strictObject({ algorithm: shortText, type: shortText }).nullable(),
   uploadKey: bytesOf(32),
@@ -159,7 +161,7 @@ const partMeta = z.strictObject({
   uploadId: id16,
   number: partNumber,
   etag: shortText,
-  mtimeMs: uint,
+  mtimeMs: unixMs,
   checksum: checksum.nullable(),
   salt: id16,
   operation,
@@ -172,7 +174,7 @@ const tombstoneMeta = z.strictObject({
     z.strictObject({ t: z.literal('upload'), uploadId: id16 }),
     z.strictObject({ t: z.literal('part'), uploadId: id16, number: partNumber }),
   ]),
-  mtimeMs: uint,
+  mtimeMs: unixMs,
   operation,
 });
 

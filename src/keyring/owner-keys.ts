@@ -10,10 +10,10 @@
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
 import { concat, hex, u32be, utf8 } from '../base/bytes.ts';
-import { ENC_META_BYTES_MAX } from '../base/limits.ts';
+import { ENC_META_BYTES_MAX, TIME_MS_MAX } from '../base/limits.ts';
 import type { Random } from '../base/ports.ts';
 import { prf } from '../crypto/primitives.ts';
-import { bytesOf, decode, encode, uint, uintUpTo } from '../protocol/encoding.ts';
+import { bytesOf, decode, encode, uintUpTo } from '../protocol/encoding.ts';
 import { BucketKeys } from './bucket-keys.ts';
 import type { BucketSecrets } from './bucket-keys.ts';
 import { deriveKey } from './purposes.ts';
@@ -34,7 +34,7 @@ export interface BucketSeal {
 const sealSchema: z.ZodType<BucketSeal> = z.strictObject({
   v: z.literal(1),
   name: z.string().min(1).max(255),
-  createdMs: uint,
+  createdMs: uintUpTo(TIME_MS_MAX),
   secrets: z.strictObject({
     wrappingKeys: z
       .array(z.strictObject({ version: uintUpTo(2 ** 32 - 1), key: bytesOf(32) }))

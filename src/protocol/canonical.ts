@@ -84,10 +84,14 @@ class Scanner {
     return false;
   }
 
-  /** Text is well-formed UTF-8: a decoder would replace anything else, and read what nobody signed. */
+  /**
+   * Text is well-formed UTF-8: a decoder would replace anything else, and read what nobody signed. It does not
+   * begin with a byte order mark: the decoder drops that, and two encodings would give one value.
+   */
   #text(length: number): boolean {
     const from = this.at;
     if (!this.#skip(length)) return false;
+    if (this.#bytes[from] === 0xef && this.#bytes[from + 1] === 0xbb && this.#bytes[from + 2] === 0xbf && length >= 3) return false;
     for (let i = from; i < this.at; i += 1) {
       if ((this.#bytes[i] ?? 0) >= 0x80) return isUtf8(this.#bytes.subarray(from, this.at));
     }

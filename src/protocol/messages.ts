@@ -134,6 +134,12 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
 const receiptWire = z.strictObject({ incarnation: uint, logIndex: uint, proof: proofSchema });
 const signedBody = z.strictObject({ body: bytesUpTo(1024), proof: proofSchema });
 
+/** A map without fields. An empty byte string, which has none either, is not one. */
+const nothing = z.custom<Record<string, never>>(
+  (v) => typeof v === 'object' && v !== null && !Array.isArray(v) && !(v instanceof Uint8Array) && Object.keys(v).length === 0,
+  { error: 'expected an empty map' },
+);
+
 const answers = {
   QUERY: z.strictObject({
     cert: certBytes.nullable(),
@@ -144,11 +150,11 @@ const answers = {
     configHash: hash32,
     seen,
   }),
-  CELL: z.strictObject({}),
+  CELL: nothing,
   PREPARE: receiptWire,
   COMMIT: receiptWire,
   FETCH: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48) }),
-  BODY: z.strictObject({}),
+  BODY: nothing,
   CHECKPOINT: z.strictObject({ text: z.string().max(4096) }),
   CHANGES: z.strictObject({ from: uint, leaves: z.array(bytesUpTo(1024)).max(CHANGES_LEAVES_MAX) }),
   CERTS: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),
@@ -162,7 +168,7 @@ const answers = {
     /** Does the node hold all that the manifest's content needs of it? */
     holds: z.boolean(),
   }),
-  ABORT: z.strictObject({}),
+  ABORT: nothing,
   BOOT: z.strictObject({
     /** A statement of the asking node with the highest log index this node knows, inside the certificate that carries it. */
     cert: certBytes.nullable(),
@@ -171,7 +177,7 @@ const answers = {
     /** Size of this node's log, for the asker to tail. */
     size: uint,
   }),
-  REMEMBER: z.strictObject({}),
+  REMEMBER: nothing,
   STATUS: z.strictObject({
     protocolMin: uint,
     protocolMax: uint,

@@ -8,8 +8,7 @@ import { z } from 'zod';
 import { OperationError } from '../base/errors.ts';
 import type { Pointer } from '../journal/pointer.ts';
 import { certBytes } from '../protocol/certificate.ts';
-import { bytesOf, bytesUpTo, check, encode, hash32, uint } from '../protocol/encoding.ts';
-import * as dagCbor from '@ipld/dag-cbor';
+import { bytesOf, bytesUpTo, decodeOwn, encode, hash32, uint } from '../protocol/encoding.ts';
 import { LEAF_BYTES_MAX } from '../protocol/log-entries.ts';
 import { signedManifestSchema } from '../protocol/manifest.ts';
 import { proofSchema } from '../protocol/proofs.ts';
@@ -67,7 +66,7 @@ export function encodeRecord(record: NodeRecord): Uint8Array {
 
 /** Throws LOST_STATE for a record that this version did not write: the journal said that its bytes are intact. */
 export function decodeRecord(bytes: Uint8Array): NodeRecord {
-  const decoded = check(recordSchema, dagCbor.decode(bytes));
+  const decoded = decodeOwn(recordSchema, bytes);
   if (decoded.ok) return decoded.value;
   throw new OperationError('LOST_STATE', `A journal record cannot be understood: ${decoded.reason}.`, {
     remedy: 'Run the version that wrote this folder.',

@@ -4,13 +4,13 @@
  * was pending at that turn is durable before it is written. It is a help to restart quickly: the journal
  * alone says the same. Format: spec/formats/node-records.md.
  */
-import * as dagCbor from '@ipld/dag-cbor';
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
 import { concat, fromMapKey, mapKey } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
+import { HASH_BYTES } from '../crypto/primitives.ts';
 import { decodeBucketRecord } from '../protocol/bucket-record.ts';
-import { check, encode, hash32, uint } from '../protocol/encoding.ts';
+import { decodeOwn, encode, hash32, uint } from '../protocol/encoding.ts';
 import { PackedReader, PackedWriter } from './packed.ts';
 import { proofSchema } from '../protocol/proofs.ts';
 import { Names, readContent, readStamp, readVersion, writeContent, writeStamp, writeVersion } from './snapshot-rows.ts';
@@ -18,8 +18,12 @@ import type { NodeState } from './state.ts';
 
 /** Keeps chunks small enough to read and check one at a time, and rows few enough to lose none to overhead. */
 const CHUNK_BYTES = 1024 * 1024;
-/** A multiple of 16, so that subtree roots fit (log/merkle-log.ts). */
+/** Leaves of the subtrees whose roots are kept (log/merkle-log.ts). */
+const SUBTREE_LEAVES = 16;
+/** A multiple of SUBTREE_LEAVES. */
 const HASHES_PER_CHUNK = 16_384;
+/** A leaf's place in the journal: three 32-bit numbers. */
+const PLACE_BYTES = 12;
 
 const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array, { error: 'expected bytes' });
 
@@ -121,7 +125,7 @@ function* packedChunks<T>(items: readonly T[], write: (out: PackedWriter, item: 
 export function thaw(state: NodeState, chunks: Iterable<Uint8Array>): void {
   let names: readonly Uint8Array[] = [];
   for (const chunkBytes of chunks) {
-    const decoded = check(chunkSchema, dagCbor.decode(chunkBytes));
+    const decoded = decodeOwn(chunkSchema, chunkBytes);
     if (!decoded.ok) throw corrupt(decoded.reason);
     if (decoded.value.c === 'NAMES') names = decoded.value.names;
     else thawChunk(state, decoded.value, names);
@@ -138,6 +142,7 @@ function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[])
     case 'NAMES':
       break;
     case 'LEAVES':
+      if (!leavesFit(state, chunk)) throw corrupt('leaves, their roots and their places do not fit each other');
       state.restoreLeaves(chunk.hashes, chunk.roots, chunk.places);
       break;
     case 'CONTENTS':
@@ -170,12 +175,31 @@ function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[])
   }
 }
 
+/** What `restoreLeaves` asks for: whole subtrees before, and each leaf with its place. */
+function leavesFit(state: NodeState, { hashes, roots, places }: Extract<Chunk, { c: 'LEAVES' }>): boolean {
+  const count = hashes.length / HASH_BYTES;
+  const subtrees = Math.floor(count / SUBTREE_LEAVES);
+  return (
+    Number.isInteger(count) &&
+    places.length === PLACE_BYTES * count &&
+    roots.length === HASH_BYTES * subtrees &&
+    state.log.size % SUBTREE_LEAVES === 0
+  );
+}
+
 function thawKey(state: NodeState, row: PackedReader, names: readonly Uint8Array[]): void {
   const keyId = row.bytes(32);
   const max = row.u32() === 1 ? readVersion(row, names, keyId) : null;
-  const prepared = Array.from({ length: row.u32() }, () => readVersion(row, names, keyId));
-  const never = Array.from({ length: row.u32() }, () => readStamp(row, names));
+  const prepared = readRows(row, () => readVersion(row, names, keyId));
+  const never = readRows(row, () => readStamp(row, names));
   state.restoreKey(keyId, max, prepared, never);
+}
+
+/** As many rows as the number before them says; a wrong number ends with the bytes, before it costs memory. */
+function readRows<T>(row: PackedReader, read: () => T): T[] {
+  const rows: T[] = [];
+  for (let left = row.u32(); left > 0; left -= 1) rows.push(read());
+  return rows;
 }
 
 function thawBucket(state: NodeState, bucketId: Uint8Array, bytes: Uint8Array): void {

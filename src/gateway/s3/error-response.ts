@@ -6,9 +6,12 @@ import { EMPTY } from '../../base/bytes.ts';
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { S3_ERRORS } from './errors.ts';
 import type { S3Error } from './errors.ts';
-import { element, xmlResponse } from './xml.ts';
+import { element, xmlResponse, xmlText } from './xml.ts';
 
-/** The error as a response. A HEAD answer has no document; `resource` is the path as sent. */
+/**
+ * The error as a response; never throws, whatever of the client's words the error quotes. A HEAD answer has no
+ * document; `resource` is the path as sent.
+ */
 export function errorResponse(
   error: S3Error,
   method: string,
@@ -20,9 +23,9 @@ export function errorResponse(
   if (method === 'HEAD') return { status, headers, body: EMPTY };
   const document = element('Error', [
     element('Code', error.code),
-    element('Message', error.message),
-    ...error.details.map(([name, value]) => element(name, value)),
-    element('Resource', resource),
+    element('Message', xmlText(error.message)),
+    ...error.details.map(([name, value]) => element(name, xmlText(value))),
+    element('Resource', xmlText(resource)),
     element('RequestId', requestId),
   ]);
   return xmlResponse(status, document, headers);

@@ -324,6 +324,11 @@ export function authenticate(
   };
 }
 
+/** Could this have come as a header (RFC 9110 section 5)? What is stored of it goes out again as one. */
+function isHeaderField(name: string, value: string): boolean {
+  return /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && /^[\t\x20-\x7e\x80-\xff]*$/.test(value);
+}
+
 /** Signers move x-amz-* headers into the query of a presigned URL; the signature covers them there. */
 function withQueryHeaders(
   headers: Headers,
@@ -342,6 +347,8 @@ function withQueryHeaders(
     if (lower === 'x-amz-content-sha256' && !headers.has(lower) && value !== 'UNSIGNED-PAYLOAD') {
       throw new S3Error('NotImplemented', 'A payload hash in the query is not built; send it as a header.');
     }
+    if (!isHeaderField(lower, value))
+      throw new S3Error('InvalidRequest', 'A header in the query is not one that HTTP can carry.');
     if (merged.some(([known]) => known === lower))
       throw new S3Error('InvalidRequest', `${lower} is given twice.`);
     merged.push([lower, value]);

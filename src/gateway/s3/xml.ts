@@ -51,6 +51,11 @@ export function isXmlText(text: string): boolean {
   return !NOT_XML.test(text);
 }
 
+/** The text with `?` in place of every character that XML cannot carry: for messages that quote the client. */
+export function xmlText(text: string): string {
+  return isXmlText(text) ? text : [...text].map((character) => (isXmlText(character) ? character : '?')).join('');
+}
+
 function write(node: Element, out: string[]): void {
   out.push('<', node.name, '>');
   if (typeof node.content === 'string') {

@@ -1,0 +1,12 @@
+/** Every target. */
+import type { Target } from './engine.ts';
+import { clientTargets } from './targets/client.ts';
+import { commandLineTargets } from './targets/command-line.ts';
+import { diskTargets } from './targets/disk.ts';
+import { nodeTargets } from './targets/node.ts';
+import { protocolTargets } from './targets/protocol.ts';
+import { s3Targets } from './targets/s3.ts';
+import { socketTargets } from './targets/sockets.ts';
+import { textTargets } from './targets/text.ts';
+
+export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];
