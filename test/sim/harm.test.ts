@@ -41,6 +41,13 @@ const HARM: Readonly<Record<string, Harm>> = {
   late: { without: ['quorum-without-f'] },
   'two-faced': { without: ['quorum-of-replies'], seeds: 20 },
   fickle: { without: ['cell-verified'], seeds: 20 },
+  'bad-acknowledgements': { without: ['acknowledgement-judged', 'c-holders'], theme: 'greedy' },
+  'acknowledges-and-forgets': { without: ['c-holders'], theme: 'greedy' },
+  'certifies-alone': { without: ['certificate-of-q'], theme: 'contention', seeds: 20 },
+  'promises-all': { without: ['c-holders'], theme: 'greedy' },
+  'signs-everything': { without: ['quorums-meet'], theme: 'everything', seeds: 40 },
+  'swears-never': { without: ['abort-licence-counts'], theme: 'everything', seeds: 40 },
+  'signs-and-swears-never': { without: ['abort-licence-counts'], theme: 'gateways', seeds: 60 },
 };
 
 const FAST = ['wrong-cells', 'silent'];

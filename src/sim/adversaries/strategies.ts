@@ -62,7 +62,6 @@ const LIES = {
   'bad-acknowledgements': () => all(liars.badAcks, liars.forgetful),
   'bad-certificates': () => liars.badCertificates,
   'higher-versions': () => liars.higherVersions,
-  'thin-certificates': () => liars.thinCertificates,
   'certifies-alone': certifiesAlone,
   confused: () => liars.confused(),
   garbage: () => liars.garbage,
