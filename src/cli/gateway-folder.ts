@@ -11,10 +11,9 @@ import type { Disk, Random } from '../base/ports.ts';
 import { createAccessKey, decodeAccessKeys, encodeAccessKeys } from '../keyring/access-keys.ts';
 import type { AccessKey } from '../keyring/access-keys.ts';
 import { ROOT_SECRET_BYTES } from '../keyring/owner-keys.ts';
-import { SECRET_MODE, readJson } from './identity-folder.ts';
+import { readJson } from './folder-json.ts';
+import { ACCESS_KEYS_FILE, OWNER_FILE, SECRET_MODE } from './identity-folder.ts';
 
-export const OWNER_FILE = 'owner.json';
-export const ACCESS_KEYS_FILE = 'access-keys.json';
 const ACCESS_KEYS_BYTES_MAX = 8 * 1024 * 1024;
 
 const ownerSchema = z.strictObject({ v: z.literal(1), rootSecret: z.string().regex(/^[0-9a-f]{64}$/) });
@@ -44,5 +43,11 @@ export async function readRootSecret(disk: Disk): Promise<Uint8Array> {
 }
 
 export async function readAccessKeys(disk: Disk): Promise<readonly AccessKey[]> {
-  return decodeAccessKeys(await disk.readFile(ACCESS_KEYS_FILE, ACCESS_KEYS_BYTES_MAX));
+  try {
+    return decodeAccessKeys(await disk.readFile(ACCESS_KEYS_FILE, ACCESS_KEYS_BYTES_MAX));
+  } catch (error) {
+    if (!isOperationError(error)) throw error;
+    const { code, message, cause } = error;
+    throw new OperationError(code, `${ACCESS_KEYS_FILE} cannot be used: ${message}`, { cause, remedy: 'Put the file back from your copy of it.' });
+  }
 }

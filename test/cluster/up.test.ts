@@ -216,16 +216,16 @@ describe('a start that cannot go well says why and leaves nothing behind', () =>
   it('in a folder that is a file', async () => {
     const file = contentFile('file', 1);
     const result = await runCommand('up', '--dir', file, '--port', String(await freePort()));
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain('DISK_READ_ONLY');
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain('is not a folder');
   }, TIMEOUT_MS);
 
   it.skipIf(process.getuid?.() === 0)('in a folder that cannot be written', async () => {
     const dir = path.join(root, 'read-only');
     fs.mkdirSync(dir, { mode: 0o500 });
     const result = await runCommand('up', '--dir', dir, '--port', String(await freePort()));
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain('DISK_READ_ONLY');
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain('is not a folder');
   }, TIMEOUT_MS);
 
   it('with an unknown flag, a port that is none, or commands without their arguments', async () => {
