@@ -224,8 +224,8 @@ describe('a start that cannot go well says why and leaves nothing behind', () =>
     const dir = path.join(root, 'read-only');
     fs.mkdirSync(dir, { mode: 0o500 });
     const result = await runCommand('up', '--dir', dir, '--port', String(await freePort()));
-    expect(result.code).toBe(2);
-    expect(result.stderr).toContain('is not a folder');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('DISK_READ_ONLY');
   }, TIMEOUT_MS);
 
   it('with an unknown flag, a port that is none, or commands without their arguments', async () => {
