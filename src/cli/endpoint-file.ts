@@ -14,12 +14,15 @@ export const ENDPOINT_FILE = 'endpoint.json';
 /** It names the folder of each process, and a path may be long. */
 const ENDPOINT_BYTES_MAX = 128 * 1024;
 
+/** What stands in the headers of a request. */
+const word = z.string().regex(/^[!-~]{1,128}$/, 'expected 1 to 128 visible characters');
+
 const endpointSchema = z.strictObject({
   v: z.literal(1),
   endpoint: z.url({ protocol: /^https?$/ }).max(300),
-  region: z.string().max(100),
-  accessKeyId: z.string().max(128),
-  secretAccessKey: z.string().max(128),
+  region: word,
+  accessKeyId: word,
+  secretAccessKey: word,
   /** Process ids are null while the process is not running; this one is that of `holdfast up` itself. */
   pid: z.int().nullable(),
   gateway: z.strictObject({ pid: z.int().nullable(), folder: z.string() }),

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { fromHex, hex, utf8 } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Disk, Random } from '../base/ports.ts';
-import { createAccessKey, decodeAccessKeys, encodeAccessKeys } from '../keyring/access-keys.ts';
+import { accessKeysSchema, createAccessKey, encodeAccessKeys } from '../keyring/access-keys.ts';
 import type { AccessKey } from '../keyring/access-keys.ts';
 import { ROOT_SECRET_BYTES } from '../keyring/owner-keys.ts';
 import { readJson } from './folder-json.ts';
@@ -42,12 +42,7 @@ export async function readRootSecret(disk: Disk): Promise<Uint8Array> {
   }
 }
 
+/** NOT_FOUND, CORRUPT; no error repeats any of the secrets. */
 export async function readAccessKeys(disk: Disk): Promise<readonly AccessKey[]> {
-  try {
-    return decodeAccessKeys(await disk.readFile(ACCESS_KEYS_FILE, ACCESS_KEYS_BYTES_MAX));
-  } catch (error) {
-    if (!isOperationError(error)) throw error;
-    const { code, message, cause } = error;
-    throw new OperationError(code, `${ACCESS_KEYS_FILE} cannot be used: ${message}`, { cause, remedy: 'Put the file back from your copy of it.' });
-  }
+  return (await readJson(disk, ACCESS_KEYS_FILE, accessKeysSchema, 'NOT_FOUND', ACCESS_KEYS_BYTES_MAX)).accessKeys;
 }

@@ -29,6 +29,10 @@ export async function readGivenFile(file: string, what: string, maxBytes: number
       remedy: 'Name a file that exists and that your user may read.',
     });
   }
-  if (size > maxBytes) throw new OperationError(tooLarge, `${file} has more than ${maxBytes} bytes, too many for a ${what}.`);
+  if (size > maxBytes) {
+    throw new OperationError(tooLarge, `${file} has more than ${maxBytes} bytes, too many for a ${what}.`, {
+      remedy: `Check that it is the ${what} and not another file.`,
+    });
+  }
   return Buffer.concat(chunks);
 }

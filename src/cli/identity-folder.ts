@@ -29,8 +29,8 @@ const ROLE_FILES = [IDENTITY_FILE, FRESH_FILE, ADMIN_FILE, CONFIG_FILE, ...OWNER
 export const SECRET_MODE = 0o600;
 
 const seedHex = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
-const addressText = z.string().max(255).regex(/^[a-zA-Z0-9.:[\]-]+:\d{1,5}$/, 'expected host:port');
-const domainText = z.string().min(1).max(100);
+export const addressText = z.string().max(255).regex(/^[a-zA-Z0-9.:[\]-]+:\d{1,5}$/, 'expected host:port');
+export const domainText = z.string().min(1).max(100).regex(/^[^\p{Cc}\p{Cf}]*$/u, 'expected text without control characters');
 
 const identitySchema = z.discriminatedUnion('role', [
   z.strictObject({

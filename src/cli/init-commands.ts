@@ -5,12 +5,11 @@
  */
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { fromUtf8, hex, utf8 } from '../base/bytes.ts';
+import { hex, utf8 } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import { holderCount, quorumSize } from '../protocol/quorum.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { initOwner, readRootSecret } from './gateway-folder.ts';
-import { readGivenFile } from './given-file.ts';
 import {
   ADMIN_FILE,
   CONFIG_FILE,
@@ -24,7 +23,7 @@ import {
   requirePlace,
   writeAdmin,
 } from './identity-folder.ts';
-import { REQUEST_BYTES_MAX, readJoinRequest, writeJoinRequest } from './join-request.ts';
+import { readJoinRequestFile, writeJoinRequest } from './join-request.ts';
 import { makeRootConfiguration, shortId } from './root-configuration.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import type { Terminal } from './terminal.ts';
@@ -116,7 +115,7 @@ export interface ClusterInitOptions {
 /** Returns the path of the signed configuration. */
 export async function clusterInit(options: ClusterInitOptions): Promise<string> {
   const requests = await Promise.all(
-    [...options.joins, ...options.gateways].map(async (file) => readJoinRequest(await readRequest(file), file)),
+    [...options.joins, ...options.gateways].map((file) => readJoinRequestFile(file)),
   );
   for (const [index, request] of requests.entries()) {
     const wanted = index < options.joins.length ? 'node' : 'gateway';
@@ -150,13 +149,4 @@ export async function clusterInit(options: ClusterInitOptions): Promise<string> 
     ].join('\n'),
   );
   return file;
-}
-
-async function readRequest(file: string): Promise<string> {
-  const bytes = await readGivenFile(file, 'join request', REQUEST_BYTES_MAX, 'BAD_CONFIG');
-  try {
-    return fromUtf8(bytes);
-  } catch (error) {
-    throw new OperationError('BAD_CONFIG', `${file} is not a valid join request: it is not UTF-8.`, { cause: error });
-  }
 }
