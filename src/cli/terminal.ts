@@ -73,7 +73,8 @@ export function oneLine(text: string): string {
   const line = text
     .replaceAll(/\s*\n\s*/g, ' ')
     .replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
-  return line.length <= LINE_CHARS_MAX ? line : `${line.slice(0, LINE_CHARS_MAX)}…`;
+  // A long name stands in the middle, and the reason behind it.
+  return line.length <= LINE_CHARS_MAX ? line : `${line.slice(0, LINE_CHARS_MAX / 2)}…${line.slice(-LINE_CHARS_MAX / 2)}`;
 }
 
 export function errorFields(error: unknown): Record<string, unknown> {
