@@ -51,7 +51,9 @@ async function keptDocument(disk: Disk): Promise<Uint8Array | null> {
     return await disk.readFile(CONFIG_FILE, CONFIG_BYTES_MAX);
   } catch (error) {
     if (isOperationError(error, 'NOT_FOUND')) return null;
-    if (isOperationError(error, 'TOO_LARGE')) throw new OperationError('BAD_CONFIG', `${CONFIG_FILE} is too large for a configuration.`, { cause: error });
+    if (isOperationError(error, 'TOO_LARGE')) {
+      throw new OperationError('BAD_CONFIG', `${CONFIG_FILE} is too large for a configuration.`, { cause: error, remedy: 'Put back the document that the folder was bound to.' });
+    }
     throw error;
   }
 }
