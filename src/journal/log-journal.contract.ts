@@ -34,6 +34,9 @@ const FIRST = `j/${segmentName('log', 1)}`;
 /** What `threeBatches` writes, in hexadecimal. */
 const RECORDS = [1, 2, 3].flatMap((fill) => [40, 72].map((length) => hex(new Uint8Array(length).fill(fill))));
 
+/** As long as the first record of a batch, so that what is left of a torn one lies just behind it. */
+const NEXT = utf8('and on'.padEnd(40));
+
 async function change(disk: Disk, path: string, offset: number, edit: (byte: number) => number): Promise<void> {
   const file = await disk.open(path);
   const [byte = 0] = await file.readAt(offset, 1);
@@ -53,10 +56,10 @@ async function prefixOrRefusal(disk: Disk): Promise<number | 'LOST_STATE'> {
   try {
     const { journal, records } = await openLog(disk);
     expect(records).toEqual(RECORDS.slice(0, records.length));
-    await journal.append([utf8('and on')]);
+    await journal.append([NEXT]);
     await journal.close();
     const again = await openLog(disk);
-    expect(again.records).toEqual([...records, hex(utf8('and on'))]);
+    expect(again.records).toEqual([...records, hex(NEXT)]);
     await again.journal.close();
     return records.length;
   } catch (error) {
@@ -133,7 +136,10 @@ export function logJournalContract(label: string, make: () => Promise<JournalDis
 
     it('takes no record behind its end whose numbers are hostile, although its digest is right', async () => {
       const hostile: readonly Partial<RecordHeader>[] = [
+        { length: 0xffff_ffff, covered: 0xffff_ffff },
         { length: 0xffff_ffff, covered: 0 },
+        { length: RECORD_BYTES_MAX + 1, covered: RECORD_BYTES_MAX + 1 },
+        { length: 8, covered: 9 },
         { length: RECORD_BYTES_MAX + 1, covered: 0 },
         { length: RECORD_BYTES_MAX, covered: 0 },
         { covered: 0 },
@@ -149,12 +155,10 @@ export function logJournalContract(label: string, make: () => Promise<JournalDis
         const disk = await crash();
         const last = places.at(-1) as Pointer;
         const end = last.offset + recordBytes(72) - RECORD_HEADER_BYTES;
-        const bytes = new Uint8Array(recordBytes(8));
+        const image = await disk.readFile(FIRST, 1 << 20);
         const header: RecordHeader = { kind: 'data', length: 8, covered: 8, batch: end, sequence: 7, ...numbers };
-        putRecordHeader(bytes, 0, logInstance(JOURNAL_ID, 1), header);
-        const file = await disk.open(FIRST);
-        await file.writeAt(end, [bytes]);
-        await file.close();
+        putRecordHeader(image, end, logInstance(JOURNAL_ID, 1), header);
+        await disk.writeFile(FIRST, image);
         expect(await prefixOrRefusal(disk), JSON.stringify(numbers)).toBe(6);
       }
     });
