@@ -168,7 +168,7 @@ export async function openUpFolder(dir: string): Promise<string> {
       remedy: 'Name the folder of the cluster, or a new one, with --dir.',
     });
   }
-  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock|\..*)$/;
+  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock(\.takeover)?|\..*)$/;
   const foreign = names.filter((name) => !ours.test(name));
   if (!names.includes(CONFIG_FILE) && foreign.length > 0) {
     throw new OperationError('BAD_ARGUMENT', `${folder} holds other things (${foreign.slice(0, 3).join(', ')}).`, {
