@@ -37,10 +37,14 @@ export function folderLockContract(label: string, lockFolder: (folder: string) =
     });
 
     it('goes to exactly one of many that ask at once after its holder has died', async () => {
-      for (let round = 0; round < 20; round += 1) {
+      const late = async (turns: number): Promise<FolderLock> => {
+        for (let i = 0; i < turns; i += 1) await new Promise((resolve) => setImmediate(resolve));
+        return lockFolder(folder);
+      };
+      for (let round = 0; round < 40; round += 1) {
         // Above the greatest process id of any system.
         await writeFile(join(folder, 'lock'), '2147483646\n');
-        const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
+        const results = await Promise.allSettled(Array.from({ length: 24 }, (_, i) => late(i)));
         const held = results.filter((result) => result.status === 'fulfilled');
         expect(held).toHaveLength(1);
         await held[0]?.value.release();
