@@ -89,6 +89,16 @@ export function cellJournalContract(label: string, make: () => Promise<JournalDi
       await cells.close();
     });
 
+    it('gives no bytes of another journal', async () => {
+      const { disk: old, crash } = await make();
+      const [place] = (await written(old, 1)) as [Pointer];
+      const other = await CellJournal.open(await crash(), 'c', sha256(JOURNAL_ID).subarray(0, 16), random, SEGMENT_BYTES);
+      other.retain(place);
+      other.recovered();
+      expect(await codeOf(other.read(place))).toBe('CORRUPT');
+      await other.close();
+    });
+
     it('loses with a segment that is gone or cut short its own records and no others', async () => {
       const { disk: old, crash } = await make();
       const places = await written(old, 16);
