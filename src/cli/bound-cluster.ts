@@ -3,26 +3,30 @@
  * and keeps a copy; from then on it accepts no other, so that a swapped file cannot move a node, with what it
  * has promised, into another cluster.
  */
-import fs from 'node:fs/promises';
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Disk } from '../base/ports.ts';
 import { CONFIG_BYTES_MAX } from '../protocol/configuration.ts';
 import type { Cluster } from '../protocol/configuration.ts';
+import { readGivenFile } from './given-file.ts';
 import { CONFIG_FILE } from './identity-folder.ts';
 import { openConfiguration } from './root-configuration.ts';
 
-/** `given` is the path of a document, or undefined to use the folder's own copy. BAD_CONFIG, NOT_FOUND. */
-export async function bindCluster(disk: Disk, given: string | undefined): Promise<Cluster> {
-  const kept = await keptDocument(disk);
+/**
+ * `given` is the path of a document, or undefined to use the folder's own copy. `requireMember` throws when
+ * the document does not name this member: it must not be bound to one that would never let it run. BAD_CONFIG,
+ * NOT_FOUND.
+ */
+export async function bindCluster(disk: Disk, given: string | undefined, requireMember: (cluster: Cluster) => void): Promise<Cluster> {
   if (given === undefined) {
-    if (kept !== null) return openConfiguration(kept, CONFIG_FILE);
-    throw new OperationError('BAD_ARGUMENT', 'The folder is not bound to a cluster yet.', {
-      remedy: 'Name the document that `holdfast cluster init` wrote with --config.',
-    });
+    const own = await boundCluster(disk);
+    requireMember(own);
+    return own;
   }
+  const kept = await keptDocument(disk);
   const document = await readDocument(given);
   const cluster = openConfiguration(document, given);
+  requireMember(cluster);
   if (kept === null) {
     await disk.writeFile(CONFIG_FILE, document);
     return cluster;
@@ -33,23 +37,28 @@ export async function bindCluster(disk: Disk, given: string | undefined): Promis
   });
 }
 
+/** The folder's own copy. */
+export async function boundCluster(disk: Disk): Promise<Cluster> {
+  const kept = await keptDocument(disk);
+  if (kept !== null) return openConfiguration(kept, CONFIG_FILE);
+  throw new OperationError('BAD_ARGUMENT', 'The folder is not bound to a cluster yet.', {
+    remedy: 'Name the document that `holdfast cluster init` wrote with --config.',
+  });
+}
+
 async function keptDocument(disk: Disk): Promise<Uint8Array | null> {
   try {
     return await disk.readFile(CONFIG_FILE, CONFIG_BYTES_MAX);
   } catch (error) {
     if (isOperationError(error, 'NOT_FOUND')) return null;
+    if (isOperationError(error, 'TOO_LARGE')) {
+      throw new OperationError('BAD_CONFIG', `${CONFIG_FILE} is too large for a configuration.`, { cause: error, remedy: 'Put back the document that the folder was bound to.' });
+    }
     throw error;
   }
 }
 
-/** Reads a configuration document from anywhere; at most CONFIG_BYTES_MAX are looked at. */
+/** Reads a configuration document from anywhere; little more than CONFIG_BYTES_MAX are looked at. */
 export async function readDocument(file: string): Promise<Uint8Array> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await fs.readFile(file);
-  } catch (error) {
-    throw new OperationError('NOT_FOUND', `The configuration ${file} cannot be read.`, { cause: error });
-  }
-  if (bytes.length > CONFIG_BYTES_MAX) throw new OperationError('BAD_CONFIG', `${file} is too large for a configuration.`);
-  return bytes;
+  return readGivenFile(file, 'configuration', CONFIG_BYTES_MAX, 'BAD_CONFIG');
 }

@@ -19,10 +19,11 @@ import {
   CONFIG_FILE,
   FRESH_FILE,
   IDENTITY_FILE,
-  initAdmin,
+  newAdminSeeds,
   readAdmin,
   readGatewayIdentity,
   readNodeIdentity,
+  writeAdmin,
 } from './identity-folder.ts';
 import { gatewayInit, makeMemberFolder, nodeInit, unwritable } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
@@ -92,7 +93,8 @@ async function createCluster(dir: string, disk: NodeDisk, geometry: Geometry): P
   if (!(await gateway.exists(IDENTITY_FILE))) await gatewayInit({ dir: gatewayFolder(dir), ownerFrom: undefined });
   joins.push(readJoinRequest(writeJoinRequest(await readGatewayIdentity(gateway)), 'the gateway'));
   const adminDisk = await makeMemberFolder(path.join(dir, 'admin'));
-  const admin = (await adminDisk.exists(ADMIN_FILE)) ? await readAdmin(adminDisk) : await initAdmin(adminDisk, systemRandom);
+  if (!(await adminDisk.exists(ADMIN_FILE))) await writeAdmin(adminDisk, newAdminSeeds(systemRandom));
+  const admin = await readAdmin(adminDisk);
   const cluster = makeRootConfiguration({
     clusterId: systemRandom.bytes(32),
     joins,
@@ -160,7 +162,13 @@ export async function openUpFolder(dir: string): Promise<string> {
   } catch (error) {
     throw unwritable(folder, error);
   }
-  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock|\..*)$/;
+  const member = [IDENTITY_FILE, ADMIN_FILE].find((name) => names.includes(name));
+  if (member !== undefined) {
+    throw new OperationError('BAD_ARGUMENT', `${folder} is the folder of one member: it holds ${member}.`, {
+      remedy: 'Name the folder of the cluster, or a new one, with --dir.',
+    });
+  }
+  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock(\.takeover)?|\..*)$/;
   const foreign = names.filter((name) => !ours.test(name));
   if (!names.includes(CONFIG_FILE) && foreign.length > 0) {
     throw new OperationError('BAD_ARGUMENT', `${folder} holds other things (${foreign.slice(0, 3).join(', ')}).`, {

@@ -8,13 +8,12 @@ import { z } from 'zod';
 import { fromHex, hex, utf8 } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Disk, Random } from '../base/ports.ts';
-import { createAccessKey, decodeAccessKeys, encodeAccessKeys } from '../keyring/access-keys.ts';
+import { accessKeysSchema, createAccessKey, encodeAccessKeys } from '../keyring/access-keys.ts';
 import type { AccessKey } from '../keyring/access-keys.ts';
 import { ROOT_SECRET_BYTES } from '../keyring/owner-keys.ts';
-import { SECRET_MODE, readJson } from './identity-folder.ts';
+import { readJson } from './folder-json.ts';
+import { ACCESS_KEYS_FILE, OWNER_FILE, SECRET_MODE } from './identity-folder.ts';
 
-export const OWNER_FILE = 'owner.json';
-export const ACCESS_KEYS_FILE = 'access-keys.json';
 const ACCESS_KEYS_BYTES_MAX = 8 * 1024 * 1024;
 
 const ownerSchema = z.strictObject({ v: z.literal(1), rootSecret: z.string().regex(/^[0-9a-f]{64}$/) });
@@ -43,6 +42,7 @@ export async function readRootSecret(disk: Disk): Promise<Uint8Array> {
   }
 }
 
+/** NOT_FOUND, CORRUPT; no error repeats any of the secrets. */
 export async function readAccessKeys(disk: Disk): Promise<readonly AccessKey[]> {
-  return decodeAccessKeys(await disk.readFile(ACCESS_KEYS_FILE, ACCESS_KEYS_BYTES_MAX));
+  return (await readJson(disk, ACCESS_KEYS_FILE, accessKeysSchema, 'NOT_FOUND', ACCESS_KEYS_BYTES_MAX)).accessKeys;
 }

@@ -3,7 +3,6 @@
  * nodes than a quorum can be reached; it counts as ready when it has followed their logs for the first time.
  * Plain HTTP is spoken on loopback only; the listener itself refuses anything else.
  */
-import fs from 'node:fs/promises';
 import path from 'node:path';
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
@@ -15,11 +14,14 @@ import { startHttpServer } from '../platform/http-server.ts';
 import { openLevelStore } from '../platform/level-store.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
+import type { Cluster } from '../protocol/configuration.ts';
 import { bindCluster } from './bound-cluster.ts';
 import { tellParent } from './child-messages.ts';
 import { keepEvidence } from './evidence-folder.ts';
 import { readAccessKeys, readRootSecret } from './gateway-folder.ts';
+import { readGivenFile } from './given-file.ts';
 import { readGatewayIdentity } from './identity-folder.ts';
+import type { GatewayIdentity } from './identity-folder.ts';
 import { runMember } from './member-process.ts';
 import type { MemberFolder } from './member-process.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
@@ -40,15 +42,17 @@ const INDEX_FOLDER = 'index';
 const WORKSPACES = 4;
 const REQUESTS_END_MS = 5_000;
 const PROBE_MS = 100;
+const PEM_BYTES_MAX = 1024 * 1024;
 
 export async function runGateway(options: GatewayRunOptions): Promise<void> {
+  const door = await doorOf(options);
   let gateway: Gateway | undefined;
   let isReady = false;
   await runMember(
     options.dir,
     'gateway',
     async (folder) => {
-      const started = await startGateway(folder, options);
+      const started = await startGateway(folder, options, door);
       gateway = started;
       return { isReady: () => isReady, status: () => Promise.resolve({ role: 'gateway', ...started.status() }) };
     },
@@ -59,20 +63,24 @@ export async function runGateway(options: GatewayRunOptions): Promise<void> {
   );
 }
 
-async function startGateway(folder: MemberFolder, options: GatewayRunOptions): Promise<Gateway> {
+/** Where the S3 door stands and what it shows, settled before the folder is touched. */
+interface Door {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly key: string; readonly cert: string };
+}
+
+async function doorOf(options: GatewayRunOptions): Promise<Door> {
+  const tls = await webCertificate(options);
+  return { ...parseListen(options.listen), ...(tls === undefined ? {} : { tls }) };
+}
+
+async function startGateway(folder: MemberFolder, options: GatewayRunOptions, door: Door): Promise<Gateway> {
   const { disk, telemetry } = folder;
   const identity = await readGatewayIdentity(disk);
-  const cluster = await bindCluster(disk, options.config);
-  const writer = cluster.writerById(identity.id);
-  if (writer === undefined || !equal(writer.signingKey, identity.signingKey.publicKey) || !equal(writer.tlsKey, identity.tlsKey)) {
-    throw new OperationError('BAD_CONFIG', `The configuration does not name gateway ${hex(identity.id.subarray(0, 8))} as a writer.`, {
-      remedy: 'Use the configuration that was made from the join request of this folder.',
-    });
-  }
+  const cluster = await bindCluster(disk, options.config, (document) => requireWriter(document, identity));
   const accessKeys = new Map((await readAccessKeys(disk)).map((key) => [key.accessKeyId, key]));
   const rootSecret = await readRootSecret(disk);
-  const web = await webCertificate(options);
-  const { host, port } = parseListen(options.listen);
   const identityTls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-gateway' });
   const gateway = await Gateway.start({
     cluster,
@@ -92,16 +100,24 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions): P
   folder.onEnd(() => gateway.stop());
   const server = await startHttpServer({
     handler: gateway.handle,
-    bindAddress: host,
-    port,
+    bindAddress: door.host,
+    port: door.port,
     telemetry,
-    ...(web === undefined ? {} : { tls: web }),
+    ...(door.tls === undefined ? {} : { tls: door.tls }),
     onBroken: (error) => folder.fail(error),
   });
   folder.onEnd(() => server.stop(REQUESTS_END_MS));
   tellParent({ type: 'listening', address: server.origin });
   telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
   return gateway;
+}
+
+function requireWriter(cluster: Cluster, { id, signingKey, tlsKey }: GatewayIdentity): void {
+  const writer = cluster.writerById(id);
+  if (writer !== undefined && equal(writer.signingKey, signingKey.publicKey) && equal(writer.tlsKey, tlsKey)) return;
+  throw new OperationError('BAD_CONFIG', `The configuration does not name gateway ${hex(id.subarray(0, 8))} as a writer.`, {
+    remedy: 'Use the configuration that was made from the join request of this folder.',
+  });
 }
 
 /** Asks until a quorum of storage nodes has answered once. */
@@ -123,11 +139,9 @@ async function webCertificate(options: GatewayRunOptions): Promise<{ key: string
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new OperationError('BAD_ARGUMENT', '--tls-cert and --tls-key go together.');
   }
-  try {
-    return { cert: await fs.readFile(tlsCert, 'utf8'), key: await fs.readFile(tlsKey, 'utf8') };
-  } catch (error) {
-    throw new OperationError('NOT_FOUND', 'The TLS certificate or key cannot be read.', { cause: error });
-  }
+  const read = async (file: string, what: string): Promise<string> =>
+    Buffer.from(await readGivenFile(file, what, PEM_BYTES_MAX, 'BAD_ARGUMENT')).toString('latin1');
+  return { cert: await read(tlsCert, 'TLS certificate'), key: await read(tlsKey, 'TLS key') };
 }
 
 /** The last colon parts host and port; brackets around an IPv6 address are taken off. */

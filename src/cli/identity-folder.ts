@@ -5,11 +5,13 @@
  * promised, and must say so instead of starting afresh.
  */
 import { z } from 'zod';
-import { fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts';
+import { fromHex, hex, utf8 } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Disk, Random } from '../base/ports.ts';
 import { SEED_BYTES, sha256, signingKeyFromSeed } from '../crypto/primitives.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
+import { parseAddress } from '../platform/address.ts';
+import { readJson } from './folder-json.ts';
 
 export const IDENTITY_FILE = 'identity.json';
 /** Exists from `node init` until the first journal is made: says that nothing was ever promised from here. */
@@ -17,13 +19,18 @@ export const FRESH_FILE = 'fresh';
 /** The signed configuration that a node or gateway is bound to, from its first run on. */
 export const CONFIG_FILE = 'cluster.cfg';
 export const ADMIN_FILE = 'admin.json';
+export const OWNER_FILE = 'owner.json';
+export const ACCESS_KEYS_FILE = 'access-keys.json';
+/** What a gateway's folder holds before its identity. */
+export const OWNER_FILES = [OWNER_FILE, ACCESS_KEYS_FILE] as const;
+/** Each of them says that the folder has a role. */
+const ROLE_FILES = [IDENTITY_FILE, FRESH_FILE, ADMIN_FILE, CONFIG_FILE, ...OWNER_FILES] as const;
 
 export const SECRET_MODE = 0o600;
-const IDENTITY_BYTES_MAX = 16 * 1024;
 
 const seedHex = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
-const addressText = z.string().max(255).regex(/^[a-zA-Z0-9.:[\]-]+:\d{1,5}$/, 'expected host:port');
-const domainText = z.string().min(1).max(100);
+export const addressText = z.string().max(255).regex(/^[a-zA-Z0-9.:[\]-]+:\d{1,5}$/, 'expected host:port');
+export const domainText = z.string().min(1).max(100).regex(/^[^\p{Cc}\p{Cf}]*$/u, 'expected text without control characters');
 
 const identitySchema = z.discriminatedUnion('role', [
   z.strictObject({
@@ -64,11 +71,17 @@ export interface AdminKeys {
   readonly freshness: SigningKey;
 }
 
-/** Makes the identity of a storage node and marks the folder as fresh. ALREADY_EXISTS when it has one. */
-export async function initNode(disk: Disk, random: Random, address: string, domain: string): Promise<NodeIdentity> {
+/** BAD_ARGUMENT unless the two may stand in an identity. */
+export function requirePlace(address: string, domain: string): void {
+  parseAddress(address);
   requireText(addressText, address, '--address');
   requireText(domainText, domain, '--domain');
-  await refuseExisting(disk, IDENTITY_FILE);
+}
+
+/** Makes the identity of a storage node and marks the folder as fresh. ALREADY_EXISTS when it has one. */
+export async function initNode(disk: Disk, random: Random, address: string, domain: string): Promise<NodeIdentity> {
+  requirePlace(address, domain);
+  await refuseExisting(disk, FRESH_FILE);
   // The marker first: a crash between the two leaves a folder without identity, where `init` runs again.
   await disk.writeFile(FRESH_FILE, utf8('This node has not run yet: it has promised nothing.\n'), { mode: SECRET_MODE });
   const seeds = { signingSeed: newSeed(random), tlsSeed: newSeed(random) };
@@ -77,17 +90,26 @@ export async function initNode(disk: Disk, random: Random, address: string, doma
 }
 
 export async function initGateway(disk: Disk, random: Random): Promise<GatewayIdentity> {
-  await refuseExisting(disk, IDENTITY_FILE);
+  await refuseExisting(disk, ...OWNER_FILES);
   await writeIdentity(disk, { v: 1, role: 'gateway', signingSeed: newSeed(random), tlsSeed: newSeed(random) });
   return readGatewayIdentity(disk);
 }
 
-/** Makes the keys that sign the configuration and its freshness. ALREADY_EXISTS when the folder holds some. */
-export async function initAdmin(disk: Disk, random: Random): Promise<AdminKeys> {
-  await refuseExisting(disk, ADMIN_FILE);
-  const keys = { v: 1, adminSeed: newSeed(random), freshnessSeed: newSeed(random) };
-  await disk.writeFile(ADMIN_FILE, utf8(`${JSON.stringify(keys, null, 2)}\n`), { mode: SECRET_MODE });
-  return readAdmin(disk);
+/** Seeds of the keys that sign the configuration and its freshness. */
+export type AdminSeeds = z.infer<typeof adminSchema>;
+
+export function newAdminSeeds(random: Random): AdminSeeds {
+  return { v: 1, adminSeed: newSeed(random), freshnessSeed: newSeed(random) };
+}
+
+export function adminKeysOf({ adminSeed, freshnessSeed }: AdminSeeds): AdminKeys {
+  return { admin: signingKeyFromSeed(fromHex(adminSeed)), freshness: signingKeyFromSeed(fromHex(freshnessSeed)) };
+}
+
+/** ALREADY_EXISTS when the folder holds an administrator's or a member's files. */
+export async function writeAdmin(disk: Disk, seeds: AdminSeeds): Promise<void> {
+  await refuseExisting(disk);
+  await disk.writeFile(ADMIN_FILE, utf8(`${JSON.stringify(seeds, null, 2)}\n`), { mode: SECRET_MODE });
 }
 
 /** LOST_STATE when the folder has no identity: it is not the folder of a node, or was emptied. */
@@ -104,11 +126,7 @@ export async function readGatewayIdentity(disk: Disk): Promise<GatewayIdentity> 
 }
 
 export async function readAdmin(disk: Disk): Promise<AdminKeys> {
-  const file = await readJson(disk, ADMIN_FILE, adminSchema, 'NOT_FOUND');
-  return {
-    admin: signingKeyFromSeed(fromHex(file.adminSeed)),
-    freshness: signingKeyFromSeed(fromHex(file.freshnessSeed)),
-  };
+  return adminKeysOf(await readJson(disk, ADMIN_FILE, adminSchema, 'NOT_FOUND'));
 }
 
 async function readIdentity(disk: Disk, what: string): Promise<IdentityFile> {
@@ -133,38 +151,17 @@ async function writeIdentity(disk: Disk, file: IdentityFile): Promise<void> {
   await disk.writeFile(IDENTITY_FILE, utf8(`${JSON.stringify(file, null, 2)}\n`), { mode: SECRET_MODE });
 }
 
-async function refuseExisting(disk: Disk, file: string): Promise<void> {
-  if (await disk.exists(file)) {
+/**
+ * A folder has one role, and what it holds is never replaced in place. `own` are files that a making of this
+ * role leaves behind when it is cut short.
+ */
+export async function refuseExisting(disk: Disk, ...own: readonly string[]): Promise<void> {
+  for (const file of ROLE_FILES) {
+    if (own.includes(file) || !(await disk.exists(file))) continue;
     throw new OperationError('ALREADY_EXISTS', `The folder already holds ${file}.`, {
       remedy: 'Choose another folder; an identity is never replaced in place.',
     });
   }
-}
-
-/** Reads and checks a small JSON file of a folder. Absent: `absentCode`; unreadable or wrong: CORRUPT. */
-export async function readJson<T>(
-  disk: Disk,
-  file: string,
-  schema: z.ZodType<T>,
-  absentCode: 'NOT_FOUND' | 'LOST_STATE',
-): Promise<T> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await disk.readFile(file, IDENTITY_BYTES_MAX);
-  } catch (error) {
-    if (isOperationError(error, 'NOT_FOUND')) throw new OperationError(absentCode, `${file} is missing.`, { cause: error });
-    throw error;
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (error) {
-    throw new OperationError('CORRUPT', `${file} is not JSON.`, { cause: error });
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new OperationError('CORRUPT', `${file}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is wrong'}.`);
 }
 
 function requireText(schema: z.ZodType<string>, text: string, flag: string): void {

@@ -6,12 +6,24 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { hex, utf8 } from '../base/bytes.ts';
-import { OperationError } from '../base/errors.ts';
+import { OperationError, isOperationError } from '../base/errors.ts';
 import { holderCount, quorumSize } from '../protocol/quorum.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { initOwner, readRootSecret } from './gateway-folder.ts';
-import { ADMIN_FILE, CONFIG_FILE, initAdmin, initGateway, initNode } from './identity-folder.ts';
-import { readJoinRequest, writeJoinRequest } from './join-request.ts';
+import {
+  ADMIN_FILE,
+  CONFIG_FILE,
+  OWNER_FILE,
+  OWNER_FILES,
+  adminKeysOf,
+  initGateway,
+  initNode,
+  newAdminSeeds,
+  refuseExisting,
+  requirePlace,
+  writeAdmin,
+} from './identity-folder.ts';
+import { readJoinRequestFile, writeJoinRequest } from './join-request.ts';
 import { makeRootConfiguration, shortId } from './root-configuration.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import type { Terminal } from './terminal.ts';
@@ -33,6 +45,9 @@ export async function makeMemberFolder(dir: string): Promise<NodeDisk> {
 /** Why a folder cannot be made or written: no room, or not allowed. */
 export function unwritable(folder: string, cause: unknown): OperationError {
   const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+  if (errno === 'ENOTDIR' || errno === 'EEXIST' || errno === 'ELOOP' || errno === 'ENAMETOOLONG') {
+    return new OperationError('BAD_ARGUMENT', `${folder} is not a folder and cannot become one: ${errno}.`, { cause, remedy: 'Choose another one with --dir.' });
+  }
   if (errno === 'ENOSPC' || errno === 'EDQUOT') {
     return new OperationError('DISK_FULL', `The disk of ${folder} has no room.`, { cause, remedy: 'Free space, or choose another folder with --dir.' });
   }
@@ -50,6 +65,7 @@ export interface NodeInitOptions {
 
 /** Returns the join request, which also lies in the folder. */
 export async function nodeInit(options: NodeInitOptions): Promise<string> {
+  requirePlace(options.address, options.domain);
   const disk = await makeMemberFolder(options.dir);
   const request = writeJoinRequest(await initNode(disk, systemRandom, options.address, options.domain));
   await disk.writeFile(JOIN_FILE, utf8(request));
@@ -63,13 +79,26 @@ export interface GatewayInitOptions {
 }
 
 export async function gatewayInit(options: GatewayInitOptions): Promise<string> {
-  const imported = options.ownerFrom === undefined ? undefined : await readRootSecret(new NodeDisk(path.resolve(options.ownerFrom)));
+  const imported = options.ownerFrom === undefined ? undefined : await ownerOf(options.ownerFrom);
   const disk = await makeMemberFolder(options.dir);
+  await refuseExisting(disk, ...OWNER_FILES);
   // The secret first: an identity in a folder says that the secret was there.
   await initOwner(disk, systemRandom, systemClock.nowMs(), imported);
   const request = writeJoinRequest(await initGateway(disk, systemRandom));
   await disk.writeFile(JOIN_FILE, utf8(request));
   return request;
+}
+
+async function ownerOf(folder: string): Promise<Uint8Array> {
+  try {
+    return await readRootSecret(new NodeDisk(path.resolve(folder)));
+  } catch (error) {
+    if (!isOperationError(error, 'LOST_STATE')) throw error;
+    throw new OperationError('NOT_FOUND', `${folder} holds no ${OWNER_FILE}.`, {
+      cause: error,
+      remedy: 'Name the folder of a gateway of the same owner with --owner-from.',
+    });
+  }
 }
 
 export interface ClusterInitOptions {
@@ -86,23 +115,25 @@ export interface ClusterInitOptions {
 /** Returns the path of the signed configuration. */
 export async function clusterInit(options: ClusterInitOptions): Promise<string> {
   const requests = await Promise.all(
-    [...options.joins, ...options.gateways].map(async (file) => readJoinRequest(await readText(file), file)),
+    [...options.joins, ...options.gateways].map((file) => readJoinRequestFile(file)),
   );
   for (const [index, request] of requests.entries()) {
     const wanted = index < options.joins.length ? 'node' : 'gateway';
     if (request.role === wanted) continue;
     throw new OperationError('BAD_ARGUMENT', `A join request of a ${request.role} was given as that of a ${wanted}.`);
   }
-  const disk = await makeMemberFolder(options.dir);
-  const admin = await initAdmin(disk, systemRandom);
+  const seeds = newAdminSeeds(systemRandom);
+  // Before anything is made: a request that is refused leaves no folder behind that the next one would find.
   const cluster = makeRootConfiguration({
     clusterId: systemRandom.bytes(32),
     joins: requests,
     f: options.f,
     k: options.k,
-    admin,
+    admin: adminKeysOf(seeds),
     nowMs: systemClock.nowMs(),
   });
+  const disk = await makeMemberFolder(options.dir);
+  await writeAdmin(disk, seeds);
   await disk.writeFile(CONFIG_FILE, cluster.document);
   const file = path.join(path.resolve(options.dir), CONFIG_FILE);
   const { n, f, k } = cluster.geometry;
@@ -118,12 +149,4 @@ export async function clusterInit(options: ClusterInitOptions): Promise<string> 
     ].join('\n'),
   );
   return file;
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await fs.readFile(file, 'utf8');
-  } catch (error) {
-    throw new OperationError('NOT_FOUND', `The join request ${file} cannot be read.`, { cause: error });
-  }
 }

@@ -5,16 +5,19 @@
  * canonical encoding of the same fields. No cluster exists yet, so its id in the statement is all zeros.
  */
 import { z } from 'zod';
-import { equal, fromHex, hex } from '../base/bytes.ts';
+import { equal, fromHex, fromUtf8, hex } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { isSafePublicKey } from '../crypto/keys.ts';
 import { sha256, verifySignature } from '../crypto/primitives.ts';
 import { encode } from '../protocol/encoding.ts';
 import { statementBytes } from '../protocol/statement.ts';
+import { parseJson } from './folder-json.ts';
+import { readGivenFile } from './given-file.ts';
+import { addressText, domainText } from './identity-folder.ts';
 import type { GatewayIdentity, NodeIdentity } from './identity-folder.ts';
 
 const NO_CLUSTER = new Uint8Array(32);
-const REQUEST_CHARS_MAX = 16 * 1024;
+const REQUEST_BYTES_MAX = 16 * 1024;
 
 const hexOf = (bytes: number): z.ZodType<string> => z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`));
 const keyFields = { id: hexOf(32), signingKey: hexOf(32), tlsKey: hexOf(32), signature: hexOf(64) };
@@ -23,8 +26,8 @@ const joinSchema = z.discriminatedUnion('role', [
   z.strictObject({
     v: z.literal(1),
     role: z.literal('node'),
-    address: z.string().max(255),
-    domain: z.string().min(1).max(100),
+    address: addressText,
+    domain: domainText,
     ...keyFields,
   }),
   z.strictObject({ v: z.literal(1), role: z.literal('gateway'), ...keyFields }),
@@ -66,29 +69,36 @@ export function writeJoinRequest(identity: NodeIdentity | GatewayIdentity): stri
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
+/** A request from a file that a command line names. NOT_FOUND, BAD_CONFIG. */
+export async function readJoinRequestFile(file: string): Promise<JoinRequest> {
+  const bytes = await readGivenFile(file, 'join request', REQUEST_BYTES_MAX, 'BAD_CONFIG');
+  let text: string;
+  try {
+    text = fromUtf8(bytes);
+  } catch {
+    throw refusal(file, 'it is not UTF-8');
+  }
+  return readJoinRequest(text, file);
+}
+
 /** Reads a request that may come from anyone; `source` names it in the error. BAD_CONFIG unless it holds together. */
 export function readJoinRequest(text: string, source: string): JoinRequest {
-  const refuse = (why: string, cause?: unknown): OperationError =>
-    new OperationError('BAD_CONFIG', `${source} is not a valid join request: ${why}.`, { cause });
-  if (text.length > REQUEST_CHARS_MAX) throw refuse('it is too long');
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw refuse('it is not JSON', error);
-  }
-  const parsed = joinSchema.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw refuse(`${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is wrong'}`);
-  }
-  const request = requestOf(parsed.data);
+  const refuse = (why: string): OperationError => refusal(source, why);
+  const parsed = parseJson(text, joinSchema);
+  if (!parsed.ok) throw refuse(parsed.reason);
+  const request = requestOf(parsed.value);
   if (!equal(request.id, sha256(request.signingKey))) throw refuse('its id is not the hash of its signing key');
   if (!isSafePublicKey(request.signingKey) || !isSafePublicKey(request.tlsKey)) throw refuse('a key of it is unsafe');
-  if (!verifySignature(request.signingKey, joinStatement(request), fromHex(parsed.data.signature))) {
+  if (!verifySignature(request.signingKey, joinStatement(request), fromHex(parsed.value.signature))) {
     throw refuse('its signature does not verify');
   }
   return request;
+}
+
+function refusal(source: string, why: string): OperationError {
+  return new OperationError('BAD_CONFIG', `${source} is not a valid join request: ${why}.`, {
+    remedy: 'Use the file that `holdfast node init` or `holdfast gateway init` printed, as it is.',
+  });
 }
 
 function requestOf(file: JoinFile): JoinRequest {

@@ -1,219 +1,30 @@
 #!/usr/bin/env node
 /**
- * The command line of Holdfast: parses arguments, runs one command, turns its failure into one line on
- * standard error and an exit code (exit-codes.ts, docs/cli.md). Commands are loaded when they are asked for.
+ * The process of a command: what program.ts returns is its exit code. A reader of standard output that went
+ * away, as `head` does, is no failure of the command, and must not end a cluster that `up` runs; output that
+ * cannot be written for another reason is one.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import process from 'node:process';
-import { SOFTWARE_VERSION } from '../storage-node/node.ts';
-import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { OperationError } from '../base/errors.ts';
+import { EXIT } from './exit-codes.ts';
+import { runProgram } from './program.ts';
 import { processTerminal } from './terminal.ts';
-import type { Terminal } from './terminal.ts';
 
-const DEFAULT_DIR = './holdfast-data';
-const DEFAULT_PORT = 9000;
-
-interface Common {
-  readonly json?: boolean;
-}
-
-function terminalOf(options: Common): Terminal {
-  return processTerminal(options.json === true);
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.');
-  return Number(text);
-}
-
-function portNumber(text: string): number {
-  const port = wholeNumber(text);
-  if (port < 1 || port > 65_535) throw new InvalidArgumentError('A port is a number from 1 to 65535.');
-  return port;
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
-}
-
-const dirOption = (what: string): Option => new Option('--dir <folder>', what).default(DEFAULT_DIR);
-const jsonOption = (): Option => new Option('--json', 'one JSON object a line instead of text');
-
-function program(): Command {
-  const root = new Command('holdfast')
-    .description("Object storage that keeps its promises when its nodes don't.")
-    .version(SOFTWARE_VERSION)
-    .showHelpAfterError('(holdfast help COMMAND shows what is accepted)')
-    .exitOverride();
-  addUp(root);
-  addObjectCommands(root);
-  addChecks(root);
-  addNode(root);
-  addGateway(root);
-  addCluster(root);
-  return root;
-}
-
-function addUp(root: Command): void {
-  root
-    .command('up')
-    .description('run a whole cluster on this machine: storage nodes and a gateway, each its own process')
-    .addOption(dirOption('folder of the cluster; made at the first start'))
-    .option('--port <port>', 'port of the S3 door on 127.0.0.1', portNumber, DEFAULT_PORT)
-    .option('--nodes <n>', 'storage nodes (first start only; default 6)', wholeNumber)
-    .option('--faults <f>', 'nodes that may be faulty, n >= 3f+1 (first start only; default 1)', wholeNumber)
-    .option('--data <k>', 'cells that restore a stripe, f+1 <= k <= n-2f (first start only; default 4)', wholeNumber)
-    .addOption(jsonOption())
-    .action(async (options: Common & { dir: string; port: number; nodes?: number; faults?: number; data?: number }) => {
-      const { runUp } = await import('./up.ts');
-      const asked = { n: options.nodes, f: options.faults, k: options.data };
-      await runUp({ dir: options.dir, port: options.port, asked, terminal: terminalOf(options) });
-    });
-}
-
-function addObjectCommands(root: Command): void {
-  const command = (name: string, description: string): Command =>
-    root.command(name).description(description).addOption(dirOption('folder of a running cluster')).addOption(jsonOption());
-  type ObjectOptions = Common & { dir: string };
-  const of = (options: ObjectOptions): { dir: string; terminal: Terminal } => ({ dir: options.dir, terminal: terminalOf(options) });
-  command('put <file> <bucket/key>', 'store a file')
-    .option('--make-bucket', 'make the bucket when it does not exist')
-    .option('--content-type <type>', 'media type of the content', 'application/octet-stream')
-    .action(async (file: string, target: string, options: ObjectOptions & { makeBucket?: boolean; contentType: string }) => {
-      const { putCommand } = await import('./object-commands.ts');
-      await putCommand(file, target, { ...of(options), makeBucket: options.makeBucket === true, contentType: options.contentType });
-    });
-  command('get <bucket/key> [file]', 'read an object into a file, a folder, or - for standard output').action(
-    async (source: string, file: string | undefined, options: ObjectOptions) => {
-      const { getCommand } = await import('./object-commands.ts');
-      await getCommand(source, file, of(options));
-    },
-  );
-  command('ls [bucket/prefix]', 'list buckets, or the objects of one')
-    .option('--recursive', 'all objects below the prefix, not one level')
-    .action(async (target: string | undefined, options: ObjectOptions & { recursive?: boolean }) => {
-      const { lsCommand } = await import('./object-commands.ts');
-      await lsCommand(target, { ...of(options), recursive: options.recursive === true });
-    });
-  command('rm <bucket/key>', 'remove an object, or an empty bucket').action(async (target: string, options: ObjectOptions) => {
-    const { rmCommand } = await import('./object-commands.ts');
-    await rmCommand(target, of(options));
-  });
-  command('stat <bucket/key>', 'size, etag, date and metadata of an object').action(async (target: string, options: ObjectOptions) => {
-    const { statCommand } = await import('./object-commands.ts');
-    await statCommand(target, of(options));
-  });
-}
-
-function addChecks(root: Command): void {
-  root
-    .command('status')
-    .description('what the processes of a cluster folder say about themselves')
-    .addOption(dirOption('folder of the cluster'))
-    .addOption(jsonOption())
-    .action(async (options: Common & { dir: string }) => {
-      const { statusCommand } = await import('./status-command.ts');
-      await statusCommand(options.dir, terminalOf(options));
-    });
-  root
-    .command('verify')
-    .description('check logs, certificates and every cell of all nodes, directly; exit code 3 on any damage')
-    .addOption(dirOption('folder of a running cluster, or of a gateway'))
-    .addOption(jsonOption())
-    .action(async (options: Common & { dir: string }) => {
-      const { verifyCommand } = await import('./verify-command.ts');
-      await verifyCommand({ dir: options.dir, terminal: terminalOf(options) });
-    });
-}
-
-function addNode(root: Command): void {
-  const node = root.command('node').description('one storage node');
-  node
-    .command('init')
-    .description('make a node: its keys in its folder, its join request on standard output')
-    .requiredOption('--dir <folder>', 'folder of the node')
-    .requiredOption('--address <host:port>', 'where the other members reach it')
-    .requiredOption('--domain <name>', 'trust domain: who operates it; one node a domain')
-    .action(async (options: { dir: string; address: string; domain: string }) => {
-      const { nodeInit } = await import('./init-commands.ts');
-      process.stdout.write(await nodeInit(options));
-    });
-  node
-    .command('run')
-    .description('run a node until it is stopped')
-    .requiredOption('--dir <folder>', 'folder of the node')
-    .option('--config <file>', 'signed configuration; needed at the first run')
-    .option('--listen <host:port>', 'where to listen, when it differs from its address in the configuration')
-    .action(async (options: { dir: string; config?: string; listen?: string }) => {
-      const { runNode } = await import('./node-run.ts');
-      await runNode({ dir: options.dir, config: options.config, listen: options.listen });
-    });
-}
-
-function addGateway(root: Command): void {
-  const gateway = root.command('gateway').description('the S3 door of one owner');
-  gateway
-    .command('init')
-    .description('make a gateway: its keys and the owner\'s secret in its folder, its join request on standard output')
-    .requiredOption('--dir <folder>', 'folder of the gateway')
-    .option('--owner-from <folder>', 'share the owner of the gateway in that folder instead of making a new one')
-    .action(async (options: { dir: string; ownerFrom?: string }) => {
-      const { gatewayInit } = await import('./init-commands.ts');
-      process.stdout.write(await gatewayInit({ dir: options.dir, ownerFrom: options.ownerFrom }));
-    });
-  addGatewayRun(gateway);
-}
-
-function addGatewayRun(gateway: Command): void {
-  gateway
-    .command('run')
-    .description('run a gateway until it is stopped')
-    .requiredOption('--dir <folder>', 'folder of the gateway')
-    .option('--config <file>', 'signed configuration; needed at the first run')
-    .option('--port <port>', 'port of the S3 door on 127.0.0.1', portNumber, DEFAULT_PORT)
-    .option('--listen <host:port>', 'address of the S3 door; beyond loopback it needs TLS')
-    .option('--tls-cert <file>', 'certificate chain of the S3 door, PEM')
-    .option('--tls-key <file>', 'its private key, PEM')
-    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string }) => {
-      const { runGateway } = await import('./gateway-run.ts');
-      const { dir, config, tlsCert, tlsKey } = options;
-      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey });
-    });
-}
-
-function addCluster(root: Command): void {
-  root
-    .command('cluster')
-    .description('the signed configuration of a cluster')
-    .command('init')
-    .description('make and sign the first configuration from join requests')
-    .requiredOption('--dir <folder>', "folder for the administrator's keys and the configuration")
-    .addOption(new Option('--join <file>', 'join request of a storage node, in order of slots; repeat it').argParser(collect).default([] as readonly string[]))
-    .addOption(new Option('--gateway <file>', 'join request of a gateway; may be repeated').argParser(collect).default([] as readonly string[]))
-    .option('--f <f>', 'nodes that may be faulty', wholeNumber, 1)
-    .option('--k <k>', 'cells that restore a stripe', wholeNumber, 4)
-    .addOption(jsonOption())
-    .action(async (options: Common & { dir: string; join: string[]; gateway: string[]; f: number; k: number }) => {
-      const { clusterInit } = await import('./init-commands.ts');
-      const { dir, join, gateway, f, k } = options;
-      await clusterInit({ dir, joins: join, gateways: gateway, f, k, terminal: terminalOf(options) });
-    });
-}
-
-async function main(): Promise<number> {
-  try {
-    await program().parseAsync(process.argv);
-    return EXIT.ok;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    terminalOf({ json: process.argv.includes('--json') }).fail(error);
-    return exitCodeOf(error);
-  }
-}
+let lost: Error | undefined;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') lost ??= error;
+});
+process.stderr.on('error', () => undefined);
 
 // Timers of the ports do not keep a process alive; a command that waits for one is still at work.
 const atWork = setInterval(() => undefined, 2 ** 30);
-process.exitCode = await main();
+process.exitCode = await runProgram(process.argv.slice(2), process);
 clearInterval(atWork);
 // What a command leaves open (an idle connection, the channel to a parent) must not keep the process.
-process.stdout.write('', () => process.exit());
+process.stdout.write('', () => {
+  if (lost !== undefined && process.exitCode === EXIT.ok) {
+    processTerminal(false).fail(new OperationError('DISK_ERROR', `Standard output cannot be written: ${lost.message}.`, { cause: lost }));
+    process.exitCode = EXIT.failure;
+  }
+  process.exit();
+});

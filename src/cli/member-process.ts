@@ -8,7 +8,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { OperationError } from '../base/errors.ts';
 import { lockFolder } from '../platform/folder-lock.ts';
-import { NodeDisk } from '../platform/disk.ts';
+import { NodeDisk, diskFailure } from '../platform/disk.ts';
 import { listenAdmin } from './admin-socket.ts';
 import { tellFailure, tellParent, untilAskedToStop } from './child-messages.ts';
 import { processTelemetry } from './process-telemetry.ts';
@@ -90,7 +90,15 @@ export async function runMember(
 }
 
 function requireFolder(folderPath: string): void {
-  if (fs.existsSync(folderPath)) return;
+  let isFolder: boolean | undefined;
+  try {
+    isFolder = fs.statSync(folderPath, { throwIfNoEntry: false })?.isDirectory();
+  } catch (error) {
+    // Only an answer counts: a folder that this user may not look at is not lost.
+    throw diskFailure(error, `opening ${folderPath}`);
+  }
+  if (isFolder === true) return;
+  if (isFolder === false) throw new OperationError('BAD_ARGUMENT', `${folderPath} is not a folder.`, { remedy: 'Name one with --dir.' });
   throw new OperationError('LOST_STATE', `The folder ${folderPath} does not exist.`, {
     remedy: 'If it never existed, make it with `init`; a folder that is gone has lost what it promised.',
   });

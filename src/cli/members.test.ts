@@ -5,9 +5,19 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hex } from '../base/bytes.ts';
 import { NodeDisk } from '../platform/disk.ts';
-import { bindCluster } from './bound-cluster.ts';
+import { bindCluster, boundCluster } from './bound-cluster.ts';
 import { openOrCreateCluster, openUpFolder } from './cluster-folder.ts';
-import { FRESH_FILE, IDENTITY_FILE, initAdmin, initGateway, initNode, readGatewayIdentity, readNodeIdentity } from './identity-folder.ts';
+import {
+  FRESH_FILE,
+  IDENTITY_FILE,
+  adminKeysOf,
+  initGateway,
+  initNode,
+  newAdminSeeds,
+  readGatewayIdentity,
+  readNodeIdentity,
+  writeAdmin,
+} from './identity-folder.ts';
 import { clusterInit, gatewayInit, nodeInit } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
 import { makeRootConfiguration, openConfiguration } from './root-configuration.ts';
@@ -28,6 +38,9 @@ function folder(name: string): NodeDisk {
   return new NodeDisk(full);
 }
 
+/** Any member may be bound. */
+const anyone = (): void => undefined;
+
 const mode = (...names: string[]): number => fs.statSync(path.join(root, ...names)).mode & 0o777;
 
 describe('an identity', () => {
@@ -44,8 +57,8 @@ describe('an identity', () => {
   it('is never replaced in place', async () => {
     await initNode(folder('n'), systemRandom, 'a:1', 'd');
     await expect(initNode(folder('n'), systemRandom, 'a:1', 'd')).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
-    await initAdmin(folder('a'), systemRandom);
-    await expect(initAdmin(folder('a'), systemRandom)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    await writeAdmin(folder('a'), newAdminSeeds(systemRandom));
+    await expect(writeAdmin(folder('a'), newAdminSeeds(systemRandom))).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   });
 
   it('that is gone is lost state, and one that is damaged is corrupt', async () => {
@@ -103,7 +116,7 @@ describe('the first configuration', () => {
   }
 
   it('names the members in order and verifies like any other', async () => {
-    const admin = await initAdmin(folder('a'), systemRandom);
+    const admin = adminKeysOf(newAdminSeeds(systemRandom));
     const cluster = makeRootConfiguration({ clusterId: systemRandom.bytes(32), joins: await joins(6), f: 1, k: 4, admin, nowMs: 1 });
     expect(cluster.slots.map((slot) => slot.domain)).toEqual(['d0', 'd1', 'd2', 'd3', 'd4', 'd5']);
     expect(cluster.geometry).toEqual({ n: 6, f: 1, k: 4 });
@@ -118,23 +131,23 @@ describe('the first configuration', () => {
     [6, 1, 1, 'k >= f+1 fails: k = 1, f+1 = 2'],
     [4, 0, 2, 'f >= 1 fails: f = 0'],
   ])('with n = %d, f = %d, k = %d is refused with the inequality', async (n, f, k, inequality) => {
-    const admin = await initAdmin(folder('a'), systemRandom);
+    const admin = adminKeysOf(newAdminSeeds(systemRandom));
     const all = await joins(n);
     expect(() => makeRootConfiguration({ clusterId: systemRandom.bytes(32), joins: all, f, k, admin, nowMs: 1 })).toThrow(inequality);
   });
 
   it('binds a folder: another configuration is refused from then on', async () => {
-    const admin = await initAdmin(folder('a'), systemRandom);
+    const admin = adminKeysOf(newAdminSeeds(systemRandom));
     const all = await joins(4);
     for (const name of ['one.cfg', 'two.cfg']) {
       const cluster = makeRootConfiguration({ clusterId: systemRandom.bytes(32), joins: all, f: 1, k: 2, admin, nowMs: 1 });
       fs.writeFileSync(path.join(root, name), cluster.document);
     }
     const node = folder('n0');
-    await expect(bindCluster(node, undefined)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
-    const bound = await bindCluster(node, path.join(root, 'one.cfg'));
-    expect(hex((await bindCluster(node, undefined)).hash)).toBe(hex(bound.hash));
-    await expect(bindCluster(node, path.join(root, 'two.cfg'))).rejects.toMatchObject({ code: 'BAD_CONFIG' });
+    await expect(boundCluster(node)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    const bound = await bindCluster(node, path.join(root, 'one.cfg'), anyone);
+    expect(hex((await boundCluster(node)).hash)).toBe(hex(bound.hash));
+    await expect(bindCluster(node, path.join(root, 'two.cfg'), anyone)).rejects.toMatchObject({ code: 'BAD_CONFIG' });
   });
 });
 

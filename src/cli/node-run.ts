@@ -7,6 +7,7 @@ import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { FrameHandler } from '../base/ports.ts';
 import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
+import { parseAddress } from '../platform/address.ts';
 import type { NodeDisk } from '../platform/disk.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { listenTls } from '../platform/tls-listener.ts';
@@ -33,6 +34,7 @@ export interface NodeRunOptions {
 export type Interposer = (handler: FrameHandler) => FrameHandler;
 
 export async function runNode(options: NodeRunOptions, interpose: Interposer = (handler) => handler): Promise<void> {
+  if (options.listen !== undefined) parseAddress(options.listen);
   let node: StorageNode | undefined;
   await runMember(
     options.dir,
@@ -48,7 +50,7 @@ export async function runNode(options: NodeRunOptions, interpose: Interposer = (
 async function startNode(folder: MemberFolder, options: NodeRunOptions, interpose: Interposer): Promise<StorageNode> {
   const { disk, telemetry } = folder;
   const identity = await lostUnlessWhole(readNodeIdentity(disk));
-  const cluster = await lostUnlessWhole(bindCluster(disk, options.config));
+  const cluster = await lostUnlessWhole(bindCluster(disk, options.config, (document) => requireSlot(document, identity)));
   const slot = requireSlot(cluster, identity);
   const tls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: `holdfast-node-${slot.slot}` });
   const transport = new TlsTransport({ identity: tls, telemetry, clock: systemClock });
@@ -104,7 +106,8 @@ async function lostUnlessWhole<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     if (!isOperationError(error, 'CORRUPT')) throw error;
-    throw new OperationError('LOST_STATE', `The folder of this node is damaged: ${error.message}`, { cause: error });
+    const { message, remedy } = error;
+    throw new OperationError('LOST_STATE', `The folder of this node is damaged: ${message}`, { cause: error, ...(remedy === undefined ? {} : { remedy }) });
   }
 }
 

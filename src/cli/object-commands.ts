@@ -91,9 +91,7 @@ export async function getCommand(source: string, target: string | undefined, opt
     const progress = options.terminal.progress(`get ${bucket}/${key}`, head.size, 'bytes');
     try {
       if (target === '-') {
-        for await (const chunk of counted(body, progress)) {
-          if (!process.stdout.write(chunk)) await new Promise((resolve) => process.stdout.once('drain', resolve));
-        }
+        for await (const chunk of counted(body, progress)) await options.terminal.write(chunk);
         return;
       }
       const file = await targetFile(target, key);

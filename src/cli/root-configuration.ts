@@ -77,7 +77,9 @@ export function makeRootConfiguration(options: RootOptions): Cluster {
 export function openConfiguration(document: Uint8Array, source: string): Cluster {
   const verdict = openRootConfiguration(document);
   if (verdict.ok) return verdict.cluster;
-  throw new OperationError('BAD_CONFIG', `${source} is refused: ${verdict.reason}.`);
+  throw new OperationError('BAD_CONFIG', `${source} is refused: ${verdict.reason}.`, {
+    remedy: 'Use the document that `holdfast cluster init` wrote, byte for byte, and a version of the program that knows it.',
+  });
 }
 
 /** How a person recognises a cluster: the first eight bytes of its id. */

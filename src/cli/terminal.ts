@@ -4,7 +4,14 @@
  * on a terminal, so that logs stay short.
  */
 import process from 'node:process';
+import type { Writable } from 'node:stream';
 import { OperationError, describeError } from '../base/errors.ts';
+
+/** The streams that a command writes to. */
+export interface Output {
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+}
 
 export interface Terminal {
   readonly json: boolean;
@@ -12,7 +19,10 @@ export interface Terminal {
   say(event: string, fields: Readonly<Record<string, unknown>>, text: string): void;
   /** Something to notice that is not the result; on standard error for a person. */
   warn(event: string, fields: Readonly<Record<string, unknown>>, text: string): void;
+  /** One line, whatever names from outside stand in the message. */
   fail(error: unknown): void;
+  /** Raw bytes to standard output; resolves when it has taken them, DISCONNECTED when nobody reads them. */
+  write(bytes: Uint8Array): Promise<void>;
   /** `total` in the unit given to `advance`, or undefined when unknown. */
   progress(label: string, total: number | undefined, unit: 'bytes' | 'objects'): Progress;
 }
@@ -23,30 +33,48 @@ export interface Progress {
 }
 
 const REDRAW_MS = 100;
+const LINE_CHARS_MAX = 2_000;
 
-export function processTerminal(json: boolean): Terminal {
+export function processTerminal(json: boolean, output: Output = process): Terminal {
+  const { stdout, stderr } = output;
   const print = (event: string, fields: Readonly<Record<string, unknown>>): void => {
-    process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+    stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
   };
   return {
     json,
     say(event, fields, text) {
       if (json) print(event, fields);
-      else process.stdout.write(`${text}\n`);
+      else stdout.write(`${text}\n`);
     },
     warn(event, fields, text) {
       if (json) print(event, fields);
-      else process.stderr.write(`${text}\n`);
+      else stderr.write(`${text}\n`);
     },
     fail(error) {
       if (json) print('error', errorFields(error));
-      else process.stderr.write(`${describeError(error)}\n`);
+      else stderr.write(`${oneLine(describeError(error))}\n`);
     },
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        stdout.write(bytes, (error) => {
+          if (error === null || error === undefined) resolve();
+          else reject(new OperationError('DISCONNECTED', 'Standard output takes no more bytes.', { cause: error }));
+        });
+      }),
     progress(label, total, unit) {
-      if (json || !process.stderr.isTTY) return { advance: () => undefined, end: () => undefined };
-      return drawnProgress(label, total, unit);
+      if (json || stderr.isTTY !== true) return { advance: () => undefined, end: () => undefined };
+      return drawnProgress(stderr, oneLine(label), total, unit);
     },
   };
+}
+
+/** Text that may hold names from outside, on one line: a control character in it must not reach a terminal. */
+export function oneLine(text: string): string {
+  const line = text
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+  // A long name stands in the middle, and the reason behind it.
+  return line.length <= LINE_CHARS_MAX ? line : `${line.slice(0, LINE_CHARS_MAX / 2)}…${line.slice(-LINE_CHARS_MAX / 2)}`;
 }
 
 export function errorFields(error: unknown): Record<string, unknown> {
@@ -56,7 +84,7 @@ export function errorFields(error: unknown): Record<string, unknown> {
   return { code: 'INTERNAL', message: describeError(error) };
 }
 
-function drawnProgress(label: string, total: number | undefined, unit: 'bytes' | 'objects'): Progress {
+function drawnProgress(stderr: Writable, label: string, total: number | undefined, unit: 'bytes' | 'objects'): Progress {
   const started = performance.now();
   let done = 0;
   let drawnAt = -Infinity;
@@ -64,7 +92,7 @@ function drawnProgress(label: string, total: number | undefined, unit: 'bytes' |
   const draw = (): void => {
     const seconds = Math.max(0.001, (performance.now() - started) / 1000);
     const share = total === undefined || total === 0 ? '' : ` ${Math.floor((100 * done) / total)} %`;
-    process.stderr.write(`\r\x1b[K${label}${share}  ${amount(done)}  ${amount(Math.round(done / seconds))}/s`);
+    stderr.write(`\r\x1b[K${label}${share}  ${amount(done)}  ${amount(Math.round(done / seconds))}/s`);
   };
   return {
     advance(by) {
@@ -74,7 +102,7 @@ function drawnProgress(label: string, total: number | undefined, unit: 'bytes' |
       draw();
     },
     end() {
-      process.stderr.write('\r\x1b[K');
+      stderr.write('\r\x1b[K');
     },
   };
 }

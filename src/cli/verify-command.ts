@@ -18,10 +18,11 @@ import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
-import { bindCluster } from './bound-cluster.ts';
+import { boundCluster, readDocument } from './bound-cluster.ts';
 import { gatewayFolder } from './cluster-folder.ts';
 import { CONFIG_FILE, IDENTITY_FILE, readGatewayIdentity } from './identity-folder.ts';
 import { processTelemetry } from './process-telemetry.ts';
+import { openConfiguration } from './root-configuration.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import type { Terminal } from './terminal.ts';
 import { NodeLog } from './verify-logs.ts';
@@ -43,8 +44,9 @@ export async function verifyCommand(options: VerifyOptions): Promise<void> {
   const folder = memberFolder(path.resolve(options.dir));
   const disk = new NodeDisk(folder);
   const identity = await readGatewayIdentity(disk);
+  // A gateway that has not run yet is not bound by being checked: the document beside it is only read.
   const beside = path.join(path.dirname(folder), CONFIG_FILE);
-  const cluster = await bindCluster(disk, (await disk.exists(CONFIG_FILE)) ? undefined : beside);
+  const cluster = (await disk.exists(CONFIG_FILE)) ? await boundCluster(disk) : openConfiguration(await readDocument(beside), beside);
   const telemetry = processTelemetry({ process: 'verify', level: 'error' });
   const tls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-verify' });
   const transport = new TlsTransport({ identity: tls, telemetry, clock: systemClock });

@@ -101,8 +101,9 @@ export class CellJournal {
       journal.#segments.set(number, newSegment(number, segmentBytes));
       journal.#highest = Math.max(journal.#highest, number);
     }
-    const newest = journal.#segments.get(journal.#highest);
-    if (newest !== undefined) await journal.#instanceOf(newest);
+    // The newest that was used says which program wrote last; one made ahead of its use has no header yet.
+    const newestFirst = [...journal.#segments.values()].sort((a, b) => b.number - a.number);
+    for (const segment of newestFirst) if ((await journal.#instanceOf(segment)) !== null) break;
     return journal;
   }
 

@@ -4,8 +4,7 @@
  * start instead of letting nobody, or anybody, in.
  */
 import { z } from 'zod';
-import { fromUtf8, utf8 } from '../base/bytes.ts';
-import { OperationError } from '../base/errors.ts';
+import { utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/ports.ts';
 
 export const ACCESS_KEY_ID_CHARS = 20;
@@ -22,7 +21,8 @@ export interface AccessKey {
   readonly createdMs: number;
 }
 
-const fileSchema = z.strictObject({
+/** What `encodeAccessKeys` writes, and nothing else. */
+export const accessKeysSchema = z.strictObject({
   v: z.literal(1),
   accessKeys: z
     .array(
@@ -32,7 +32,8 @@ const fileSchema = z.strictObject({
         createdMs: z.int().nonnegative(),
       }),
     )
-    .max(ACCESS_KEYS_MAX),
+    .max(ACCESS_KEYS_MAX)
+    .refine((keys) => new Set(keys.map((key) => key.accessKeyId)).size === keys.length, 'two access keys share one identifier'),
 });
 
 /** A fresh key: 100 random bits of identifier, 240 of secret. */
@@ -54,21 +55,4 @@ function randomText(random: Random, alphabet: string, count: number): string {
 /** JSON with a final newline, for a file of mode 0600. */
 export function encodeAccessKeys(accessKeys: readonly AccessKey[]): Uint8Array {
   return utf8(`${JSON.stringify({ v: 1, accessKeys }, null, 2)}\n`);
-}
-
-/** Reads what `encodeAccessKeys` wrote; throws CORRUPT for anything else, without repeating any of it. */
-export function decodeAccessKeys(bytes: Uint8Array): readonly AccessKey[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw new OperationError('CORRUPT', 'The file of access keys is not JSON.');
-  }
-  const parsed = fileSchema.safeParse(value);
-  if (!parsed.success)
-    throw new OperationError('CORRUPT', 'The file of access keys does not have the form it was written in.');
-  const ids = new Set(parsed.data.accessKeys.map((key) => key.accessKeyId));
-  if (ids.size !== parsed.data.accessKeys.length)
-    throw new OperationError('CORRUPT', 'Two access keys share one identifier.');
-  return parsed.data.accessKeys;
 }

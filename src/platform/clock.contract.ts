@@ -6,7 +6,11 @@ export interface ClockUnderTest {
   readonly clock: Clock;
   /** Lets so much time pass, and everything happen that is due by then. */
   readonly pass: (ms: number) => Promise<void>;
+  /** Sets the time of day forward or back, as a person or a time server does. */
+  readonly jump: (ms: number) => void;
 }
+
+const DAY_MS = 86_400_000;
 
 export function clockContract(name: string, make: () => ClockUnderTest): void {
   describe(`Clock over ${name}`, () => {
@@ -65,6 +69,25 @@ export function clockContract(name: string, make: () => ClockUnderTest): void {
       }
       expect(readings).toEqual(readings.toSorted((a, b) => a - b));
       expect(clock.nowMs()).toBeGreaterThan(0);
+    });
+
+    it.each([DAY_MS, -DAY_MS, 3_650 * DAY_MS])('lets deadlines pass in their own time when the time of day jumps by %d ms', async (byMs) => {
+      const { clock, pass, jump } = make();
+      const ends: string[] = [];
+      const [day, began] = [clock.nowMs(), clock.monotonicMs()];
+      clock.after(20, () => ends.push('timer'));
+      clock.after(10_000, () => ends.push('much later'));
+      void clock.sleep(20).then(() => ends.push('sleep'));
+      jump(byMs);
+      expect(Math.abs(clock.nowMs() - day - byMs)).toBeLessThan(1_000);
+      expect(clock.monotonicMs()).toBeGreaterThanOrEqual(began);
+      expect(clock.monotonicMs() - began).toBeLessThan(1_000);
+      await pass(5);
+      expect(ends).toEqual([]);
+      await pass(60);
+      expect(ends.toSorted()).toEqual(['sleep', 'timer']);
+      expect(clock.monotonicMs() - began).toBeGreaterThanOrEqual(60);
+      expect(clock.monotonicMs() - began).toBeLessThan(5_000);
     });
   });
 }

@@ -66,6 +66,10 @@ function fileTests(disk: () => Disk): void {
     expect((await file.readAt(3, 0)).length).toBe(0);
     expect(await codeOf(file.readAt(1, 3))).toBe('CORRUPT');
     expect(await codeOf(file.readAt(9, 1))).toBe('CORRUPT');
+    // As a damaged or hostile number asks for: nothing of that size is allocated.
+    for (const [offset, length] of [[0, 2 ** 31 - 1], [0, 2 ** 31], [2, 2 ** 32], [0, 2 ** 52], [2 ** 40, 1], [2 ** 52, 2 ** 31]] as const) {
+      expect(await codeOf(file.readAt(offset, length)), `${length} bytes from ${offset}`).toBe('CORRUPT');
+    }
     await file.close();
   });
 

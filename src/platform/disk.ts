@@ -179,13 +179,20 @@ async function syncFolderAt(path: string): Promise<void> {
   }
 }
 
+const READ_UNASKED_BYTES_MAX = 32 * 1024 * 1024;
+/** The runtime ends the process, without an error, at a call for 2 GiB or more. */
+const READ_CALL_BYTES_MAX = 1024 ** 3;
+
 async function readFully(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+  const short = (): OperationError => new OperationError('CORRUPT', `${path} ends before byte ${offset + length}.`);
+  // What a damaged number asks for is not allocated; a usual read costs no question for the size.
+  if (length > READ_UNASKED_BYTES_MAX && (await handle.stat()).size < offset + length) throw short();
   // Not zeroed first: every byte is read, or the read fails.
   const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   let done = 0;
   while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-    if (bytesRead === 0) throw new OperationError('CORRUPT', `${path} ends before byte ${offset + length}.`);
+    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, READ_CALL_BYTES_MAX), offset + done);
+    if (bytesRead === 0) throw short();
     done += bytesRead;
   }
   return bytes;

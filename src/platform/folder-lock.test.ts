@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { folderLockContract } from './folder-lock.contract.ts';
 import { lockFolder } from './folder-lock.ts';
 
 let folder = '';
@@ -13,21 +14,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+folderLockContract('a socket, as on Linux', (at) => lockFolder(at, 'linux'));
+folderLockContract('a file, as elsewhere', (at) => lockFolder(at, 'other'));
+
 describe('the lock of a folder', () => {
-  it('is held by one at a time, and the second is told by whom', async () => {
-    const lock = await lockFolder(folder);
-    await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'IN_USE', message: expect.stringContaining(String(process.pid)) as string });
-    await lock.release();
-    await (await lockFolder(folder)).release();
-  });
-
-  it('goes to exactly one of many that ask at once', async () => {
-    const results = await Promise.allSettled(Array.from({ length: 20 }, () => lockFolder(folder)));
-    const held = results.filter((result) => result.status === 'fulfilled');
-    expect(held).toHaveLength(1);
-    await held[0]?.value.release();
-  });
-
   it.runIf(process.platform === 'linux')('is free again when its holder was killed', async () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', HOLDER, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
     await new Promise((resolve) => child.stdout.once('data', resolve));

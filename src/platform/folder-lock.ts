@@ -16,10 +16,13 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** Takes the folder for this process. IN_USE names the holder's pid; DISK_READ_ONLY when the folder cannot be written. */
-export async function lockFolder(folder: string): Promise<FolderLock> {
+/**
+ * Takes the folder for this process. IN_USE names the holder's pid; DISK_READ_ONLY when the folder cannot be
+ * written. `platform` is another than this one in tests alone.
+ */
+export async function lockFolder(folder: string, platform: string = process.platform): Promise<FolderLock> {
   const path = join(folder, FILE);
-  const free = process.platform === 'linux' ? await takeSocket(folder, path) : await takeFile(folder, path);
+  const free = platform === 'linux' ? await takeSocket(folder, path) : await takeFile(folder, path);
   try {
     await writeFile(path, `${process.pid}\n`, { mode: 0o600 });
   } catch (error) {
@@ -29,12 +32,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       remedy: 'Make it writable for the user that runs this process.',
     });
   }
-  return {
-    release: async () => {
-      await rm(path, { force: true });
-      await free();
-    },
-  };
+  return { release: free };
 }
 
 async function takeSocket(folder: string, path: string): Promise<() => Promise<void>> {
@@ -48,25 +46,54 @@ async function takeSocket(folder: string, path: string): Promise<() => Promise<v
     throw new OperationError('DISK_ERROR', `The lock of ${folder} cannot be taken.`, { cause: error });
   });
   server.unref();
-  return () => new Promise((resolve) => server.close(() => resolve()));
+  return async () => {
+    // While the folder is still held: afterwards the file is the next one's.
+    await rm(path, { force: true });
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  };
 }
 
 async function takeFile(folder: string, path: string): Promise<() => Promise<void>> {
-  for (let attempt = 0; attempt < 2; attempt += 1) {
-    try {
-      const handle = await open(path, 'wx', 0o600);
-      await handle.close();
-      return async () => rm(path, { force: true });
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) {
-        throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be written.`, { cause: error });
-      }
-      const holder = await holderOf(path);
-      if (holder === null || isAlive(holder)) throw await inUse(folder, path);
-      await rm(path, { force: true });
-    }
+  if (!(await createLock(folder, path))) await takeOver(folder, path);
+  return () => rm(path, { force: true });
+}
+
+/**
+ * Replaces the file of a holder that is gone. One process at a time does so: another one that read the same
+ * dead holder would remove the file of the new one. Whoever dies in between leaves the folder locked.
+ */
+async function takeOver(folder: string, path: string): Promise<void> {
+  if (!(await isAbandoned(path))) throw await inUse(folder, path);
+  const taking = `${path}.takeover`;
+  if (!(await createLock(folder, taking))) {
+    throw new OperationError('IN_USE', `Another process takes over the folder ${folder}.`, {
+      remedy: `If no process of Holdfast runs there, remove ${taking}.`,
+    });
   }
-  throw await inUse(folder, path);
+  try {
+    if (!(await isAbandoned(path))) throw await inUse(folder, path);
+    await rm(path, { force: true });
+    if (!(await createLock(folder, path))) throw await inUse(folder, path);
+  } finally {
+    await rm(taking, { force: true });
+  }
+}
+
+async function isAbandoned(path: string): Promise<boolean> {
+  const holder = await holderOf(path);
+  return holder !== null && !isAlive(holder);
+}
+
+/** False when the file exists. */
+async function createLock(folder: string, path: string): Promise<boolean> {
+  try {
+    const handle = await open(path, 'wx', 0o600);
+    await handle.close();
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    throw new OperationError('DISK_READ_ONLY', `The folder ${folder} cannot be written.`, { cause: error });
+  }
 }
 
 async function inUse(folder: string, path: string): Promise<OperationError> {

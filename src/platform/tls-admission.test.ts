@@ -2,7 +2,9 @@
  * Who gets in, at both ends of a connection. Every refusal is tried with a peer that goes as far as it can
  * on its own; a control shows that the same steps with the right key do get in.
  */
-import { X509Certificate } from 'node:crypto';
+import 'reflect-metadata';
+import { X509CertificateGenerator } from '@peculiar/x509';
+import { X509Certificate, createPublicKey, webcrypto } from 'node:crypto';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:tls';
@@ -14,10 +16,12 @@ import { PREFACE, encodeFrame } from './frames.ts';
 import { HandMadeTls } from './tls-by-hand.contract.ts';
 import type { HandMadeIdentity } from './tls-by-hand.contract.ts';
 import { ALPN_PROTOCOL } from './tls-handshake.ts';
+import { pkcs8FromSeed } from './tls-identity.ts';
+import type { TlsIdentity } from './tls-identity.ts';
 import { listenTls } from './tls-listener.ts';
 import type { TlsListener } from './tls-listener.ts';
 import { TlsTransport } from './tls-transport.ts';
-import { CountingTelemetry, identityOf, keyOf, testClock } from './tls-world.contract.ts';
+import { CountingTelemetry, identityOf, keyOf, seedOf, testClock } from './tls-world.contract.ts';
 import { PATIENT, codeOf, frameOf } from './transport.contract.ts';
 
 const ASK = concat(PREFACE, encodeFrame('request', 1, frameOf('ask')));
@@ -43,6 +47,34 @@ async function showing(name: string, signer: string): Promise<HandMadeIdentity> 
   const certificate = new X509Certificate((await identityOf(name)).certificatePem).raw;
   return { certificate, signingKeyPem: (await identityOf(signer)).privateKeyPem };
 }
+
+/** The certificate of one process with other dates in it, signed by its own key. */
+async function dated(name: string, notBefore: string, notAfter: string): Promise<TlsIdentity> {
+  const identity = await identityOf(name);
+  const algorithm = { name: 'Ed25519' };
+  const spki = createPublicKey(identity.privateKeyPem).export({ format: 'der', type: 'spki' });
+  const certificate = await X509CertificateGenerator.createSelfSigned(
+    {
+      serialNumber: '01',
+      name: `CN=${name}`,
+      notBefore: new Date(notBefore),
+      notAfter: new Date(notAfter),
+      signingAlgorithm: algorithm,
+      keys: {
+        privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8FromSeed(seedOf(name)), algorithm, false, ['sign']),
+        publicKey: await webcrypto.subtle.importKey('spki', spki, algorithm, true, ['verify']),
+      },
+    },
+    webcrypto,
+  );
+  return { ...identity, certificatePem: certificate.toString('pem') };
+}
+
+/** A clock that is a day off sees its peers' certificates so. */
+const DATES: readonly (readonly [string, string, string])[] = [
+  ['has expired', '2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z'],
+  ['is not valid yet', '2190-01-01T00:00:00Z', '2191-01-01T00:00:00Z'],
+];
 
 /** All bytes until the other end closes. */
 function untilClosed(socket: Socket): Promise<Uint8Array> {
@@ -97,6 +129,18 @@ describe('the listener', () => {
     await expect.poll(() => asked).toEqual(['ask']);
     await listener.close();
     expect(await received).toEqual(concat(PREFACE, encodeFrame('response', 1, frameOf('ask'))));
+  });
+
+  test.each(DATES)('answers a named peer whose certificate %s: the configuration alone ends a key', async (_what, notBefore, notAfter) => {
+    const identity = await dated('gateway', notBefore, notAfter);
+    await intrude('gateway', { cert: identity.certificatePem });
+    await expect.poll(() => asked).toEqual(['ask']);
+  });
+
+  test.each(DATES)('refuses a stranger all the same whose certificate %s', async (_what, notBefore, notAfter) => {
+    const identity = await dated('stranger', notBefore, notAfter);
+    expect((await untilClosed(await intrude('stranger', { cert: identity.certificatePem }))).length).toBe(0);
+    expect(asked).toEqual([]);
   });
 
   test.each<[string, string | undefined, ConnectionOptions, string]>([
@@ -270,6 +314,15 @@ describe('the channel', () => {
     expect(await ask(`127.0.0.1:${await listenOnLoopback(server)}`)).toBe(code);
     const received = concat(...peers.map((peer) => peer.received));
     expect(received).toEqual(code === 'DISCONNECTED' ? ASK : new Uint8Array(0));
+  });
+
+  test.each(DATES)('asks the peer that has the right key although its certificate %s', async (_what, notBefore, notAfter) => {
+    const identity = await dated('node', notBefore, notAfter);
+    const { address } = await impostor('node', { cert: identity.certificatePem }, (socket) => {
+      socket.write(PREFACE);
+      socket.on('data', (chunk) => chunk.includes('ask') && socket.write(encodeFrame('response', 1, frameOf('x'))));
+    });
+    expect(await ask(address)).toBe('answered');
   });
 
   test('refuses the certificate of another process, whom it tells nothing', async () => {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { TransportLimits } from '../base/limits.ts';
 import type { Clock, Labels, PeerKey, Telemetry } from '../base/ports.ts';
+import { SystemClock } from './clock.ts';
 import { makeTlsIdentity } from './tls-identity.ts';
 import type { TlsIdentity } from './tls-identity.ts';
 import { listenTls } from './tls-listener.ts';
@@ -12,16 +13,7 @@ import type { TlsListener } from './tls-listener.ts';
 import { TlsTransport } from './tls-transport.ts';
 import type { TransportWorld } from './transport.contract.ts';
 
-export const testClock: Clock = {
-  nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs);
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
-  },
-  sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
-};
+export const testClock: Clock = new SystemClock();
 
 export class CountingTelemetry implements Telemetry {
   readonly #counts: { readonly name: string; readonly labels: Labels }[] = [];

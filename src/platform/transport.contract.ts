@@ -2,7 +2,7 @@
  * What every Transport keeps (base/ports.ts), as one suite that each implementation runs: the TLS one over
  * loopback and the one in memory. What only one of them can do is tested beside it.
  */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EMPTY, fromUtf8, utf8 } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { FRAME_BODY_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
@@ -28,6 +28,7 @@ export interface TransportWorld {
   close(): Promise<void>;
 }
 
+const DAY_MS = 86_400_000;
 export const PATIENT = { timeoutMs: 10_000 };
 
 export function frameOf(body: string, payload: Uint8Array = EMPTY): Frame {
@@ -89,6 +90,7 @@ export function transportContract(label: string, makeWorld: () => Promise<Transp
     failureTests(state);
     connectionTests(state);
     identityTests(state);
+    clockTests(state);
   });
 }
 
@@ -136,6 +138,19 @@ function requestTests(state: () => ContractState): void {
     await Promise.all(asked);
   });
 
+  test('requests of one channel reach the handler in the order of asking, whatever their size', async () => {
+    const { open, serve } = state();
+    const arrived: number[] = [];
+    const { address } = await serve((_from, frame) => {
+      arrived.push(Number(fromUtf8(frame.body)));
+      return Promise.resolve(frameOf('', frame.payload.subarray(0, 1)));
+    });
+    const channel = await open(address);
+    const sizes = Array.from({ length: 60 }, (_, i) => (i * 7_919) % 90_000);
+    await Promise.all(sizes.map((size, i) => channel.request(frameOf(String(i), pattern(size, i)), PATIENT)));
+    expect(arrived).toEqual(sizes.map((_, i) => i));
+  });
+
   test('a thousand requests at once are each answered with their own answer', async () => {
     const { open, serve } = state();
     const { address } = await serve(echo);
@@ -162,6 +177,34 @@ function failureTests(state: () => ContractState): void {
     expect(await codeOf(channel.request(payload, PATIENT))).toBe('TOO_LARGE');
     expect(asked).toBe(0);
     expect(channel.connection).toBe(0);
+  });
+
+  test('a notice above the limit is refused where it is made, and the connection stays', async () => {
+    const { open, serve } = state();
+    const { address } = await serve((from, frame) => {
+      const codes = [
+        { body: new Uint8Array(FRAME_BODY_BYTES_MAX + 1), payload: EMPTY },
+        { body: EMPTY, payload: new Uint8Array(FRAME_PAYLOAD_BYTES_MAX + 1) },
+      ].map((notice) => {
+        try {
+          from.notify(notice);
+          return 'sent';
+        } catch (error) {
+          return error instanceof OperationError ? error.code : String(error);
+        }
+      });
+      from.notify(frame);
+      return Promise.resolve(frameOf(codes.join()));
+    });
+    const channel = await open(address);
+    const noticed = gate();
+    channel.onNotice((notice) => {
+      expect(fromUtf8(notice.body)).toBe('try');
+      noticed.open();
+    });
+    expect(fromUtf8((await channel.request(frameOf('try'), PATIENT)).body)).toBe('TOO_LARGE,TOO_LARGE');
+    await noticed.opened;
+    expect(channel.connection).toBe(1);
   });
 
   test('a failing handler shows the asking end a code and nothing else', async () => {
@@ -326,6 +369,40 @@ function connectionTests(state: () => ContractState): void {
     await channel.close();
     expect(await lost).toBe('DISCONNECTED');
     expect(await codeOf(channel.request(frameOf('x'), PATIENT))).toBe('UNREACHABLE');
+  });
+}
+
+function clockTests(state: () => ContractState): void {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+  const systemNow = Date.now;
+
+  test.each([DAY_MS, -DAY_MS])('a time of day that jumps by %d ms ends no request, no wait and no connection', async (byMs) => {
+    const { open, serve } = state();
+    const arrived = gate();
+    const slow = gate();
+    const handler: FrameHandler = async (_from, frame) => {
+      if (fromUtf8(frame.body) !== 'ask') arrived.open();
+      if (fromUtf8(frame.body) === 'slow') await slow.opened;
+      if (fromUtf8(frame.body) === 'never') await gate().opened;
+      return frame;
+    };
+    const { address } = await serve(handler);
+    const channel = await open(address);
+    const [asked, waits] = [channel.request(frameOf('slow'), PATIENT), codeOf(channel.request(frameOf('never'), { timeoutMs: 60 }))];
+    const began = performance.now();
+    await arrived.opened;
+    vi.spyOn(Date, 'now').mockImplementation(() => systemNow() + byMs);
+    expect(fromUtf8((await channel.request(frameOf('ask'), PATIENT)).body)).toBe('ask');
+    expect(await waits).toBe('TIMEOUT');
+    expect(performance.now() - began).toBeGreaterThan(50);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    slow.open();
+    expect(fromUtf8((await asked).body)).toBe('slow');
+    expect(channel.connection).toBe(1);
+    // And a connection that is made while the clock is wrong.
+    expect(await codeOf((await open(address)).request(frameOf('ask'), PATIENT))).toBe('answered');
   });
 }
 

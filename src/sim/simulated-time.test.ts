@@ -7,7 +7,8 @@ const endOfTurn = (): Promise<void> => new Promise((resolve) => void setImmediat
 
 clockContract('simulated time', () => {
   const time = new SimulatedTime(endOfTurn);
-  return { clock: new SimulatedClock(time), pass: (ms) => time.run(time.nowMs + ms) };
+  const clock = new SimulatedClock(time);
+  return { clock, pass: (ms) => time.run(time.nowMs + ms), jump: (skewMs) => clock.distort({ skewMs, rate: 1 }) };
 });
 
 describe('SimulatedTime', () => {

@@ -216,8 +216,8 @@ describe('a start that cannot go well says why and leaves nothing behind', () =>
   it('in a folder that is a file', async () => {
     const file = contentFile('file', 1);
     const result = await runCommand('up', '--dir', file, '--port', String(await freePort()));
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain('DISK_READ_ONLY');
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain('is not a folder');
   }, TIMEOUT_MS);
 
   it.skipIf(process.getuid?.() === 0)('in a folder that cannot be written', async () => {

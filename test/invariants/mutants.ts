@@ -190,6 +190,16 @@ export const mutants: readonly Mutant[] = [
     name: 'too few statements lets no node go',
   },
   {
+    id: 'licence-despite-liars',
+    invariant: 'I2',
+    rule: 'up to f of those who promise NEVER may have signed a receipt',
+    file: 'protocol/quorum.ts',
+    from: 'Math.min(f, answered - prepared)',
+    to: 'Math.min(0, answered - prepared)',
+    test: 'invariants/i2.test.ts',
+    name: 'too few statements lets no node go',
+  },
+  {
     id: 'abort-licence-verifies',
     invariant: 'I2',
     rule: 'the statements of an abort licence verify',

@@ -24,6 +24,7 @@ const silent: Terminal = {
   say: () => undefined,
   warn: () => undefined,
   fail: () => undefined,
+  write: () => Promise.resolve(),
   progress: () => ({ advance: () => undefined, end: () => undefined }),
 };
 

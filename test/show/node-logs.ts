@@ -6,7 +6,7 @@
 import path from 'node:path';
 import { EMPTY, hex } from '../../src/base/bytes.ts';
 import { CHANGES_LEAVES_MAX } from '../../src/base/limits.ts';
-import { bindCluster } from '../../src/cli/bound-cluster.ts';
+import { boundCluster } from '../../src/cli/bound-cluster.ts';
 import { readRootSecret } from '../../src/cli/gateway-folder.ts';
 import { readGatewayIdentity } from '../../src/cli/identity-folder.ts';
 import { processTelemetry } from '../../src/cli/process-telemetry.ts';
@@ -41,7 +41,7 @@ export interface NodeLogs {
 export async function readNodeLogs(dir: string, bucket: string): Promise<NodeLogs> {
   const disk = new NodeDisk(path.join(dir, 'gateway'));
   const identity = await readGatewayIdentity(disk);
-  const cluster = await bindCluster(disk, path.join(dir, 'cluster.cfg'));
+  const cluster = await boundCluster(disk);
   const telemetry = processTelemetry({ process: 'test', level: 'error' });
   const tls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-test' });
   const transport = new TlsTransport({ identity: tls, telemetry, clock: systemClock });

@@ -45,9 +45,9 @@ const HARM: Readonly<Record<string, Harm>> = {
   'acknowledges-and-forgets': { without: ['c-holders'], theme: 'greedy' },
   'certifies-alone': { without: ['certificate-of-q'], theme: 'contention', seeds: 20 },
   'promises-all': { without: ['c-holders'], theme: 'greedy' },
-  'signs-everything': { without: ['quorums-meet'], theme: 'everything', seeds: 40 },
-  'swears-never': { without: ['abort-licence-counts'], theme: 'everything', seeds: 40 },
-  'signs-and-swears-never': { without: ['abort-licence-counts'], theme: 'gateways', seeds: 60 },
+  'signs-everything': { without: ['another-is-asked'] },
+  'swears-never': { without: ['licence-despite-liars'], theme: 'everything', seeds: 40 },
+  'signs-and-swears-never': { without: ['licence-despite-liars'], theme: 'everything', seeds: 40 },
 };
 
 const FAST = ['wrong-cells', 'silent'];

@@ -1,15 +1,16 @@
 /** Decoders of text that members sign, of sealed values and of files that an operator may touch; addresses and frames. */
 import { concat, equal, fromHex, fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { signingKeyFromSeed, verifySignature } from '../../../src/crypto/primitives.ts';
-import { CONFIG_FILE, readAdmin, readGatewayIdentity, readJson, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
+import { readJson } from '../../../src/cli/folder-json.ts';
+import { CONFIG_FILE, readAdmin, readGatewayIdentity, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
 import { parseChildMessage } from '../../../src/cli/child-messages.ts';
 import { readEndpoint } from '../../../src/cli/endpoint-file.ts';
 import { readAccessKeys, readRootSecret } from '../../../src/cli/gateway-folder.ts';
 import { readJoinRequest, writeJoinRequest } from '../../../src/cli/join-request.ts';
 import { parseObjectAddress, requireKey } from '../../../src/cli/object-address.ts';
-import { bindCluster } from '../../../src/cli/bound-cluster.ts';
+import { boundCluster } from '../../../src/cli/bound-cluster.ts';
 import { BucketKeys } from '../../../src/keyring/bucket-keys.ts';
-import { createAccessKey, decodeAccessKeys, encodeAccessKeys } from '../../../src/keyring/access-keys.ts';
+import { createAccessKey, encodeAccessKeys } from '../../../src/keyring/access-keys.ts';
 import { decodeMeta, encodeMeta } from '../../../src/keyring/metadata.ts';
 import type { StoredHeaders, VersionMeta } from '../../../src/keyring/metadata.ts';
 import { OwnerKeys } from '../../../src/keyring/owner-keys.ts';
@@ -226,8 +227,7 @@ export const textTargets: readonly Target[] = [
       return plain !== null;
     },
   }),
-  decoder({ name: 'access-keys', covers: ['src/keyring/access-keys.ts decodeAccessKeys'], format: { form: 'json' }, seeds: () => [accessKeys], accepts: (input) => decodeAccessKeys(input).length >= 0, refuses: operationErrors('CORRUPT') }),
-  folderFile('identity-file', [`${i} readNodeIdentity`, `${i} readGatewayIdentity`, `${i} readJson`], 'identity.json', [nodeIdentity, gatewayIdentity], async (disk) => {
+  folderFile('identity-file', [`${i} readNodeIdentity`, `${i} readGatewayIdentity`, 'src/cli/folder-json.ts readJson', 'src/cli/folder-json.ts parseJson'], 'identity.json', [nodeIdentity, gatewayIdentity], async (disk) => {
     const role = (await readJson(disk, 'identity.json', anything, 'NOT_FOUND')) as { role?: unknown } | null;
     await (role?.role === 'gateway' ? readGatewayIdentity(disk) : readNodeIdentity(disk));
   }, damaged),
@@ -239,7 +239,7 @@ export const textTargets: readonly Target[] = [
     // What commands do with it next.
     new URL(endpoint);
   }, damaged),
-  folderFile('config-file', ['src/cli/root-configuration.ts openConfiguration'], CONFIG_FILE, [CLUSTER.document], (disk) => bindCluster(disk, undefined), operationErrors('BAD_CONFIG', 'TOO_LARGE'), 'cbor'),
+  folderFile('config-file', ['src/cli/root-configuration.ts openConfiguration'], CONFIG_FILE, [CLUSTER.document], boundCluster, operationErrors('BAD_CONFIG', 'TOO_LARGE'), 'cbor'),
   decoder({ name: 'join-request', covers: ['src/cli/join-request.ts readJoinRequest'], format: { form: 'json' }, seeds: () => [join], accepts: acceptsJoin, refuses: operationErrors('BAD_CONFIG'), inputs: 250 }),
   decoder({
     name: 'child-message', covers: ['src/cli/child-messages.ts parseChildMessage'], format: { form: 'json' },

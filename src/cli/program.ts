@@ -1,0 +1,256 @@
+/**
+ * The commands of Holdfast and their arguments: runs one command line and turns its failure into one line on
+ * standard error and an exit code (exit-codes.ts, docs/cli.md). Commands are loaded when they are asked for.
+ * An argument that means nothing, or two things, is refused before anything is read or made.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { utf8 } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
+import { SOFTWARE_VERSION } from '../storage-node/node.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { processTerminal } from './terminal.ts';
+import type { Output, Terminal } from './terminal.ts';
+
+const DEFAULT_DIR = './holdfast-data';
+const DEFAULT_PORT = 9000;
+/** What Linux takes for one name and for a whole path. */
+const NAME_BYTES_MAX = 255;
+const PATH_BYTES_MAX = 4095;
+
+interface Common {
+  readonly json?: boolean;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.');
+  return Number(text);
+}
+
+function portNumber(text: string): number {
+  const port = wholeNumber(text);
+  if (port < 1 || port > 65_535) throw new InvalidArgumentError('A port is a number from 1 to 65535.');
+  return port;
+}
+
+/** A name of a folder or file; an empty one, as an unset variable leaves it, would mean the present folder. */
+function pathName(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty.');
+  const isTooLong = byteLength(text) > PATH_BYTES_MAX || text.split('/').some((name) => byteLength(name) > NAME_BYTES_MAX);
+  if (isTooLong) throw new InvalidArgumentError('The name is too long.');
+  return text;
+}
+
+function byteLength(text: string): number {
+  return utf8(text).length;
+}
+
+const pathOption = (flags: string, what: string): Option => new Option(flags, what).argParser(pathName);
+const dirOption = (what: string): Option => pathOption('--dir <folder>', what).default(DEFAULT_DIR);
+const memberOption = (what: string): Option => pathOption('--dir <folder>', what).makeOptionMandatory();
+const listOption = (flags: string, what: string): Option => {
+  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, pathName(value)];
+  return new Option(flags, what).argParser(collect).default([] as readonly string[]);
+};
+const jsonOption = (): Option => new Option('--json', 'one JSON object a line instead of text');
+
+/** Runs one command line, without the names of the program, and returns its exit code. Never rejects. */
+export async function runProgram(args: readonly string[], output: Output): Promise<number> {
+  try {
+    await program(output).parseAsync(args, { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    // Without a command the help was shown, and says it all.
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
+    const failure = error instanceof CommanderError ? usageError(error) : error;
+    processTerminal(args.includes('--json'), output).fail(failure);
+    return exitCodeOf(failure);
+  }
+}
+
+function usageError({ message }: CommanderError): OperationError {
+  const said = message.replace(/^error: /, '').replace(/[.\n]*$/, '');
+  return new OperationError('BAD_ARGUMENT', `${said.charAt(0).toUpperCase()}${said.slice(1)}.`, {
+    remedy: '`holdfast help COMMAND` shows what is accepted.',
+  });
+}
+
+function program(output: Output): Command {
+  const root = new Command('holdfast')
+    .description("Object storage that keeps its promises when its nodes don't.")
+    .version(SOFTWARE_VERSION)
+    .configureOutput({
+      writeOut: (text) => void output.stdout.write(text),
+      writeErr: (text) => void output.stderr.write(text),
+      // Said by runProgram, in the voice of all errors.
+      outputError: () => undefined,
+    })
+    .exitOverride();
+  addUp(root, output);
+  addObjectCommands(root, output);
+  addChecks(root, output);
+  addNode(root, output);
+  addGateway(root, output);
+  addCluster(root, output);
+  refuseRepeated(root);
+  return root;
+}
+
+/** Of an option given twice one would be passed over without a word. */
+function refuseRepeated(command: Command): void {
+  for (const option of command.options.filter(({ defaultValue }) => !Array.isArray(defaultValue))) {
+    let isGiven = false;
+    command.on(`option:${option.name()}`, () => {
+      if (isGiven) command.error(`error: option '${option.long ?? option.flags}' was given twice`);
+      isGiven = true;
+    });
+  }
+  for (const inner of command.commands) refuseRepeated(inner);
+}
+
+function addUp(root: Command, output: Output): void {
+  root
+    .command('up')
+    .description('run a whole cluster on this machine: storage nodes and a gateway, each its own process')
+    .addOption(dirOption('folder of the cluster; made at the first start'))
+    .option('--port <port>', 'port of the S3 door on 127.0.0.1', portNumber, DEFAULT_PORT)
+    .option('--nodes <n>', 'storage nodes (first start only; default 6)', wholeNumber)
+    .option('--faults <f>', 'nodes that may be faulty, n >= 3f+1 (first start only; default 1)', wholeNumber)
+    .option('--data <k>', 'cells that restore a stripe, f+1 <= k <= n-2f (first start only; default 4)', wholeNumber)
+    .addOption(jsonOption())
+    .action(async (options: Common & { dir: string; port: number; nodes?: number; faults?: number; data?: number }) => {
+      const { runUp } = await import('./up.ts');
+      const asked = { n: options.nodes, f: options.faults, k: options.data };
+      await runUp({ dir: options.dir, port: options.port, asked, terminal: processTerminal(options.json === true, output) });
+    });
+}
+
+function addObjectCommands(root: Command, output: Output): void {
+  const command = (name: string, description: string): Command =>
+    root.command(name).description(description).addOption(dirOption('folder of a running cluster')).addOption(jsonOption());
+  type ObjectOptions = Common & { dir: string };
+  const of = (options: ObjectOptions): { dir: string; terminal: Terminal } => ({ dir: options.dir, terminal: processTerminal(options.json === true, output) });
+  command('put <file> <bucket/key>', 'store a file')
+    .option('--make-bucket', 'make the bucket when it does not exist')
+    .option('--content-type <type>', 'media type of the content', 'application/octet-stream')
+    .action(async (file: string, target: string, options: ObjectOptions & { makeBucket?: boolean; contentType: string }) => {
+      const { putCommand } = await import('./object-commands.ts');
+      await putCommand(file, target, { ...of(options), makeBucket: options.makeBucket === true, contentType: options.contentType });
+    });
+  command('get <bucket/key> [file]', 'read an object into a file, a folder, or - for standard output').action(
+    async (source: string, file: string | undefined, options: ObjectOptions) => {
+      const { getCommand } = await import('./object-commands.ts');
+      await getCommand(source, file, of(options));
+    },
+  );
+  command('ls [bucket/prefix]', 'list buckets, or the objects of one')
+    .option('--recursive', 'all objects below the prefix, not one level')
+    .action(async (target: string | undefined, options: ObjectOptions & { recursive?: boolean }) => {
+      const { lsCommand } = await import('./object-commands.ts');
+      await lsCommand(target, { ...of(options), recursive: options.recursive === true });
+    });
+  command('rm <bucket/key>', 'remove an object, or an empty bucket').action(async (target: string, options: ObjectOptions) => {
+    const { rmCommand } = await import('./object-commands.ts');
+    await rmCommand(target, of(options));
+  });
+  command('stat <bucket/key>', 'size, etag, date and metadata of an object').action(async (target: string, options: ObjectOptions) => {
+    const { statCommand } = await import('./object-commands.ts');
+    await statCommand(target, of(options));
+  });
+}
+
+function addChecks(root: Command, output: Output): void {
+  root
+    .command('status')
+    .description('what the processes of a cluster folder say about themselves')
+    .addOption(dirOption('folder of the cluster'))
+    .addOption(jsonOption())
+    .action(async (options: Common & { dir: string }) => {
+      const { statusCommand } = await import('./status-command.ts');
+      await statusCommand(options.dir, processTerminal(options.json === true, output));
+    });
+  root
+    .command('verify')
+    .description('check logs, certificates and every cell of all nodes, directly; exit code 3 on any damage')
+    .addOption(dirOption('folder of a running cluster, or of a gateway'))
+    .addOption(jsonOption())
+    .action(async (options: Common & { dir: string }) => {
+      const { verifyCommand } = await import('./verify-command.ts');
+      await verifyCommand({ dir: options.dir, terminal: processTerminal(options.json === true, output) });
+    });
+}
+
+function addNode(root: Command, output: Output): void {
+  const node = root.command('node').description('one storage node');
+  node
+    .command('init')
+    .description('make a node: its keys in its folder, its join request on standard output')
+    .addOption(memberOption('folder of the node'))
+    .requiredOption('--address <host:port>', 'where the other members reach it')
+    .requiredOption('--domain <name>', 'trust domain: who operates it; one node a domain')
+    .action(async (options: { dir: string; address: string; domain: string }) => {
+      const { nodeInit } = await import('./init-commands.ts');
+      output.stdout.write(await nodeInit(options));
+    });
+  node
+    .command('run')
+    .description('run a node until it is stopped')
+    .addOption(memberOption('folder of the node'))
+    .addOption(pathOption('--config <file>', 'signed configuration; needed at the first run'))
+    .option('--listen <host:port>', 'where to listen, when it differs from its address in the configuration')
+    .action(async (options: { dir: string; config?: string; listen?: string }) => {
+      const { runNode } = await import('./node-run.ts');
+      await runNode({ dir: options.dir, config: options.config, listen: options.listen });
+    });
+}
+
+function addGateway(root: Command, output: Output): void {
+  const gateway = root.command('gateway').description('the S3 door of one owner');
+  gateway
+    .command('init')
+    .description('make a gateway: its keys and the owner\'s secret in its folder, its join request on standard output')
+    .addOption(memberOption('folder of the gateway'))
+    .addOption(pathOption('--owner-from <folder>', 'share the owner of the gateway in that folder instead of making a new one'))
+    .action(async (options: { dir: string; ownerFrom?: string }) => {
+      const { gatewayInit } = await import('./init-commands.ts');
+      output.stdout.write(await gatewayInit({ dir: options.dir, ownerFrom: options.ownerFrom }));
+    });
+  addGatewayRun(gateway);
+}
+
+function addGatewayRun(gateway: Command): void {
+  gateway
+    .command('run')
+    .description('run a gateway until it is stopped')
+    .addOption(memberOption('folder of the gateway'))
+    .addOption(pathOption('--config <file>', 'signed configuration; needed at the first run'))
+    .option('--port <port>', 'port of the S3 door on 127.0.0.1', portNumber, DEFAULT_PORT)
+    .option('--listen <host:port>', 'address of the S3 door; beyond loopback it needs TLS')
+    .addOption(pathOption('--tls-cert <file>', 'certificate chain of the S3 door, PEM'))
+    .addOption(pathOption('--tls-key <file>', 'its private key, PEM'))
+    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string }) => {
+      const { runGateway } = await import('./gateway-run.ts');
+      const { dir, config, tlsCert, tlsKey } = options;
+      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey });
+    });
+}
+
+function addCluster(root: Command, output: Output): void {
+  root
+    .command('cluster')
+    .description('the signed configuration of a cluster')
+    .command('init')
+    .description('make and sign the first configuration from join requests')
+    .addOption(memberOption("folder for the administrator's keys and the configuration"))
+    .addOption(listOption('--join <file>', 'join request of a storage node, in order of slots; repeat it'))
+    .addOption(listOption('--gateway <file>', 'join request of a gateway; may be repeated'))
+    .option('--f <f>', 'nodes that may be faulty', wholeNumber, 1)
+    .option('--k <k>', 'cells that restore a stripe', wholeNumber, 4)
+    .addOption(jsonOption())
+    .action(async (options: Common & { dir: string; join: string[]; gateway: string[]; f: number; k: number }) => {
+      const { clusterInit } = await import('./init-commands.ts');
+      const { dir, join, gateway, f, k } = options;
+      await clusterInit({ dir, joins: join, gateways: gateway, f, k, terminal: processTerminal(options.json === true, output) });
+    });
+}
+
