@@ -8,6 +8,8 @@ interface Budget {
   readonly seeds: number;
   /** What the runs are about (src/sim/themes.ts), where a mixed campaign would take long. */
   readonly theme?: string;
+  /** The strategy against which the rule stands; then there are no faults but its lies. */
+  readonly adversary?: string;
 }
 
 export const seedBudgets: Readonly<Record<string, Budget>> = {
@@ -54,6 +56,19 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'plain-only': { seeds: 50 },
   'bucket-record': { seeds: 50 },
   'denial-is-evidence': { seeds: 100 },
+  'sender-may-write': { seeds: 100 },
+  quota: { seeds: 200 },
+  'upload-sync': { seeds: 60, theme: 'uploads' },
+  'winner-written-back': { seeds: 100, theme: 'greedy' },
+  'manifest-verifies': { seeds: 50 },
+  'quorums-meet': { seeds: 100 },
+  'licence-despite-liars': { seeds: 60, adversary: 'swears-never' },
+  'receipt-judged': { seeds: 10, adversary: 'bad-receipts' },
+  'certificate-of-its-key': { seeds: 10, adversary: 'confused' },
+  'quorum-without-f': { seeds: 10, adversary: 'silent' },
+  'holders-without-f': { seeds: 10, adversary: 'withholds-certificates' },
+  'another-is-asked': { seeds: 10, adversary: 'withholds-cells' },
+  'fork-is-evidence': { seeds: 10, adversary: 'forks-its-log' },
 };
 
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
@@ -61,6 +76,7 @@ export const unseen: Readonly<Record<string, string>> = {
   'configured-k': 'a configuration with such a k is refused before there is a run',
   'certified-k': 'needs q receipts of correct nodes for what none of them signs',
   'certified-epoch': 'needs q receipts of correct nodes for what none of them signs',
+  'acknowledgement-judged': 'a write waits for so many that f false acknowledgements do no harm',
   'sender-owns-writer': 'the rule on the id of the writer, which follows it, refuses the same requests',
   'abandoned-before-next': 'the journal writes in order, so that no crash comes between the two',
   'complete-before-never': 'costs an answer, and breaks no promise',
@@ -68,12 +84,8 @@ export const unseen: Readonly<Record<string, string>> = {
   'garbage-step-2': 'hurts a reader that is slower than collection, and no run reads so slowly',
   'read-lease': 'hurts a reader that is slower than collection, and no run reads so slowly',
   'shared-content': 'two versions share a content after a multipart upload alone, which no run does',
-  'winner-written-back': 'not found yet',
   'overwritten-after-winner': 'not found yet',
   'tail-is-whole': 'not found yet',
-  'upload-sync': 'not found yet',
-  're-encode': 'not found yet',
-  'replaced-is-no-loss': 'not found yet',
-  'sender-may-write': 'not found yet',
-  quota: 'not found yet',
+  're-encode': 'hurts a reader of what a stolen writer encoded wrongly, and no run reads that',
+  'replaced-is-no-loss': 'a correct node answers SUPERSEDED there, and no liar accuses itself falsely',
 };

@@ -139,6 +139,7 @@ export class StolenWriter {
       equivocates: (key) => this.#equivocate(key),
       'goes back': (key) => this.#goBack(key),
       'forges certificates': (key) => this.#forge(key),
+      'forges manifests': (key) => this.#forgeManifest(key),
       'breaks rules': (key) => this.#breakRules(key),
       'sends other contents': (key) => this.#sendOther(key),
       'sends another body': (key) => this.#sendOtherBody(key),
@@ -204,6 +205,16 @@ export class StolenWriter {
       const cert = this.#raw.certificate(version, receipts.toSorted((a, b) => a.slot - b.slot));
       for (const slot of await this.#publish(cert, correct)) this.violations.push(`node ${slot} takes a certificate without ${q} receipts for good`);
     }
+  }
+
+  /** Honest receipts, and a manifest that somebody else signed. */
+  async #forgeManifest(key: string): Promise<void> {
+    const version = this.#raw.version({ key, counter: this.#next(key), content: this.#fresh(key) });
+    this.#versions.push(version);
+    const receipts = await this.#receipts(version, this.#all());
+    const cert = this.#certificate({ ...version, signed: this.#raw.sign(version.signed.manifest, NOBODY) }, receipts);
+    if (cert === null) return;
+    for (const slot of await this.#publish(cert, this.#options.correct)) this.violations.push(`node ${slot} takes a certificate of a manifest that its writer did not sign`);
   }
 
   async #breakRules(key: string): Promise<void> {
