@@ -45,12 +45,19 @@ function wayToWork<State, S extends Step<State>>(model: Model<State, S>, from: S
   return null;
 }
 
-/** A random way, of at most so many steps of those that `isTaken` lets pass. */
-export function walk<State, S extends Step<State>>(model: Model<State, S>, random: SeededRandom, length: number, isTaken: (candidate: S) => boolean): readonly S[] {
+/** Every way of exactly so many steps, and those that end earlier. */
+export function* waysOf<State, S extends Step<State>>(model: Model<State, S>, length: number, from: readonly S[] = []): Iterable<readonly S[]> {
+  const next = from.length < length ? Array.from(model.next(from.at(-1)?.state ?? initialOf(model))) : [];
+  if (next.length === 0 && from.length > 0) yield from;
+  for (const candidate of next) yield* waysOf(model, length, [...from, candidate]);
+}
+
+/** A random way of at most so many steps. */
+export function walk<State, S extends Step<State>>(model: Model<State, S>, random: SeededRandom, length: number): readonly S[] {
   const way: S[] = [];
   let state = initialOf(model);
   while (way.length < length) {
-    const candidates = Array.from(model.next(state)).filter(isTaken);
+    const candidates = Array.from(model.next(state));
     if (candidates.length === 0) break;
     const taken = random.pick(candidates);
     way.push(taken);
@@ -70,7 +77,7 @@ export function retrace<State, S extends Step<State>>(model: Model<State, S>, la
   return way;
 }
 
-function initialOf<State, S extends Step<State>>({ initial, name }: Model<State, S>): State {
+export function initialOf<State, S extends Step<State>>({ initial, name }: Model<State, S>): State {
   const [first] = initial;
   if (first === undefined || initial.length > 1) throw new RangeError(`${name} does not begin in one state`);
   return first;

@@ -3,22 +3,24 @@
  * a disk in memory, behind its own `handle`, with manifests, certificates and licences that verify. What the
  * other nodes would have to sign for that is signed with their keys.
  */
-import { hex } from '../../src/base/bytes.ts';
+import { EMPTY, equal, hex } from '../../src/base/bytes.ts';
 import { certificateFault, decodeCertificate } from '../../src/protocol/certificate.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import { openSignedManifest } from '../../src/protocol/manifest.ts';
 import { decodeResolution } from '../../src/protocol/messages.ts';
-import type { RefusedAnswer, RequestOf } from '../../src/protocol/messages.ts';
+import type { AnswerOf, RefusedAnswer, RequestOf } from '../../src/protocol/messages.ts';
 import { quorumSize } from '../../src/protocol/quorum.ts';
 import { StatementVerifier } from '../../src/protocol/statement.ts';
 import { nodeKey, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
-import type { Answer, RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
+import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { World } from '../../test/world/world.ts';
 import type { ModelStamp } from '../models/acceptance.ts';
 import { headText } from '../models/node.ts';
 import type { HeadName, NodeRequest } from '../models/node.ts';
+
+export type Receipt = AnswerOf<'PREPARE'>;
 
 export interface Geometry {
   readonly n: number;
@@ -58,7 +60,7 @@ export class ReplayWorld {
   }
 
   /** A certificate of these receipts and, where they are too few, of others that are signed with their slots' keys. */
-  certificate(version: RawVersion, receipts: ReadonlyMap<number, Extract<Answer<'PREPARE'>, { ok: true }>['answer']>, signers: readonly number[]): Uint8Array {
+  certificate(version: RawVersion, receipts: ReadonlyMap<number, Receipt>, signers: readonly number[]): Uint8Array {
     const [anyone] = this.writers;
     if (anyone === undefined) throw new Error('there are two writers');
     const { cluster } = this.world;
@@ -86,15 +88,17 @@ export class RealNode {
   readonly #key: string;
   /** Those of the model, by position. */
   readonly #stamps: readonly ModelStamp[];
-  readonly #versions = new Map<string, RawVersion>();
-  /** By head: its place in the log, which must not change however often it is asked for. */
-  readonly #receipts = new Map<string, number>();
+  /** By head. Nodes of one key share them: any of them may show what another was sent. */
+  readonly #versions: Map<string, RawVersion>;
+  /** By head. Its place in the log must not change however often it is asked for. */
+  readonly #receipts = new Map<string, Receipt>();
 
-  constructor(replay: ReplayWorld, slot: number, key: string, stamps: readonly ModelStamp[]) {
+  constructor(replay: ReplayWorld, slot: number, key: string, stamps: readonly ModelStamp[], versions: Map<string, RawVersion> = new Map()) {
     this.#replay = replay;
     this.#slot = slot;
     this.#key = key;
     this.#stamps = stamps;
+    this.#versions = versions;
   }
 
   /** What the node answers, in the words of the model. */
@@ -102,19 +106,34 @@ export class RealNode {
     switch (request.type) {
       case 'PREPARE':
         return this.#prepare(request.head);
-      case 'COMMIT': {
-        const version = this.#version(request.head);
-        const answer = await this.#writer(request.head.stamp).commit(this.#slot, this.#replay.certificate(version, new Map(), this.#others()));
-        return answer.ok ? 'acknowledged' : this.#refusal(answer.refused);
-      }
+      case 'COMMIT':
+        return this.commit(request.head, this.#replay.certificate(this.version(request.head), new Map(), this.#others()));
       case 'RESOLVE':
         return this.#resolve(request.stamp, request.promise);
       case 'ABORT': {
-        const { keyId, stamp } = this.#version({ stamp: request.stamp, value: 0 }).signed.manifest;
+        const { keyId, stamp } = this.version({ stamp: request.stamp, value: 0 }).signed.manifest;
         const answer = await this.#writer(request.stamp).ask(this.#slot, { t: 'ABORT', keyId, stamp, resolutions: this.#licence(request.stamp) });
         return answer.ok ? 'let go' : answer.refused.code;
       }
     }
+  }
+
+  async commit(head: HeadName, cert: Uint8Array): Promise<string> {
+    const answer = await this.#writer(head.stamp).commit(this.#slot, cert);
+    return answer.ok ? 'acknowledged' : this.#refusal(answer.refused);
+  }
+
+  /** Whether it gives its cell, which must be the one that it was sent. */
+  async fetch(head: HeadName): Promise<string> {
+    const version = this.version(head);
+    const answer = await this.#writer(head.stamp).fetch(this.#slot, version);
+    if (!answer.ok) return this.#refusal(answer.refused);
+    return equal(answer.payload, version.cells[0]?.[this.#slot] ?? EMPTY) ? 'cell' : 'another cell';
+  }
+
+  /** The receipt that it has given. */
+  receipt(head: HeadName): Receipt | undefined {
+    return this.#receipts.get(headText(head));
   }
 
   /** Its highest version, as it shows it. */
@@ -125,15 +144,15 @@ export class RealNode {
   }
 
   async #prepare(head: HeadName): Promise<string> {
-    const answer = await this.#writer(head.stamp).prepare(this.#slot, this.#version(head));
+    const answer = await this.#writer(head.stamp).prepare(this.#slot, this.version(head));
     if (!answer.ok) return this.#refusal(answer.refused);
-    const before = this.#receipts.get(headText(head)) ?? answer.answer.logIndex;
-    this.#receipts.set(headText(head), before);
-    return before === answer.answer.logIndex ? 'receipt' : `receipt for index ${answer.answer.logIndex} after one for ${before}`;
+    const first = this.#receipts.get(headText(head)) ?? answer.answer;
+    this.#receipts.set(headText(head), first);
+    return first.logIndex === answer.answer.logIndex ? 'receipt' : `receipt for index ${answer.answer.logIndex} after one for ${first.logIndex}`;
   }
 
   async #resolve(stamp: number, promise: boolean): Promise<string> {
-    const { manifest } = this.#version({ stamp, value: 0 }).signed;
+    const { manifest } = this.version({ stamp, value: 0 }).signed;
     const answer = await this.#writer(stamp).ask(this.#slot, { t: 'RESOLVE', keyId: manifest.keyId, stamp: manifest.stamp, promise });
     if (!answer.ok) return answer.refused.code;
     const said = decodeResolution(answer.answer.resolution.body);
@@ -158,7 +177,7 @@ export class RealNode {
     return 'what nobody wrote';
   }
 
-  #version(head: HeadName): RawVersion {
+  version(head: HeadName): RawVersion {
     const name = headText(head);
     const counter = this.#stamps[head.stamp]?.counter ?? 0;
     const version = this.#versions.get(name) ?? this.#writer(head.stamp).version({ key: this.#key, counter, content: `${this.#key} ${name}` });
@@ -178,7 +197,7 @@ export class RealNode {
   /** Statements of all others that they will never accept anything there. */
   #licence(stamp: number): RequestOf<'ABORT'>['resolutions'] {
     const { cluster } = this.#replay.world;
-    const { manifest } = this.#version({ stamp, value: 0 }).signed;
+    const { manifest } = this.version({ stamp, value: 0 }).signed;
     return this.#others().map((slot) => {
       const body = encode({ v: 1, keyId: manifest.keyId, stamp: manifest.stamp, slot, epoch: cluster.epoch, prepared: null });
       return { body, proof: prove(cluster, nodeKey(slot), 'resolution', body) };
