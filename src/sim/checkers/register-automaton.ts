@@ -2,8 +2,15 @@
  * One key on one correct node, step by step, as the models have it (spec/models/register.ts, protocol 5 and 6.7):
  * what the node may write into its log next, and what it knows then. It says in its own words what
  * src/protocol/predicates.ts says in the node's, because a checker that asked the code it checks would find
- * nothing; spec/models/node.test.ts holds the two equal.
+ * nothing; spec/models/node.test.ts holds the two equal. RegisterAutomaton holds whole logs against it.
  */
+import { hex } from '../../base/bytes.ts';
+import { decodeEntry } from '../../log/entry-types.ts';
+import type { Entry } from '../../log/entry-types.ts';
+import { decode } from '../../protocol/encoding.ts';
+import type { Decoded } from '../../protocol/encoding.ts';
+import { decodeCommitted, decodeEvict, decodeRepaired, decodeStampBody, LEAF_BYTES_MAX } from '../../protocol/log-entries.ts';
+import { receiptSchema } from '../../protocol/receipt.ts';
 import { compareStamps, COUNTER_STEP_MAX, sameStamp, ZERO_STAMP } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 
@@ -116,4 +123,80 @@ function evict(state: KeyState, hash: string, byHash: string): Followed {
   // Of two manifests of one stamp the one without the certificate goes, on the word of the other (I1).
   if (by === null || by === undefined || by === gone || compareStamps(by.stamp, gone.stamp) < 0) return forbidden('lets content go on the word of no higher certificate');
   return { ok: true, state: { ...state, superseded: state.superseded.filter((head) => head !== gone) } };
+}
+
+interface Observed {
+  readonly keyId: Uint8Array;
+  readonly event: KeyEvent;
+}
+
+/** A leaf that is about a key; null when it is about none. */
+function eventOf({ type, body }: Entry): Decoded<Observed> | null {
+  switch (type) {
+    case 'PREPARED':
+      return map(decode(receiptSchema, body, LEAF_BYTES_MAX), ({ keyId, stamp, manifestHash }) => ({ keyId, event: { type, head: { stamp, hash: hex(manifestHash) } } }));
+    case 'COMMITTED':
+      return map(decodeCommitted(body), ({ keyId, stamp, manifestHash }) => ({ keyId, event: { type, head: { stamp, hash: hex(manifestHash) } } }));
+    case 'NEVER':
+    case 'ABORT':
+      return map(decodeStampBody(body), ({ keyId, stamp }) => ({ keyId, event: { type, stamp } }));
+    case 'EVICT':
+      return map(decodeEvict(body), ({ keyId, manifestHash, byHash }) => ({ keyId, event: { type, hash: hex(manifestHash), byHash: hex(byHash) } }));
+    case 'REPAIRED':
+      return map(decodeRepaired(body), ({ keyId, manifestHash }) => ({ keyId, event: { type, hash: hex(manifestHash) } }));
+    default:
+      return null;
+  }
+}
+
+function map<A, B>(decoded: Decoded<A>, to: (value: A) => B): Decoded<B> {
+  return decoded.ok ? { ok: true, value: to(decoded.value) } : decoded;
+}
+
+/** Follows the logs of correct nodes, leaf by leaf, each from its beginning. */
+export class RegisterAutomaton {
+  /** By node: how far its log was followed, and what it knows of each key; null where it went astray. */
+  readonly #nodes = new Map<string, { size: number; readonly keys: Map<string, KeyState | null> }>();
+  /** By manifest: the nodes that accepted it. */
+  readonly #acceptedBy = new Map<string, Set<string>>();
+  readonly #certified = new Set<string>();
+  readonly #violations: string[] = [];
+
+  /** The next leaf of the node's log. */
+  observe(name: string, leaf: Uint8Array): void {
+    const node = this.#nodes.get(name) ?? { size: 0, keys: new Map<string, KeyState | null>() };
+    this.#nodes.set(name, node);
+    const place = `${name}: entry ${node.size} of its log`;
+    node.size += 1;
+    const entry = decodeEntry(leaf);
+    if (entry === null) return void this.#violations.push(`${place} is malformed`);
+    const observed = eventOf(entry);
+    if (observed === null) return;
+    if (!observed.ok) return void this.#violations.push(`${place}: ${observed.reason}`);
+    const { keyId, event } = observed.value;
+    this.#count(name, event);
+    const key = hex(keyId);
+    const state = node.keys.get(key);
+    // Once a node has gone astray with a key, nothing says what it should do next.
+    if (state === null) return;
+    const followed = follow(state ?? EMPTY_KEY, event);
+    node.keys.set(key, followed.ok ? followed.state : null);
+    if (!followed.ok) this.#violations.push(`${place}: it ${followed.reason} (${event.type}, key ${key.slice(0, 12)})`);
+  }
+
+  /**
+   * What no behaviour of the model explains. `receiptsNeeded`: from how many of the observed nodes a certificate
+   * must have receipts, whatever the others signed; their logs must be complete.
+   */
+  violations(receiptsNeeded: number): readonly string[] {
+    const uncertain = [...this.#certified].filter((hash) => (this.#acceptedBy.get(hash)?.size ?? 0) < receiptsNeeded);
+    return [...this.#violations, ...uncertain.map((hash) => `${hash.slice(0, 12)} is certified, and fewer than ${receiptsNeeded} correct nodes have accepted it`)];
+  }
+
+  #count(name: string, event: KeyEvent): void {
+    if (event.type === 'COMMITTED') this.#certified.add(event.head.hash);
+    if (event.type !== 'PREPARED') return;
+    const { hash } = event.head;
+    this.#acceptedBy.set(hash, (this.#acceptedBy.get(hash) ?? new Set()).add(name));
+  }
 }
