@@ -24,7 +24,8 @@ export function orderedStamps(writerCount: number, counterMax: number): readonly
   return stamps.sort((a, b) => compareStamps(realStamp(a), realStamp(b)));
 }
 
-function realStamp({ counter, writer }: ModelStamp): Stamp {
+/** The stamp of the implementation for one of a model. */
+export function realStamp({ counter, writer }: ModelStamp): Stamp {
   if (writer === 0) return ZERO_STAMP;
   const writerId = new Uint8Array(16);
   writerId[15] = writer;

@@ -10,11 +10,12 @@ export interface Step<State> {
   readonly state: State;
 }
 
-export interface Model<State> {
+/** `S`: the steps of a model whose steps say more than others need to know. */
+export interface Model<State, S extends Step<State> = Step<State>> {
   readonly name: string;
   readonly initial: readonly State[];
   /** All that may happen in a state. It must not change the state it is given, and must depend on nothing else. */
-  next(state: State): Iterable<Step<State>>;
+  next(state: State): Iterable<S>;
   /**
    * States with equal keys are one state to the checker. A model may so merge states that differ only in the
    * names of interchangeable nodes; a key that merges more than that hides states, and is the model's mistake.

@@ -9,14 +9,19 @@
 import { isCopyOnOthersEnough, incarnation, restartOfAll, rollback } from './boot.ts';
 import type { RollbackInvariant } from './boot.ts';
 import { bucketDeletion, versioning } from './bucket-records.ts';
+import { compaction } from './compaction.ts';
 import { conditionalWrites } from './conditional-writes.ts';
 import { allQuorums } from './counting.ts';
 import { checkWithPauses, describeOutcome } from './engine.ts';
 import type { Model, Outcome } from './engine.ts';
+import { listing } from './listing.ts';
+import { objectLock } from './object-lock.ts';
 import { onePhase } from './one-phase.ts';
+import { partTables } from './part-tables.ts';
 import { reconfiguration } from './reconfiguration.ts';
 import { register } from './register.ts';
 import { renewal } from './renewal.ts';
+import { slotChain } from './slot-chain.ts';
 import { slotBallots, stagedContent, switching } from './slots.ts';
 import { retention } from './versions.ts';
 
@@ -192,7 +197,7 @@ const slotRuns: readonly Run[] = [
   ...stagedRuns({ n: 4, likeReceipt: 5, ownWord: 4, twoF: 5, specified: 1_065 }),
   ...stagedRuns({ n: 6, likeReceipt: 7, ownWord: 6, twoF: 7, specified: 20_138 }),
   ...switchingRuns({ n: 4, specified: 1_801, overwritten: 9, unblocked: 8, unrefused: 8, trusting: 11, stuck: 7, buriedSilent: 401, buried: 3_246 }),
-  ...switchingRuns({ n: 6, specified: 13_896, overwritten: 13, unblocked: 14, unrefused: 14, trusting: 19, stuck: 11, buriedSilent: 3_482, buried: 27_395 }),
+  ...switchingRuns({ n: 6, specified: 13_896, overwritten: 13, unblocked: 14, unrefused: 14, trusting: 19, stuck: 11, buriedSilent: 3_482, buried: 27_395 }).map(slow),
 ];
 
 const ACROSS = 'linearizable across the change';
@@ -303,7 +308,7 @@ function deletionRuns({ n, ...counts }: DeletionCounts): readonly Run[] {
 
 const bucketRuns: readonly Run[] = [
   ...versioningRuns({ n: 4, evicted: 10, evictedByQ: 10, specified: 1_024, madeAfter: 750, stampIgnored: 10 }),
-  ...versioningRuns({ n: 6, evicted: 14, evictedByQ: 16, specified: 52_348, madeAfter: 26_250, stampIgnored: 14 }).map((run) => (run.expected.kind === 'clean' ? run : slow(run))),
+  ...versioningRuns({ n: 6, evicted: 14, evictedByQ: 16, specified: 52_348, madeAfter: 26_250, stampIgnored: 14 }).map(slow),
   ...deletionRuns({ n: 4, specified: 114, noBarrier: 7, prepareOnly: 9, anyLogs: 9 }),
   ...deletionRuns({ n: 6, specified: 358, noBarrier: 9, prepareOnly: 13, anyLogs: 13 }),
 ];
@@ -321,17 +326,115 @@ const versionRuns: readonly Run[] = [
   broken(retention('LIMIT: two more clocks fast, f+1 attest', { n: 4, fastClocks: 2 }), KEPT, 10),
 ];
 
+const SUCCESSOR = 'one certified successor';
+const IS_READ = 'what was acknowledged is read';
+
+const slotChainRuns: readonly Run[] = [
+  clean(slotChain('specified'), 6_644),
+  clean(slotChain('specified, two writes each', { writes: [2, 2] }), 29_976),
+  slow(clean(slotChain('specified', { n: 6 }), 40_486)),
+  broken(slotChain('closed slots are answered for', { broken: { anyPredecessor: true } }), SUCCESSOR, 21),
+  broken(slotChain('a gateway ignores what the promises show', { broken: { ignoresPromises: true } }), SUCCESSOR, 20),
+  broken(slotChain('certificate on 2f nodes', { broken: { holders: 2 } }), IS_READ, 16),
+  broken(slotChain('a lower certificate is taken', { broken: { takesLower: true } }), IS_READ, 30),
+];
+
+const OBJECT = 'certified object => decodable';
+
+function partTableRuns(n: number, counts: { readonly completed: number; readonly aborted: number; readonly lost: number; readonly boundLater: number }): readonly Run[] {
+  return [
+    clean(partTables('completed', { n }), counts.completed),
+    clean(partTables('completed and aborted at once', { n, aborts: true }), counts.aborted),
+    broken(partTables('a table names nothing', { n, broken: { tableNamesNothing: true } }), OBJECT, counts.lost),
+    broken(partTables('found first, bound later', { n, aborts: true, broken: { bindsLater: true } }), OBJECT, counts.boundLater),
+    broken(partTables('accepted without the content', { n, broken: { acceptsWithout: true } }), OBJECT, counts.lost),
+    broken(partTables('the tombstone before the table', { n, broken: { tombstoneFirst: true } }), 'open upload => part decodable', 4),
+  ];
+}
+
+const READS_LAST = 'a read returns what was written last';
+
+const compactionRuns: readonly Run[] = [
+  slow(clean(compaction('specified', { user: 'overwrites' }), 89_781)),
+  clean(compaction('specified', { user: 'deletes' }), 31_948),
+  slow(clean(compaction('specified', { user: 'creates' }), 91_871)),
+  broken(compaction('tombstones go before the floor', { user: 'deletes', broken: { dropsTombstones: true } }), READS_LAST, 11),
+  broken(compaction('written anew as a PLAIN write', { user: 'overwrites', broken: { plainReissue: true } }), READS_LAST, 18),
+  broken(compaction('no barrier', { user: 'overwrites', broken: { noBarrier: true } }), READS_LAST, 18),
+  broken(compaction('the old generation is not closed before the floor', { user: 'creates', broken: { notClosed: true } }), READS_LAST, 22),
+  slow(broken(compaction('the listing reads any q logs', { user: 'creates', broken: { listsAnyone: true } }), READS_LAST, 18)),
+  broken(compaction('the listing does not write back', { user: 'deletes', broken: { noWriteBack: true } }), READS_LAST, 24),
+  broken(compaction('a reader keeps answers from before the floor', { user: 'deletes', broken: { keepsAnswers: true } }), READS_LAST, 24),
+  broken(compaction('a reader goes by the highest certificate alone', { user: 'deletes', broken: { readerWithoutFloor: true } }), READS_LAST, 22),
+];
+
+const SHOWS = 'a listing shows what was acknowledged or shown before';
+
+interface ListingCounts {
+  readonly n: number;
+  readonly f: number;
+  readonly specified: number;
+  readonly noWriteBack: number;
+  readonly tooFew: number;
+  readonly oldCheckpoint: number;
+}
+
+function listingRuns({ n, f, ...counts }: ListingCounts): readonly Run[] {
+  return [
+    clean(listing('specified', { n, f }), counts.specified),
+    broken(listing('no write-back', { n, f, broken: { noWriteBack: true } }), SHOWS, counts.noWriteBack),
+    broken(listing('certificate on 2f nodes', { n, f, broken: { holders: 2 * f } }), SHOWS, counts.tooFew),
+    broken(listing('q-1 logs', { n, f, broken: { logs: n - f - 1 } }), SHOWS, counts.tooFew),
+    broken(listing('an old checkpoint is taken', { n, f, broken: { oldCheckpoints: true } }), SHOWS, counts.oldCheckpoint),
+  ];
+}
+
+const LOCKED = 'acknowledged lock => decodable';
+
+interface LockCounts {
+  readonly n: number;
+  readonly locked: number;
+  readonly governanceLifted: number;
+  readonly holdLifted: number;
+  readonly plain: number;
+}
+
+function objectLockRuns({ n, ...counts }: LockCounts): readonly Run[] {
+  return [
+    clean(objectLock('the thief may not lift it', { n, lock: 'GOVERNANCE' }), counts.locked),
+    clean(objectLock('the thief may not lift it', { n, lock: 'LEGAL_HOLD' }), counts.locked),
+    clean(objectLock('nobody may lift it', { n, lock: 'COMPLIANCE', mayLift: true }), counts.locked),
+    broken(objectLock('lifted by one who may, so V goes', { n, lock: 'GOVERNANCE', mayLift: true }), LOCKED, counts.governanceLifted),
+    broken(objectLock('lifted by one who may, so V goes', { n, lock: 'LEGAL_HOLD', mayLift: true }), LOCKED, counts.holdLifted),
+    broken(objectLock('nodes do not ask for the right', { n, lock: 'LEGAL_HOLD', broken: { asksNoRight: true } }), LOCKED, counts.holdLifted),
+    broken(objectLock('receipts for the lock do not count', { n, lock: 'LEGAL_HOLD', broken: { receiptsDoNotCount: true } }), LOCKED, counts.governanceLifted),
+    broken(objectLock('attributes are PLAIN', { n, lock: 'COMPLIANCE', broken: { plainAttributes: true } }), LOCKED, counts.plain),
+  ];
+}
+
 /** All runs, by the file that has the model. */
 export const runs: Readonly<Record<string, readonly Run[]>> = {
   'register.ts': registerRuns,
   'one-phase.ts': onePhaseRuns,
   'conditional-writes.ts': conditionalRuns,
   'slots.ts': slotRuns,
+  'slot-chain.ts': slotChainRuns,
   'reconfiguration.ts': reconfigurationRuns,
   'renewal.ts': renewalRuns,
   'boot.ts': bootRuns,
   'bucket-records.ts': bucketRuns,
   'versions.ts': versionRuns,
+  'object-lock.ts': [
+    ...objectLockRuns({ n: 4, locked: 710, governanceLifted: 10, holdLifted: 14, plain: 13 }),
+    ...objectLockRuns({ n: 6, locked: 2_828, governanceLifted: 14, holdLifted: 24, plain: 20 }),
+  ],
+  'part-tables.ts': [...partTableRuns(4, { completed: 33, aborted: 135, lost: 10, boundLater: 9 }), ...partTableRuns(6, { completed: 127, aborted: 541, lost: 12, boundLater: 13 })],
+  'listing.ts': [
+    ...listingRuns({ n: 4, f: 1, specified: 186, noWriteBack: 8, tooFew: 6, oldCheckpoint: 7 }),
+    ...listingRuns({ n: 6, f: 1, specified: 770, noWriteBack: 12, tooFew: 8, oldCheckpoint: 9 }),
+    ...listingRuns({ n: 7, f: 2, specified: 515, noWriteBack: 10, tooFew: 8, oldCheckpoint: 9 }),
+  ],
+  'compaction.ts': compactionRuns,
 };
 
 /** Is a copy of the incarnation counter on so many other nodes enough, for every cluster there may be? */

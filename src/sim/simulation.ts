@@ -8,6 +8,7 @@ import { describeError } from '../base/errors.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
+import { quorumSize } from '../protocol/quorum.ts';
 import { GreedyAdversary } from './adversaries/greedy.ts';
 import { RawWriter } from './adversaries/raw-writer.ts';
 import { NosyNode } from './adversaries/nosy-node.ts';
@@ -17,6 +18,7 @@ import type { Counts } from './clients.ts';
 import { checkLogs } from './checkers/logs.ts';
 import { judge } from './checkers/linearizability.ts';
 import { PromiseAudit } from './checkers/promises.ts';
+import { RegisterAutomaton } from './checkers/register-automaton.ts';
 import { FaultInjector } from './fault-injector.ts';
 import type { FaultKind } from './faults.ts';
 import type { Scenario } from './scenario.ts';
@@ -136,10 +138,15 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
 
 async function readLogs(cluster: SimulatedCluster, clients: Clients, violations: string[]): Promise<void> {
   const logs = new Map<string, readonly Uint8Array[]>();
+  const automaton = new RegisterAutomaton();
   for (const slot of cluster.goodSlots) {
     const leaves = await cluster.readLog(slot);
-    if (leaves !== null) logs.set(`node-${slot}`, leaves);
+    if (leaves === null) continue;
+    logs.set(`node-${slot}`, leaves);
+    for (const leaf of leaves) automaton.observe(`node-${slot}`, leaf);
   }
+  // Of a certificate's receipts at most one each is from a node whose log is not here.
+  violations.push(...automaton.violations(quorumSize(cluster.shape) - (cluster.shape.n - logs.size)));
   violations.push(...(await cluster.watchersFaults()));
   violations.push(...checkLogs({ logs, attempted: clients.attemptedKeys() }));
 }
