@@ -101,6 +101,8 @@ export class FaultyStream {
   stop(): void {
     this.#isOver = true;
     this.#queue.length = 0;
+    // What still comes leads nowhere, but its end must be seen.
+    this.#options.from.resume();
     this.wake();
   }
 
