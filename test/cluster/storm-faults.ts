@@ -14,6 +14,8 @@ import type { ProxiedCluster } from './proxied-cluster.ts';
 const SPAN_MS = 500;
 const LONG_SPAN_MS = 4_000;
 const LONG_SHARE = 0.08;
+/** So long bytes are waited for that can be damaged. */
+const WOUND_MS_MIN = 1_500;
 /** Links that are in trouble at once. */
 const NETWORK_HANDS = 2;
 /** Between two faults of one hand. */
@@ -79,7 +81,7 @@ export class StormFaults {
   }
 
   async #trouble(link: Link, where: string, random: SeededRandom, [name, fault]: LinkFault): Promise<void> {
-    const spanMs = this.#spanOf(random);
+    const spanMs = Math.max(this.#spanOf(random), name === 'wound' ? WOUND_MS_MIN : 0);
     const told = fault(link, random, spanMs);
     this.#note(`link ${name}`, `${where}: ${told} for ${Math.round(spanMs)} ms`);
     await sleep(spanMs);
