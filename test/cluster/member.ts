@@ -13,7 +13,7 @@ export class Member {
   readonly #programs: Program[] = [];
   /** Exits that the test did not ask for. */
   readonly #ends: string[] = [];
-  #killed = new Set<Program>();
+  readonly #killed = new Set<Program>();
   #port: number | undefined;
 
   /** `args` without --dir. The process listens on a port of its own choice. */
@@ -46,6 +46,18 @@ export class Member {
     void program.ended.then((ended) => this.#noteEnd(program, ended));
   }
 
+  /** Starts it where it may find no room: resolves false when it ended for that reason, true when it serves. */
+  async startIfRoom(): Promise<boolean> {
+    this.start();
+    const program = this.#program;
+    let isOver = false;
+    void program?.ended.then(() => (isOver = true));
+    await until(`${this.name} serves or ends`, async () => isOver || (await this.isReady()), SERVES_MS);
+    if (!isOver) return true;
+    if (program?.stderr.includes('DISK_FULL') === true) this.#ends.pop();
+    return false;
+  }
+
   /** kill -9; resolves when it is gone. */
   kill(): Promise<Ended | undefined> {
     return this.stop('SIGKILL');
@@ -72,8 +84,8 @@ export class Member {
   }
 
   async serves(): Promise<void> {
-    await until(`${this.name} serves: ${this.#ends.join()}`, () => this.#ends.length > 0 || this.isReady(), SERVES_MS);
-    if (this.#ends.length > 0) throw new Error(`it ended by itself: ${this.#ends.join('\n')}`);
+    await until(`${this.name} serves or ends`, () => this.#ends.length > 0 || this.isReady(), SERVES_MS);
+    if (this.#ends.length > 0) throw new Error(this.#ends.join('\n'));
   }
 
   async status(): Promise<Record<string, unknown>> {

@@ -8,19 +8,23 @@ import type { Link } from './fault-proxy.ts';
 import { DIRECTIONS, WOUNDS } from './faulty-stream.ts';
 import type { Direction } from './faulty-stream.ts';
 import type { Member } from './member.ts';
+import { until } from './programs.ts';
 import type { ProxiedCluster } from './proxied-cluster.ts';
 
 /** Mean of what lasts, and of what now and then lasts past deadlines. */
 const SPAN_MS = 500;
 const LONG_SPAN_MS = 4_000;
 const LONG_SHARE = 0.08;
+const RESTARTED_FULL_SHARE = 0.5;
+/** What a node still sees free of a full disk: fewer bytes than any segment needs. */
+const FULL_BYTES_MAX = 1024 * 1024;
 /** So long bytes are waited for that can be damaged. */
 const WOUND_MS_MIN = 1_500;
 /** Links that are in trouble at once. */
 const NETWORK_HANDS = 2;
 /** Between two faults of one hand. */
 const LULL_MS = 250;
-const NODE_LULL_MS = 500;
+const NODE_LULL_MS = 800;
 const CLIENT_LULL_MS = 800;
 const GATEWAY_LULL_MS = 1_500;
 
@@ -120,12 +124,28 @@ export class StormFaults {
         member.resume();
         break;
       case 'full disk':
-        this.#cluster.smallDisk?.fill();
-        await sleep(spanMs + SPAN_MS);
-        this.#cluster.smallDisk?.empty();
+        await this.#fillDisk(member, spanMs, random.chance(RESTARTED_FULL_SHARE));
         break;
     }
     this.#note(undefined, `${member.name}: no longer ${kind}`);
+  }
+
+  /** Full for so long after the node has noticed, and perhaps it is killed and started again meanwhile. */
+  async #fillDisk(node: Member, spanMs: number, isRestarted: boolean): Promise<void> {
+    const { smallDisk } = this.#cluster;
+    smallDisk?.fill();
+    await until(`${node.name} notices that its disk is full`, async () => (await freeBytesOf(node)) < FULL_BYTES_MAX);
+    await sleep(spanMs);
+    let serves = true;
+    if (isRestarted) {
+      await node.kill();
+      serves = await node.startIfRoom();
+      const outcome = serves ? 'serves' : 'ends';
+      this.#note(`node ${outcome} without room`, `${node.name}: killed, started again and ${outcome} without room`);
+    }
+    smallDisk?.empty();
+    if (!serves) node.start();
+    await node.serves();
   }
 
   #spanOf(random: SeededRandom): number {
@@ -207,6 +227,12 @@ const LINK_FAULTS: readonly LinkFault[] = [
     },
   ],
 ];
+
+/** By its own word. */
+async function freeBytesOf(node: Member): Promise<number> {
+  const { space } = (await node.status()) as { space: { freeBytes: number } };
+  return space.freeBytes;
+}
 
 /** Items in a random order until `isOver`; each comes once before any comes again. */
 function* turns<T>(random: SeededRandom, items: readonly T[], isOver: () => boolean): Generator<T> {
