@@ -111,12 +111,13 @@ export class Peers {
     }
     peer.failures = 0;
     peer.lastError = undefined;
-    if (OWED.has(request.t)) {
+    if (MEASURED.has(request.t)) this.#measure(peer, this.#clock.monotonicMs() - startMs);
+    const parsed = decodeAnswer<R['t']>(request.t, answered.body);
+    // A refusal carries its own signature where one is needed.
+    if (parsed.kind === 'answer' && OWED.has(request.t)) {
       const connection = peer.channels[peer.current]?.connection ?? 0;
       this.#owed.answered(slot, connection, frame.body, answered.body);
     }
-    if (MEASURED.has(request.t)) this.#measure(peer, this.#clock.monotonicMs() - startMs);
-    const parsed = decodeAnswer<R['t']>(request.t, answered.body);
     if (parsed.kind === 'answer') return { ...parsed, payload: answered.payload };
     if (parsed.kind === 'malformed') this.suspect(slot, 'MALFORMED', `${request.t}: ${parsed.reason}`);
     return parsed;

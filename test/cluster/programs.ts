@@ -26,6 +26,11 @@ export function buildPrograms(): void {
   execFileSync(process.execPath, [path.join(root, 'tools', 'build.mjs'), 'companions'], { stdio: 'inherit' });
 }
 
+/** Compiles what is stale of the product alone. */
+export function buildProduct(): void {
+  execFileSync(process.execPath, [path.join(root, 'tools', 'build.mjs')], { stdio: 'inherit' });
+}
+
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -41,7 +46,8 @@ export class Program {
   #isOver = false;
 
   constructor(args: readonly string[], program: string = PROGRAM) {
-    this.child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // Over the channel the program learns that this process is gone, however it ended.
+    this.child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
       this.#wake();
@@ -74,14 +80,23 @@ export class Program {
   }
 
   events(): Record<string, unknown>[] {
-    const whole = this.stdout.slice(0, this.stdout.lastIndexOf('\n') + 1);
-    return whole.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+    return jsonLines(this.stdout);
+  }
+
+  /** What a node or gateway told of itself, whole lines only. */
+  told(): Record<string, unknown>[] {
+    return jsonLines(this.stderr);
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
     if (!this.#isOver) this.child.kill(signal);
     return this.ended;
   }
+}
+
+function jsonLines(text: string): Record<string, unknown>[] {
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  return whole.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
 }
 
 /** Runs one command to its end. */

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { CELL_BYTES_DEFAULT } from '../../src/base/limits.ts';
+import { CELL_BYTES_DEFAULT, REPLIES_OWED_MS } from '../../src/base/limits.ts';
+import type { Clock } from '../../src/base/ports.ts';
 import { compareStamps } from '../../src/protocol/stamp.ts';
 import type { Request } from '../../src/protocol/messages.ts';
 import {
@@ -53,6 +54,29 @@ describe('up to f nodes down', () => {
     }
     expect(writer.client.suspicions()).toEqual([]);
     expect(writer.client.health()[slot]?.consecutiveFailures).toBeGreaterThan(0);
+  });
+
+  it('a node that refuses while it checks itself owes no signature for that, and is not suspected', async () => {
+    const { world, writer, bucket, open } = await start();
+    committed(await put(writer, bucket, 'key', contentOf('key', 10)));
+    await world.kill(1);
+    const node = await world.openNode(1);
+    let laterMs = 0;
+    const clock: Clock = {
+      nowMs: () => world.clock.nowMs(),
+      monotonicMs: () => world.clock.monotonicMs() + laterMs,
+      after: (ms, task) => world.clock.after(ms, task),
+      sleep: (ms, signal) => world.clock.sleep(ms, signal),
+    };
+    const reader = open(0, { clock });
+    for (let reads = 0; reads < 5; reads += 1) await getBytes(reader, 'key');
+    await node.boot();
+    await world.kill(2);
+    await getBytes(reader, 'key');
+    await world.clock.sleep(10 * REPLIES_OWED_MS);
+    laterMs = 60_000;
+    await getBytes(reader, 'key');
+    expect(reader.client.suspicions()).toEqual([]);
   });
 
   it('a silent node delays nobody for long, and is left out of uploads', async () => {

@@ -3,7 +3,6 @@
  * S3 through the AWS SDK with its default settings, signals to processes, files in folders, and the commands
  * of the command line. Nothing inside a process is replaced or observed.
  */
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -11,16 +10,11 @@ import path from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import type { EndpointFile } from '../../src/cli/endpoint-file.ts';
-import { Program, readEndpointFile, root, runCommand, until } from '../cluster/programs.ts';
+import { Program, buildProduct, readEndpointFile, runCommand, until } from '../cluster/programs.ts';
 import type { Ended } from '../cluster/programs.ts';
 
 /** For everything that starts or ends processes. */
 export const PROCESS_MS = 120_000;
-
-/** Compiles what is stale of the product; the programs beside it are not needed here. */
-export function buildProduct(): void {
-  execFileSync(process.execPath, [path.join(root, 'tools', 'build.mjs')], { stdio: 'inherit' });
-}
 
 export async function freePort(): Promise<number> {
   const server = net.createServer();

@@ -42,9 +42,12 @@ export class StormLoad {
   readonly broken: string[] = [];
   readonly #sizes = new Map<string, number>();
   readonly #byEtag = new Map<string, string>();
+  readonly #random: () => number;
   #sequence = 0;
 
-  constructor(keys: readonly string[]) {
+  /** `random`: numbers in [0, 1) that decide what is done. */
+  constructor(keys: readonly string[], random: () => number = Math.random) {
+    this.#random = random;
     for (const key of keys) this.histories.set(key, []);
   }
 
@@ -54,25 +57,33 @@ export class StormLoad {
 
   async write(client: S3Client, keys: readonly string[], isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      const key = oneOf(keys);
-      const value = Math.random() < DELETED_SHARE ? null : `${key}#${(this.#sequence += 1)}`;
-      const command = value === null ? new DeleteObjectCommand({ Bucket: BUCKET, Key: key }) : new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: this.#content(value) });
-      const from = performance.now();
-      const outcome = await client.send(command as PutObjectCommand).then((): WriteOutcome => 'acknowledged', outcomeOf);
-      this.counts[outcome] += 1;
-      if (outcome === 'refused') {
-        await pause();
-        continue;
-      }
-      this.attempted.set(key, (this.attempted.get(key) ?? 0) + 1);
-      this.#note(key, { kind: 'write', value, from, to: outcome === 'acknowledged' ? performance.now() : Infinity });
-      if (outcome === 'unknown') await pause();
+      if ((await this.writeOnce(client, this.#oneOf(keys))) !== 'acknowledged') await pause();
     }
+  }
+
+  /** Each key in turn, until one write of it is acknowledged. */
+  async writeEach(client: S3Client, keys: readonly string[], isOver: () => boolean): Promise<void> {
+    for (const key of keys) {
+      while (!isOver() && (await this.writeOnce(client, key)) !== 'acknowledged') await pause();
+    }
+  }
+
+  /** One PUT or DELETE; a refused one is no part of the history. */
+  async writeOnce(client: S3Client, key: string): Promise<WriteOutcome> {
+    const value = this.#random() < DELETED_SHARE ? null : `${key}#${(this.#sequence += 1)}`;
+    const command = value === null ? new DeleteObjectCommand({ Bucket: BUCKET, Key: key }) : new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: this.#content(value) });
+    const from = performance.now();
+    const outcome = await client.send(command as PutObjectCommand).then((): WriteOutcome => 'acknowledged', outcomeOf);
+    this.counts[outcome] += 1;
+    if (outcome === 'refused') return outcome;
+    this.attempted.set(key, (this.attempted.get(key) ?? 0) + 1);
+    this.#note(key, { kind: 'write', value, from, to: outcome === 'acknowledged' ? performance.now() : Infinity });
+    return outcome;
   }
 
   async read(client: S3Client, isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      if (!(await this.readOnce(client, oneOf(this.keys)))) await pause();
+      if (!(await this.readOnce(client, this.#oneOf(this.keys)))) await pause();
     }
   }
 
@@ -117,12 +128,18 @@ export class StormLoad {
     return true;
   }
 
+  #oneOf<T>(items: readonly T[]): T {
+    const item = items[Math.floor(this.#random() * items.length)];
+    if (item === undefined) throw new RangeError('nothing to choose from');
+    return item;
+  }
+
   #note(key: string, operation: Operation): void {
     this.histories.get(key)?.push(operation);
   }
 
   #content(value: string): Buffer {
-    const size = oneOf(SIZES);
+    const size = this.#oneOf(SIZES);
     this.#sizes.set(value, size);
     const bytes = Buffer.concat([Buffer.from(`${value}\n`), contentOf(value, size)]);
     this.#byEtag.set(`"${createHash('md5').update(bytes).digest('hex')}"`, value);
@@ -144,12 +161,6 @@ function outcomeOf(error: Failure): WriteOutcome {
   // With several attempts only the last one's answer is known.
   if ((error.$metadata?.attempts ?? 1) > 1) return 'unknown';
   return error.$metadata?.httpStatusCode === 503 || error.code === 'ECONNREFUSED' ? 'refused' : 'unknown';
-}
-
-function oneOf<T>(items: readonly T[]): T {
-  const item = items[Math.floor(Math.random() * items.length)];
-  if (item === undefined) throw new RangeError('nothing to choose from');
-  return item;
 }
 
 function pause(): Promise<void> {
