@@ -117,14 +117,16 @@ export class StolenWriter {
 
   /**
    * I2: the highest version of each key that a correct node shows certified can be decoded from the correct
-   * nodes alone. To be asked when all of them serve.
+   * nodes alone. To be asked when all of them serve. As any reader does, it writes back what it has seen.
    */
   async check(): Promise<void> {
     const { correct, stage } = this.#options;
     const { k } = stage.cluster.geometry;
     for (let key = 0; key < KEYS; key += 1) {
-      const version = await this.#highestShown(`stolen key ${key}`);
-      if (version === undefined) continue;
+      const shown = await this.#highestShown(`stolen key ${key}`);
+      if (shown === undefined) continue;
+      const { version, cert } = shown;
+      await this.#publish(cert, correct);
       let holders = 0;
       for (const slot of correct) if (await this.#holds(slot, version)) holders += 1;
       if (holders < k) this.violations.push(`I2: the highest version of stolen key ${key} is on ${holders} correct nodes, and ${k} are needed`);
@@ -382,19 +384,21 @@ export class StolenWriter {
     return this.#raw.ask<T>(slot, request).catch(() => null);
   }
 
-  async #highestShown(key: string): Promise<RawVersion | undefined> {
-    let highest: { readonly counter: number; readonly hash: Uint8Array } | undefined;
+  async #highestShown(key: string): Promise<{ readonly version: RawVersion; readonly cert: Uint8Array } | undefined> {
+    let highest: { readonly counter: number; readonly hash: Uint8Array; readonly bytes: Uint8Array } | undefined;
     for (const slot of this.#options.correct) {
       const answer = await this.#patiently(() => this.#raw.query(slot, key));
       if (answer?.ok !== true || answer.answer.cert === null) continue;
-      const cert = decodeCertificate(answer.answer.cert);
+      const bytes = answer.answer.cert;
+      const cert = decodeCertificate(bytes);
       if (!cert.ok) continue;
       const { hash, manifest } = cert.value.signed;
       // All stamps are this writer's, so the counter decides.
-      if (highest === undefined || manifest.stamp.counter > highest.counter) highest = { counter: manifest.stamp.counter, hash };
+      if (highest === undefined || manifest.stamp.counter > highest.counter) highest = { counter: manifest.stamp.counter, hash, bytes };
     }
     const found = highest;
-    return found === undefined ? undefined : this.#versions.find(({ signed }) => equal(signed.hash, found.hash));
+    const version = found === undefined ? undefined : this.#versions.find(({ signed }) => equal(signed.hash, found.hash));
+    return found === undefined || version === undefined ? undefined : { version, cert: found.bytes };
   }
 
   /** Does it give every cell as the manifest commits to it? */
