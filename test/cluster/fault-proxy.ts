@@ -21,7 +21,10 @@ export interface ProxyCounts {
   duplicated: number;
   reordered: number;
   truncated: number;
-  /** Connections that got damaged bytes, and those of them that the receiver then ended. */
+  /**
+   * Connections that got damaged bytes, and those of them that the receiver then ended. It notices once it has a
+   * whole record of TLS, or what it takes for one.
+   */
   wounded: number;
   woundsNoticed: number;
   /** Bytes that arrived after their connection had been given up by who sent them. */
