@@ -131,6 +131,17 @@ const THEMES: readonly Theme[] = [
   },
   {
     ...EVERYTHING,
+    name: 'theft',
+    weight: 0.5,
+    gateways: [1, 2],
+    clients: [2],
+    keys: [2],
+    thinkMs: [15, 60],
+    faultCounts: [2, 6],
+    stolenShare: 1,
+  },
+  {
+    ...EVERYTHING,
     name: 'greedy',
     weight: 1,
     gateways: [2, 3],

@@ -45,9 +45,9 @@ const HARM: Readonly<Record<string, Harm>> = {
   'acknowledges-and-forgets': { without: ['c-holders'], theme: 'greedy' },
   'certifies-alone': { without: ['certificate-of-q'], theme: 'contention', seeds: 20 },
   'promises-all': { without: ['c-holders'], theme: 'greedy' },
-  'signs-everything': { without: ['another-is-asked'] },
-  'swears-never': { without: ['licence-despite-liars'], theme: 'everything', seeds: 40 },
-  'signs-and-swears-never': { without: ['licence-despite-liars'], theme: 'everything', seeds: 40 },
+  'signs-everything': { without: ['quorums-meet'], theme: 'theft', seeds: 16 },
+  'swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
+  'signs-and-swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
 };
 
 const FAST = ['wrong-cells', 'silent'];

@@ -89,12 +89,21 @@ class Liar {
   }
 }
 
-/** Signs a receipt for every manifest, also for two of one stamp, and keeps none of the content. */
+/**
+ * Signs a receipt for every manifest, also for two of one stamp, and keeps none of the content. Certificates with
+ * such receipts it acknowledges by itself: the node behind it would stop, because its log lacks what they show.
+ */
 export function signsEverything(stage: Stage, slot: number): Interceptor {
   const liar = new Liar(stage, slot);
+  const isOwn = (cert: Uint8Array): boolean => {
+    const decoded = decodeCertificate(cert);
+    return decoded.ok && decoded.value.receipts.some((receipt) => receipt.slot === slot);
+  };
   return async (honest, frame) => {
     const request = requestIn(frame);
-    return (request?.t === 'PREPARE' ? liar.receipt(request) : null) ?? honest(frame);
+    if (request?.t === 'PREPARE') return liar.receipt(request) ?? honest(frame);
+    if (request?.t === 'COMMIT' && isOwn(request.cert)) return liar.acknowledgement(request) ?? honest(frame);
+    return honest(frame);
   };
 }
 
