@@ -88,6 +88,11 @@ export class FaultInjector {
         return this.#endAfter(fault.forMs, () => cluster.limitDisk(fault.process, cluster.usualDiskBytes));
       case 'rot':
         return this.#rot(fault.slot, fault.bytes);
+      case 'misdirect':
+        return this.#misdirect(fault.slot, fault.bytes);
+      case 'duplicates':
+        cluster.duplicate(fault.process, true);
+        return this.#endAfter(fault.forMs, () => cluster.duplicate(fault.process, false));
       case 'roll-back':
         return this.#rollBack(fault.slot, fault.backMs, fault.forMs);
       case 'lie': {
@@ -157,6 +162,15 @@ export class FaultInjector {
       const size = disk.sizeOf(path);
       if (size > 0) disk.flip(path, this.#random.below(size), 1 << this.#random.below(8));
     }
+  }
+
+  /** What was written to one place of a disk stands in another, over what was there. */
+  #misdirect(slot: number, bytes: number): void {
+    const disk = this.#cluster.diskOf(slot);
+    const [from, to] = this.#random.shuffled(disk.paths().filter((path) => disk.sizeOf(path) > bytes));
+    if (from === undefined || to === undefined) return;
+    const place = (path: string): number => this.#random.below(disk.sizeOf(path) - bytes);
+    disk.misdirect(from, place(from), to, place(to), bytes);
   }
 
   #rollBack(slot: number, backMs: number, forMs: number): void {

@@ -23,6 +23,8 @@ export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'clock'; readonly process: string; readonly skewMs: number; readonly rate: number }
   | { readonly kind: 'full-disk'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'rot'; readonly slot: number; readonly bytes: number }
+  | { readonly kind: 'misdirect'; readonly slot: number; readonly bytes: number }
+  | { readonly kind: 'duplicates'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'relive'; readonly slot: number; readonly forMs: number }
   | { readonly kind: 'roll-back'; readonly slot: number; readonly backMs: number; readonly forMs: number }
   | { readonly kind: 'lie'; readonly slot: number; readonly strategy: string }
@@ -229,6 +231,8 @@ const MAKERS = {
   }),
   fullDisk: (random, space) => ({ kind: 'full-disk', atMs, process: anyNode(random, space), forMs: span(random, space) }),
   rot: (random, { bad }) => (bad.length === 0 ? null : { kind: 'rot', atMs, slot: random.pick(bad), bytes: 1 + random.below(20) }),
+  misdirect: (random, { bad }) => (bad.length === 0 ? null : { kind: 'misdirect', atMs, slot: random.pick(bad), bytes: 1 + random.below(4096) }),
+  duplicates: (random, space) => ({ kind: 'duplicates', atMs, process: anyNode(random, space), forMs: 10 * span(random, space) }),
   rollBack: (random, space) =>
     space.bad.length === 0 ? null : { kind: 'roll-back', atMs, slot: random.pick(space.bad), backMs: span(random, space), forMs: span(random, space) },
   // It lives a piece of its life a second time.

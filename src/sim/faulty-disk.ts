@@ -138,6 +138,14 @@ export class FaultyDisk implements Disk {
     file.flip(offset, mask);
   }
 
+  /** Bytes of one file stand in the place of others, durably, as after a write to a wrong place. */
+  misdirect(from: string, at: number, to: string, place: number, count: number): void {
+    const [source, target] = [this.#names.get(from), this.#names.get(to)];
+    assert(source !== undefined && target !== undefined, `${from} and ${to} exist`);
+    const old = target.read(place, count);
+    source.read(at, count).forEach((byte, i) => target.flip(place + i, byte ^ (old[i] ?? 0)));
+  }
+
   /** Paths of all files, sorted. */
   paths(): readonly string[] {
     return [...this.#names.keys()].sort();

@@ -116,6 +116,10 @@ interface MessageCount {
   readonly count: number;
 }
 
+/** Requests that a client sends again when no answer comes. */
+const REPEATED: ReadonlySet<string> = new Set<RequestType>(['PREPARE', 'COMMIT', 'QUERY', 'RESOLVE', 'ABORT', 'FETCH', 'BODY']);
+const AGAIN_MS = 7;
+
 export class SimulatedCluster implements WriterStage {
   readonly cluster: Cluster;
   readonly clock: SimulatedClock;
@@ -139,6 +143,8 @@ export class SimulatedCluster implements WriterStage {
   readonly #operations = new OperationWatch();
   readonly #proofs = new ProofWatch();
   #greedy: GreedyAdversary | null = null;
+  /** Nodes that get requests twice. */
+  readonly #twice = new Set<string>();
   /** Requests that came to nodes, from whomever, by type. */
   readonly #asked = new Map<string, number>();
   readonly #crashPoints = new Map<string, CrashPoint>();
@@ -336,6 +342,13 @@ export class SimulatedCluster implements WriterStage {
     this.#lateness.set(`${name} ${type}`, ms);
   }
 
+  /** From now on the node gets requests twice, as after a lost answer; or no more. */
+  duplicate(name: string, isTwice: boolean): void {
+    this.#note(name, isTwice ? 'gets requests twice' : 'gets requests once');
+    if (isTwice) this.#twice.add(name);
+    else this.#twice.delete(name);
+  }
+
   /** An adversary decides from now on how late requests are. */
   leaveTo(adversary: GreedyAdversary): void {
     this.#greedy = adversary;
@@ -480,6 +493,7 @@ export class SimulatedCluster implements WriterStage {
     const honest = async (asked: Frame): Promise<Frame> => {
       const answered = await node.handle(from, asked);
       if (request.ok && request.value.t === 'COMMIT') this.#receipts.answered(slot, request.value, answered, this.#world.time.nowMs);
+      if (this.#twice.has(name) && REPEATED.has(type)) clock.after(AGAIN_MS, () => void node.handle(from, asked).catch(() => undefined));
       return answered;
     };
     const interceptor = this.#interceptors.get(slot);

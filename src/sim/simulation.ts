@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
-import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { LEASE_MS_MAX } from '../base/limits.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
 import { quorumSize } from '../protocol/quorum.ts';
@@ -32,7 +32,7 @@ import { Trace } from './trace.ts';
 const CLIENTS_MS = 20 * 60_000;
 const HEALED_MS = 5 * 60_000;
 /** Longer than a read may keep what it reads, and a gateway waits before it looks at writes of unknown end. */
-const SETTLED_MS = DEFAULT_DEADLINES.leaseMs + 60_000;
+const SETTLED_MS = LEASE_MS_MAX + 60_000;
 /** A healed cluster answers a read at the first try, but for what is still on its way. */
 const FINAL_READS = 5;
 /** QUERY, COMMIT, FETCH or BODY, RESOLVE; CHECKPOINT and CHANGES. */

@@ -6,6 +6,7 @@
  * is known exactly.
  */
 import { EMPTY, equal } from '../../base/bytes.ts';
+import { CERTS_BATCH_MAX, CHANGES_LEAVES_MAX } from '../../base/limits.ts';
 import { sha256 } from '../../crypto/primitives.ts';
 import { decodeCertificate } from '../../protocol/certificate.ts';
 import type { CertReceipt } from '../../protocol/certificate.ts';
@@ -147,6 +148,8 @@ export class StolenWriter {
       'sends another body': (key) => this.#sendOtherBody(key),
       'asks for what was sworn off': (key) => this.#askAgain(key),
       'makes nodes forget': (key) => this.#makeForget(key),
+      'reads for long': (key) => this.#lease(key),
+      'asks for too much': (key) => this.#askTooMuch(key),
       'writes as a reader': (key) => this.#writeAsReader(key),
       'writes under an old record': (key) => this.#writeUnderOld(key),
     };
@@ -261,6 +264,29 @@ export class StolenWriter {
     }
     for (const { slot } of await this.#receipts(version, slots)) {
       if (promised.has(slot)) this.violations.push(`node ${slot} signs what it promised NEVER to sign`);
+    }
+  }
+
+  /** Asks nodes to keep a version that it never reads to its end. */
+  async #lease(key: string): Promise<void> {
+    const version = this.#options.random.shuffled(this.#versions)[0];
+    if (version === undefined) return this.#write(key);
+    const { hash: manifestHash, manifest } = version.signed;
+    const { keyId, stamp, contentId } = manifest;
+    for (const slot of this.#all()) await this.#ask(slot, { t: 'FETCH', keyId, manifestHash, stamp, contentId, stripe: 0, leaseMs: Number.MAX_SAFE_INTEGER });
+  }
+
+  /** More of a log than there is, backwards, and certificates of keys that nobody has; nodes give what one answer may hold. */
+  async #askTooMuch(key: string): Promise<void> {
+    const { random, correct } = this.#options;
+    const keyIds = Array.from({ length: CERTS_BATCH_MAX }, (_, i) => sha256(encode({ key, i })));
+    for (const slot of correct) {
+      for (const [from, to] of [[0, Number.MAX_SAFE_INTEGER], [random.below(1 << 20), 0], [Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER]] as const) {
+        const answer = await this.#ask(slot, { t: 'CHANGES', from, to });
+        if (answer?.ok === true && answer.answer.leaves.length > CHANGES_LEAVES_MAX) this.violations.push(`node ${slot} gives ${answer.answer.leaves.length} leaves at once`);
+      }
+      const answer = await this.#ask(slot, { t: 'CERTS', keyIds });
+      if (answer?.ok === true && answer.answer.certs.some((cert) => cert !== null)) this.violations.push(`node ${slot} gives certificates of keys that nobody wrote`);
     }
   }
 
