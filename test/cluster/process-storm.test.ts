@@ -27,7 +27,7 @@ const HOT_KEYS = ['hot/a', 'hot/b', 'hot/c', 'hot/d'];
 const WRITERS = 2;
 const READERS = 2;
 /** Keys that are written once each, so that many versions are there to be read back. */
-const KEPT_KEYS = Array.from({ length: Math.ceil(STORM_MS / 200) }, (_, index) => `kept/${index}`);
+const KEPT_KEYS = Array.from({ length: Math.min(200, STORM_MS / 200) }, (_, index) => `kept/${index}`);
 const READ_AT_ONCE = 6;
 
 const random = new SeededRandom(`process storm ${SEED}`);

@@ -69,7 +69,8 @@ export class StormFaults {
     const { nodes, gateways } = this.#cluster;
     for (const fault of turns(random, LINK_FAULTS, isOver)) {
       const slot = random.below(nodes.length);
-      const { name } = random.chance(0.8) ? random.pick(gateways) : random.pick(nodes);
+      const others = nodes.filter((_, other) => other !== slot);
+      const { name } = random.pick(random.chance(0.8) ? gateways : others);
       await this.#trouble(this.#cluster.link(name, slot), `${name} - node ${slot}`, random, fault);
       await sleep(random.around(LULL_MS));
     }
