@@ -5,6 +5,8 @@ import type { Ended } from './programs.ts';
 import { Program, until } from './programs.ts';
 
 const SERVES_MS = 60_000;
+/** Of what a process told, in an error about it. */
+const TOLD_CHARS_MAX = 2_000;
 
 export class Member {
   readonly name: string;
@@ -84,7 +86,9 @@ export class Member {
   }
 
   async serves(): Promise<void> {
-    await until(`${this.name} serves or ends`, () => this.#ends.length > 0 || this.isReady(), SERVES_MS);
+    await until(`${this.name} serves or ends`, () => this.#ends.length > 0 || this.isReady(), SERVES_MS).catch((cause: unknown) => {
+      throw new Error(`${this.name} does not serve; it told:\n${this.#program?.stderr.slice(-TOLD_CHARS_MAX)}`, { cause });
+    });
     if (this.#ends.length > 0) throw new Error(this.#ends.join('\n'));
   }
 
@@ -103,6 +107,6 @@ export class Member {
   }
 
   #noteEnd(program: Program, { code, signal }: Ended): void {
-    if (!this.#killed.has(program)) this.#ends.push(`${this.name} ended by itself (${signal ?? code}): ${program.stderr.slice(-2_000)}`);
+    if (!this.#killed.has(program)) this.#ends.push(`${this.name} ended by itself (${signal ?? code}): ${program.stderr.slice(-TOLD_CHARS_MAX)}`);
   }
 }
