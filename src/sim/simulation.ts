@@ -6,6 +6,7 @@ import { assert } from '../base/assert.ts';
 import { hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import { LEASE_MS_MAX } from '../base/limits.ts';
+import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
 import { quorumSize } from '../protocol/quorum.ts';
@@ -31,8 +32,9 @@ import { Trace } from './trace.ts';
 /** Simulated time that the clients get, and then the healed cluster; beyond it something hangs. */
 const CLIENTS_MS = 20 * 60_000;
 const HEALED_MS = 5 * 60_000;
-/** Longer than a read may keep what it reads, and a gateway waits before it looks at writes of unknown end. */
-const SETTLED_MS = LEASE_MS_MAX + 60_000;
+/** Longer than a read keeps what it reads, or at most can, and a gateway waits before it looks at writes of unknown end. */
+const SETTLED_MS = DEFAULT_DEADLINES.leaseMs + 60_000;
+const SETTLED_AFTER_THEFT_MS = LEASE_MS_MAX + 60_000;
 /** A healed cluster answers a read at the first try, but for what is still on its way. */
 const FINAL_READS = 5;
 /** QUERY, COMMIT, FETCH or BODY, RESOLVE; CHECKPOINT and CHANGES. */
@@ -117,7 +119,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   }
   if (goesOn && scenario.settles) {
     // Orphans are settled and garbage is collected: neither may change what there is.
-    await time.run(time.nowMs + SETTLED_MS);
+    await time.run(time.nowMs + (thief === null ? SETTLED_MS : SETTLED_AFTER_THEFT_MS));
     violations.push(...leftovers(cluster));
     const { requests } = cluster;
     await until('reading everything back again', readBack('settled', cluster, clients, violations), HEALED_MS);
