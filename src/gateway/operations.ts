@@ -8,7 +8,7 @@ import { equal, mapKey } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { encode } from '../protocol/encoding.ts';
 import type { OperationRow } from './index/rows.ts';
-import type { OperationId } from './s3/object-store.ts';
+import type { OperationId } from './s3/port/content.ts';
 
 /** How long a result is remembered. */
 export const OPERATION_WINDOW_MS: number = 60 * 60_000;

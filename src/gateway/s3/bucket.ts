@@ -8,7 +8,7 @@ import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
 import { openToken, sealToken } from './continuation.ts';
 import { S3Error } from './errors.ts';
-import type { BucketInfo } from './object-store.ts';
+import type { BucketInfo } from './port/buckets.ts';
 import { element, fields, optional, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from './xml.ts';
 
 const BUCKETS_PER_PAGE_MAX = 10_000;

@@ -9,7 +9,8 @@ import { prf } from '../../crypto/primitives.ts';
 import type { Random } from '../../base/ports.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { IncomingContent, ObjectStore, OperationId } from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
+import type { IncomingContent, OperationId } from './port/content.ts';
 import type { Authenticated } from './sigv4.ts';
 import type { Query, Resource } from './uri.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
 import { S3Error } from './errors.ts';
 import { Headers } from './http.ts';
-import type { ObjectInfo } from './object-store.ts';
+import type { ObjectInfo } from './port/objects.ts';
 
 const MODIFIED = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const info: ObjectInfo = {

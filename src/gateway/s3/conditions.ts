@@ -4,7 +4,8 @@
  */
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { ByteSpan, ObjectInfo, RangeRequest } from './object-store.ts';
+import type { ByteSpan, RangeRequest } from './port/content.ts';
+import type { ObjectInfo } from './port/objects.ts';
 
 /** Entity tags of a list; `*` matches any. S3 clients also send them without quotes. */
 function matchesTag(list: string, etag: string): boolean {

@@ -22,7 +22,7 @@ import {
 import type { ChecksumAlgorithm, RunningChecksum } from './checksums.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { ContentSeal, IncomingContent } from './object-store.ts';
+import type { ContentSeal, IncomingContent } from './port/content.ts';
 import type { Payload } from './sigv4.ts';
 
 /** How long we wait for bytes that do not come. */

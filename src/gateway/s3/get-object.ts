@@ -8,7 +8,8 @@ import { emptyResponse, objectOf, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
 import { checksumHeaders, describingHeaders } from './metadata.ts';
-import type { ByteSpan, ObjectInfo, RangeRequest } from './object-store.ts';
+import type { ByteSpan, RangeRequest } from './port/content.ts';
+import type { ObjectInfo } from './port/objects.ts';
 
 /** Everything of the answer but the bytes. */
 interface Plan {

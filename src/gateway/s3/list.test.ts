@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { compare, utf8 } from '../../base/bytes.ts';
 import { readPage } from './list.ts';
 import type { Page } from './list.ts';
-import type { Listing, ListRow } from './object-store.ts';
+import type { ListRow, Listing } from './port/listing.ts';
 
 const row = (key: string): ListRow => ({ key, size: 0, etag: '', lastModifiedMs: 0, checksum: undefined });
 const byBytes = (a: string, b: string): number => compare(utf8(a), utf8(b));

@@ -11,7 +11,7 @@ import { ownerElement } from './bucket.ts';
 import { openToken, sealToken } from './continuation.ts';
 import { S3Error } from './errors.ts';
 import { bytesOfText } from './http.ts';
-import type { Listing, ListRow } from './object-store.ts';
+import type { ListRow, Listing } from './port/listing.ts';
 import { uriEncode } from './uri.ts';
 import { element, optional, xmlResponse } from './xml.ts';
 import type { Element } from './xml.ts';

@@ -5,31 +5,12 @@
 import { compare, concat, hex, utf8 } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
 import type { ErrorCode } from '../../base/errors.ts';
-import type {
-  CompleteUpload,
-  CompleteUploadResult,
-  CreateUpload,
-  CreateUploadResult,
-  DeleteObjectResult,
-  GetObject,
-  HeadObjectResult,
-  IncomingContent,
-  Listing,
-  NoSuchBucket,
-  NoSuchKey,
-  ObjectInfo,
-  ObjectStore,
-  OpenObject,
-  OperationId,
-  PartInfo,
-  PutObject,
-  PutObjectResult,
-  ReadUploadResult,
-  UploadAddress,
-  UploadInfo,
-  UploadPart,
-  UploadPartResult,
-} from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
+import type { IncomingContent, OperationId } from './port/content.ts';
+import type { Listing } from './port/listing.ts';
+import type { DeleteObjectResult, GetObject, HeadObjectResult, ObjectInfo, OpenObject, PutObject, PutObjectResult } from './port/objects.ts';
+import type { NoSuchBucket, NoSuchKey } from './port/outcomes.ts';
+import type { CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUploadResult, UploadAddress, UploadInfo, UploadPart, UploadPartResult } from './port/uploads.ts';
 
 const PIECE_BYTES = 64 * 1024;
 const NO_BUCKET: NoSuchBucket = { outcome: 'no-such-bucket' };

@@ -9,7 +9,7 @@ import type { Checksum } from './checksums.ts';
 import { httpTime, quoted } from './call.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { ObjectInfo, ObjectMetadata } from './object-store.ts';
+import type { ObjectInfo, ObjectMetadata } from './port/objects.ts';
 import type { Query } from './uri.ts';
 
 const USER_PREFIX = 'x-amz-meta-';

@@ -19,7 +19,7 @@ import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
 import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
-import type { CompleteUploadResult, PartInfo, UploadAddress, UploadInfo } from './object-store.ts';
+import type { CompleteUploadResult, PartInfo, UploadAddress, UploadInfo } from './port/uploads.ts';
 import { OBJECT_BYTES_MAX } from './put-object.ts';
 import {
   element,

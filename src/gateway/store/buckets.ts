@@ -7,7 +7,8 @@
 import { compare, equal, utf8 } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
-import type { BucketInfo, CreateBucketResult, DeleteBucketResult, OperationId } from '../s3/object-store.ts';
+import type { BucketInfo, CreateBucketResult, DeleteBucketResult } from '../s3/port/buckets.ts';
+import type { OperationId } from '../s3/port/content.ts';
 import type { StoreContext } from './context.ts';
 import { buryUploads } from './upload-leftovers.ts';
 

@@ -2,31 +2,13 @@
  * The object store that the S3 front stands on, over the protocol client. Each method is one file's work;
  * here is only the list of them.
  */
-import type {
-  AbortUploadResult,
-  BucketInfo,
-  CompleteUpload,
-  CompleteUploadResult,
-  CreateBucketResult,
-  CreateUpload,
-  CreateUploadResult,
-  DeleteBucketResult,
-  DeleteObjectResult,
-  GetObject,
-  HeadObjectResult,
-  Listing,
-  NoSuchBucket,
-  NoSuchKey,
-  ObjectStore,
-  OpenObject,
-  OperationId,
-  PutObject,
-  PutObjectResult,
-  ReadUploadResult,
-  UploadAddress,
-  UploadPart,
-  UploadPartResult,
-} from '../s3/object-store.ts';
+import type { ObjectStore } from '../s3/object-store.ts';
+import type { BucketInfo, CreateBucketResult, DeleteBucketResult } from '../s3/port/buckets.ts';
+import type { OperationId } from '../s3/port/content.ts';
+import type { Listing } from '../s3/port/listing.ts';
+import type { DeleteObjectResult, GetObject, HeadObjectResult, OpenObject, PutObject, PutObjectResult } from '../s3/port/objects.ts';
+import type { NoSuchBucket, NoSuchKey } from '../s3/port/outcomes.ts';
+import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
 import { createBucket, deleteBucket, listBuckets, openBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';
 import { openListing } from './listing.ts';

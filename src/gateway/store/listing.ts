@@ -1,5 +1,6 @@
 /** LIST of objects: rows of the index, behind a barrier and with every certificate where it must be (6.6). */
-import type { Listing, ListRow, NoSuchBucket } from '../s3/object-store.ts';
+import type { ListRow, Listing } from '../s3/port/listing.ts';
+import type { NoSuchBucket } from '../s3/port/outcomes.ts';
 import type { ListedObject } from '../index/object-index.ts';
 import { readableBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';

@@ -1,7 +1,7 @@
 /** Between what S3 says of an object and what is sealed beside it. */
 import { CHECKSUMS } from '../s3/checksums.ts';
 import type { Checksum, ChecksumAlgorithm } from '../s3/checksums.ts';
-import type { ObjectInfo, ObjectMetadata } from '../s3/object-store.ts';
+import type { ObjectInfo, ObjectMetadata } from '../s3/port/objects.ts';
 import type { ObjectMeta, StoredChecksum, StoredHeaders } from '../../keyring/metadata.ts';
 
 export function toStoredHeaders(metadata: ObjectMetadata): StoredHeaders {

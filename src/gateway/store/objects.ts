@@ -2,7 +2,8 @@
  * PUT and DELETE of objects. Content streams into the client while it is hashed by the front; only when it
  * has ended well and no earlier request has done the same is anything prepared.
  */
-import type { DeleteObjectResult, OperationId, PutObject, PutObjectResult } from '../s3/object-store.ts';
+import type { OperationId } from '../s3/port/content.ts';
+import type { DeleteObjectResult, PutObject, PutObjectResult } from '../s3/port/objects.ts';
 import type { ContentSeal } from '../s3/object-store.ts';
 import { assert } from '../../base/assert.ts';
 import { OperationError } from '../../base/errors.ts';

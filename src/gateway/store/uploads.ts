@@ -16,22 +16,9 @@ import type { Bucket } from '../buckets/bucket-registry.ts';
 import type { ListedPart } from '../index/object-index.ts';
 import { fingerprintOf } from '../operations.ts';
 import type { Operation } from '../operations.ts';
-import type {
-  AbortUploadResult,
-  CompleteUpload,
-  CompleteUploadResult,
-  ContentSeal,
-  CreateUpload,
-  CreateUploadResult,
-  NoSuchBucket,
-  NoSuchUpload,
-  OperationId,
-  PartInfo,
-  ReadUploadResult,
-  UploadAddress,
-  UploadPart,
-  UploadPartResult,
-} from '../s3/object-store.ts';
+import type { ContentSeal, OperationId } from '../s3/port/content.ts';
+import type { NoSuchBucket, NoSuchUpload } from '../s3/port/outcomes.ts';
+import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
 import { openBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksum, toChecksumKind, toMetadata, toStoredChecksum, toStoredHeaders } from './mapping.ts';

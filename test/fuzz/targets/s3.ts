@@ -12,7 +12,7 @@ import { S3Error } from '../../../src/gateway/s3/errors.ts';
 import { FRONT_DEFAULTS, S3Front } from '../../../src/gateway/s3/front.ts';
 import { Headers } from '../../../src/gateway/s3/http.ts';
 import { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
-import type { ObjectInfo } from '../../../src/gateway/s3/object-store.ts';
+import type { ObjectInfo } from '../../../src/gateway/s3/port/objects.ts';
 import { authenticate, parseTimestamp } from '../../../src/gateway/s3/sigv4.ts';
 import { parseResource, parseTarget, Query, uriEncode } from '../../../src/gateway/s3/uri.ts';
 import { readXml } from '../../../src/gateway/s3/xml.ts';
