@@ -10,6 +10,9 @@ import { CELL_BYTES_MAX } from '../base/limits.ts';
 import { wasmCodec } from '../erasure/wasm.ts';
 import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
+import type { Account, Credential } from '../gateway/s3/principal.ts';
+import type { AccessKey } from '../keyring/access-keys.ts';
+import { OwnerKeys } from '../keyring/owner-keys.ts';
 import { startHttpServer } from '../platform/http-server.ts';
 import { openLevelStore } from '../platform/level-store.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
@@ -81,13 +84,14 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
   const cluster = await bindCluster(disk, options.config, (document) => requireWriter(document, identity));
   const accessKeys = new Map((await readAccessKeys(disk)).map((key) => [key.accessKeyId, key]));
   const rootSecret = await readRootSecret(disk);
+  const owner: Account = { id: new OwnerKeys(rootSecret).ownerId, displayName: 'owner' };
   const identityTls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-gateway' });
   const gateway = await Gateway.start({
     cluster,
     gatewayId: identity.id,
     signingKey: identity.signingKey,
     rootSecret,
-    lookup: (id) => accessKeys.get(id),
+    lookup: (id) => Promise.resolve(credentialOf(accessKeys.get(id), owner)),
     transport: new TlsTransport({ identity: identityTls, telemetry, clock: systemClock }),
     clock: systemClock,
     random: systemRandom,
@@ -110,6 +114,11 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
   tellParent({ type: 'listening', address: server.origin });
   telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
   return gateway;
+}
+
+/** Keys of this folder belong to the owner of the cluster. */
+function credentialOf(key: AccessKey | undefined, account: Account): Credential | undefined {
+  return key === undefined ? undefined : { secretAccessKey: key.secretAccessKey, account };
 }
 
 function requireWriter(cluster: Cluster, { id, signingKey, tlsKey }: GatewayIdentity): void {

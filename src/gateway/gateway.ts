@@ -32,7 +32,7 @@ import { Operations, OPERATION_WINDOW_MS } from './operations.ts';
 import { Orphans } from './orphans.ts';
 import { FRONT_DEFAULTS, S3Front } from './s3/front.ts';
 import type { Patience } from './s3/content.ts';
-import type { CredentialLookup } from './s3/sigv4.ts';
+import type { CredentialLookup } from './s3/principal.ts';
 import { BackgroundWork } from './store/background-work.ts';
 import type { StoreContext } from './store/context.ts';
 import { HoldfastStore } from './store/holdfast-store.ts';

@@ -537,7 +537,7 @@ export class SimulatedCluster implements WriterStage {
       gatewayId: writer.gatewayId,
       signingKey: writer.signingKey,
       rootSecret: ROOT_SECRET,
-      lookup: () => undefined,
+      lookup: () => Promise.resolve(undefined),
       transport: processTransport(clock, this.network.transport(name, hex(writer.tlsKey.publicKey))),
       clock,
       random: this.#world.random.fork(`${name} ${process.restarts}`),

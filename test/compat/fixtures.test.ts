@@ -90,7 +90,7 @@ async function open(dir: string): Promise<Gateway> {
     gatewayId: identity.id,
     signingKey: identity.signingKey,
     rootSecret: await readRootSecret(disk),
-    lookup: () => undefined,
+    lookup: () => Promise.resolve(undefined),
     transport: network.transport('gateway', hex(signingKeyFromSeed(identity.tlsSeed).publicKey)),
     clock,
     random,

@@ -52,7 +52,7 @@ export async function startGateway(
     gatewayId: identity.gatewayId,
     signingKey: identity.signingKey,
     rootSecret: sha256(utf8('root secret of the owner')),
-    lookup: () => undefined,
+    lookup: () => Promise.resolve(undefined),
     transport: world.network.transport(identity.name, hex(identity.tlsKey.publicKey)),
     clock: world.clock,
     random: world.random,

@@ -11,6 +11,7 @@ import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
+import type { Principal } from './principal.ts';
 import type { Authenticated } from './sigv4.ts';
 import type { Query, Resource } from './uri.ts';
 
@@ -36,6 +37,7 @@ export interface Call extends Surroundings {
   readonly headers: Headers;
   readonly query: Query;
   readonly authenticated: Authenticated;
+  readonly principal: Principal;
   /** Scheme and host as the client named them. */
   readonly origin: string;
   /**
@@ -64,14 +66,15 @@ export function objectOf(call: Call): { readonly bucket: string; readonly key: s
  */
 export function operationOf(call: Call, part = ''): OperationId {
   const invocation = call.headers.get('amz-sdk-invocation-id');
-  if (invocation === undefined || invocation.length > INVOCATION_BYTES_MAX) {
+  const secret = call.authenticated.credential?.secretAccessKey;
+  if (invocation === undefined || invocation.length > INVOCATION_BYTES_MAX || secret === undefined) {
     return { id: call.random.bytes(OPERATION_ID_BYTES), repeatable: false };
   }
   const bucket = call.resource.level === 'service' ? '' : call.resource.bucket;
   const key = call.resource.level === 'object' ? call.resource.key : '';
   const query = [...call.query.names()].sort().flatMap((name) => [name, call.query.get(name) ?? '']);
   const parts = [call.method, bucket, key, JSON.stringify(query), invocation, part].map(utf8);
-  return { id: prf(utf8(call.authenticated.secretAccessKey), OPERATION_PURPOSE, ...parts), repeatable: true };
+  return { id: prf(utf8(secret), OPERATION_PURPOSE, ...parts), repeatable: true };
 }
 
 /** Results that mean the same S3 error for every operation. */

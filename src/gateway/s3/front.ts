@@ -19,10 +19,10 @@ import { getObject, headObject } from './get-object.ts';
 import { listObjects, listObjectsV2 } from './list.ts';
 import * as multipart from './multipart.ts';
 import type { BuiltOperation } from './operations.ts';
+import type { CredentialLookup } from './principal.ts';
 import { putObject } from './put-object.ts';
 import { route } from './router.ts';
 import { authenticate } from './sigv4.ts';
-import type { CredentialLookup } from './sigv4.ts';
 import { parseResource, parseTarget, Query } from './uri.ts';
 
 const REQUEST_ID_BYTES = 8;
@@ -125,9 +125,11 @@ export class S3Front {
   async #answer(request: HttpRequest, context: { operation: string }): Promise<HttpResponse> {
     const { lookup, region, clock, ownerId, hostNames, patience } = this.#options;
     const target = parseTarget(request.target);
-    const authenticated = authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
+    const authenticated = await authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
     const host = requireOurHost(authenticated.headers.get('host'), hostNames);
-    const { headers, payload } = authenticated;
+    const { headers, payload, principal } = authenticated;
+    if (principal.kind === 'anonymous')
+      throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
     const resource = parseResource(target.path);
     const query = new Query(authenticated.query);
     const { operation, row } = route(request.method, resource.level, query, headers);
@@ -143,6 +145,7 @@ export class S3Front {
       headers,
       query,
       authenticated,
+      principal,
       origin: `${request.scheme}://${host}`,
       content: (sizeMax, checksums = 'body') =>
         openContent(request, { headers, payload, sizeMax, checksums, clock, patience }),

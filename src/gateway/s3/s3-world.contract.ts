@@ -13,10 +13,12 @@ import { SystemRandom } from '../../platform/random.ts';
 import { FRONT_DEFAULTS, S3Front } from './front.ts';
 import type { S3FrontOptions } from './front.ts';
 import { MemoryStore } from './memory-store.contract.ts';
+import type { Account } from './principal.ts';
 
 export const ACCESS_KEY = 'HFTESTACCESSKEY00001';
 export const SECRET_KEY = 'a/test+secret/key=that/has/odd+letters==';
-export const OWNER = '0123456789ab';
+export const OWNER = '0123456789abcdef'.repeat(4);
+export const ACCOUNT: Account = { id: OWNER, displayName: 'owner' };
 
 /** The real clock, moved by what a test asks. */
 export class ShiftedClock extends SystemClock {
@@ -65,7 +67,7 @@ export async function startS3World(
     random: new SystemRandom(),
     ownerId: OWNER,
     tokenKey: new Uint8Array(32).fill(7),
-    lookup: (id) => (id === ACCESS_KEY ? { secretAccessKey: SECRET_KEY } : undefined),
+    lookup: (id) => Promise.resolve(id === ACCESS_KEY ? { secretAccessKey: SECRET_KEY, account: ACCOUNT } : undefined),
     ...front,
   });
   const listener = await startHttpServer({

@@ -3,12 +3,17 @@ import type { HttpRequest } from '../../base/http.ts';
 import { S3Error } from './errors.ts';
 import { authenticate, parseTimestamp } from './sigv4.ts';
 import type { Authenticated } from './sigv4.ts';
+import type { CredentialLookup, Principal } from './principal.ts';
 import { parseTarget } from './uri.ts';
 
 /** The examples that Amazon publishes with Signature Version 4 for S3, all at this moment. */
 const NOW = Date.UTC(2013, 4, 24);
-const lookup = (id: string): { secretAccessKey: string } | undefined =>
-  id === 'AKIAIOSFODNN7EXAMPLE' ? { secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' } : undefined;
+const KEY_ID = 'AKIAIOSFODNN7EXAMPLE';
+const account = { id: 'a'.repeat(64), displayName: 'example' };
+const lookup: CredentialLookup = (id) =>
+  Promise.resolve(
+    id === KEY_ID ? { secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY', account } : undefined,
+  );
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 const HOST = 'examplebucket.s3.amazonaws.com';
 
@@ -18,7 +23,7 @@ function verify(
   headers: Readonly<Record<string, string>>,
   nowMs = NOW,
   confidential = true,
-): Authenticated {
+): Promise<Authenticated> {
   const request: HttpRequest = {
     method,
     target,
@@ -34,9 +39,9 @@ const authorization = (signedHeaders: string, signature: string): string =>
   'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,' +
   `SignedHeaders=${signedHeaders},Signature=${signature}`;
 
-function codeOf(action: () => unknown): string {
+async function codeOf(action: () => Promise<unknown>): Promise<string> {
   try {
-    action();
+    await action();
   } catch (error) {
     if (error instanceof S3Error) return error.code;
     throw error;
@@ -45,7 +50,7 @@ function codeOf(action: () => unknown): string {
 }
 
 describe("Amazon's published examples verify", () => {
-  test('GET of an object with a range', () => {
+  test('GET of an object with a range', async () => {
     const headers = {
       Authorization: authorization(
         'host;range;x-amz-content-sha256;x-amz-date',
@@ -55,14 +60,15 @@ describe("Amazon's published examples verify", () => {
       'x-amz-content-sha256': EMPTY_SHA256,
       'x-amz-date': '20130524T000000Z',
     };
-    expect(verify('GET', '/test.txt', headers).accessKeyId).toBe('AKIAIOSFODNN7EXAMPLE');
-    expect(codeOf(() => verify('GET', '/test.txt', { ...headers, Range: 'bytes=0-8' }))).toBe(
+    const signed: Principal = { kind: 'account', account, accessKeyId: KEY_ID };
+    expect((await verify('GET', '/test.txt', headers)).principal).toEqual(signed);
+    expect(await codeOf(() => verify('GET', '/test.txt', { ...headers, Range: 'bytes=0-8' }))).toBe(
       'SignatureDoesNotMatch',
     );
   });
 
-  test('PUT of an object whose key is encoded', () => {
-    const result = verify('PUT', '/test$file.text', {
+  test('PUT of an object whose key is encoded', async () => {
+    const result = await verify('PUT', '/test$file.text', {
       Date: 'Fri, 24 May 2013 00:00:00 GMT',
       'x-amz-date': '20130524T000000Z',
       'x-amz-storage-class': 'REDUCED_REDUNDANCY',
@@ -79,13 +85,13 @@ describe("Amazon's published examples verify", () => {
     ['/?lifecycle', 'fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543'],
     ['/?max-keys=2&prefix=J', '34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7'],
     ['/?prefix=J&max-keys=2', '34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7'],
-  ])('GET %s', (target, signature) => {
+  ])('GET %s', async (target, signature) => {
     const headers = {
       Authorization: authorization('host;x-amz-content-sha256;x-amz-date', signature),
       'x-amz-date': '20130524T000000Z',
       'x-amz-content-sha256': EMPTY_SHA256,
     };
-    expect(verify('GET', target, headers).payload.kind).toBe('hashed');
+    expect((await verify('GET', target, headers)).payload.kind).toBe('hashed');
   });
 
   const presigned =
@@ -93,20 +99,29 @@ describe("Amazon's published examples verify", () => {
     '%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host' +
     '&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404';
 
-  test('a presigned GET, for as long as it says', () => {
+  test('a presigned GET, for as long as it says', async () => {
     const day = 86_400_000;
-    expect(verify('GET', presigned, {}).query).toEqual([]);
-    expect(codeOf(() => verify('GET', presigned, {}, NOW + day))).toBe('accepted');
-    expect(codeOf(() => verify('GET', presigned, {}, NOW + day + 1))).toBe('AccessDenied');
-    expect(codeOf(() => verify('GET', presigned, {}, NOW - 900_001))).toBe('RequestTimeTooSkewed');
+    expect((await verify('GET', presigned, {})).query).toEqual([]);
+    expect(await codeOf(() => verify('GET', presigned, {}, NOW + day))).toBe('accepted');
+    expect(await codeOf(() => verify('GET', presigned, {}, NOW + day + 1))).toBe('AccessDenied');
+    expect(await codeOf(() => verify('GET', presigned, {}, NOW - 900_001))).toBe('RequestTimeTooSkewed');
   });
 
-  test('a presigned request, whose payload is unsigned, needs TLS or loopback', () => {
-    expect(codeOf(() => verify('GET', presigned, {}, NOW, false))).toBe('AccessDenied');
+  test('a presigned request, whose payload is unsigned, needs TLS or loopback', async () => {
+    expect(await codeOf(() => verify('GET', presigned, {}, NOW, false))).toBe('AccessDenied');
   });
 });
 
-test('a header that steers us, given twice, is refused before anything else', () => {
+test('a request without any claim is anonymous, and what it says of its body still counts', async () => {
+  const plain = await verify('GET', '/test.txt', {});
+  expect(plain.principal).toEqual({ kind: 'anonymous' });
+  expect(plain.credential).toBeUndefined();
+  expect((await verify('PUT', '/x', { 'x-amz-content-sha256': EMPTY_SHA256 })).payload.kind).toBe('hashed');
+  const chunked = { 'x-amz-content-sha256': 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD' };
+  expect(await codeOf(() => verify('PUT', '/x', chunked))).toBe('InvalidRequest');
+});
+
+test('a header that steers us, given twice, is refused before anything else', async () => {
   const request: HttpRequest = {
     method: 'GET',
     target: '/',
@@ -120,7 +135,7 @@ test('a header that steers us, given twice, is refused before anything else', ()
     confidential: true,
   };
   const settings = { lookup, region: 'us-east-1', nowMs: NOW };
-  expect(codeOf(() => authenticate(request, parseTarget('/'), settings))).toBe('InvalidRequest');
+  expect(await codeOf(() => authenticate(request, parseTarget('/'), settings))).toBe('InvalidRequest');
 });
 
 test.each([

@@ -9,6 +9,8 @@ import type { HttpRequest } from '../../base/http.ts';
 import { hmacSha256, sha256, timingSafeEqual } from '../../crypto/primitives.ts';
 import { S3Error } from './errors.ts';
 import { Headers } from './http.ts';
+import { ANONYMOUS } from './principal.ts';
+import type { Credential, CredentialLookup, Principal } from './principal.ts';
 import { uriEncode } from './uri.ts';
 import type { Target } from './uri.ts';
 
@@ -18,13 +20,6 @@ const SCOPE_END = 'aws4_request';
 export const CLOCK_SKEW_MAX_MS = 15 * 60 * 1000;
 export const PRESIGNED_SECONDS_MAX = 7 * 24 * 3600;
 const SIGNED_HEADERS_MAX = 100;
-
-export interface Credential {
-  readonly secretAccessKey: string;
-}
-
-/** The secret of an access key, or undefined when there is no such key. */
-export type CredentialLookup = (accessKeyId: string) => Credential | undefined;
 
 /** What signs the chunks of a body that is sent as `aws-chunked` with signatures. */
 export interface ChunkSigning {
@@ -43,8 +38,9 @@ export type Payload =
   | { readonly kind: 'chunked'; readonly signing: ChunkSigning | undefined; readonly trailer: boolean };
 
 export interface Authenticated {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
+  readonly principal: Principal;
+  /** Of the access key that signed; undefined: anonymous. */
+  readonly credential: Credential | undefined;
   readonly payload: Payload;
   /** The headers, with x-amz-* parameters of a presigned URL among them. */
   readonly headers: Headers;
@@ -273,14 +269,28 @@ function requireHereAndNow(claim: Claim, presigned: boolean, settings: Authentic
 }
 
 /**
- * Verifies a request and throws S3Error otherwise. The order matters: what is malformed is refused before any
+ * A request that nobody signed. What it may do is decided later; nothing vouches for its payload but the
+ * hashes that it brings itself, so that it may go unsigned over any connection.
+ */
+function anonymous(headers: Headers, { query }: Target): Authenticated {
+  refuseSession(headers, query);
+  const text = headers.get('x-amz-content-sha256') ?? 'UNSIGNED-PAYLOAD';
+  const signing = { key: new Uint8Array(0), timestamp: '', scope: '', seed: '' };
+  const payload = payloadOf(text, true, signing);
+  if (payload.kind === 'chunked' && payload.signing !== undefined)
+    throw new S3Error('InvalidRequest', 'A request without a signature cannot have signed chunks.');
+  return { principal: ANONYMOUS, credential: undefined, payload, headers, query };
+}
+
+/**
+ * Verifies a request and throws S3Error otherwise; one without any claim is anonymous. The order matters: what is malformed is refused before any
  * key is looked up, and no message tells more than S3's own do.
  */
-export function authenticate(
+export async function authenticate(
   request: HttpRequest,
   target: Target,
   settings: AuthenticationSettings,
-): Authenticated {
+): Promise<Authenticated> {
   const headers = new Headers(request.headers);
   refuseRepeated(headers);
   const authorization = headers.get('authorization');
@@ -288,8 +298,7 @@ export function authenticate(
   if (target.query.some(([name]) => name === 'AWSAccessKeyId')) {
     throw new S3Error('InvalidRequest', `Signature Version 2 is not accepted; use ${ALGORITHM}.`);
   }
-  if (authorization === undefined && !presigned)
-    throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
+  if (authorization === undefined && !presigned) return anonymous(headers, target);
   if (authorization !== undefined && presigned)
     throw new S3Error('InvalidArgument', 'Only one authorization mechanism is allowed.');
   const claim =
@@ -302,7 +311,7 @@ export function authenticate(
   const payloadHash = headers.get('x-amz-content-sha256') ?? (presigned ? 'UNSIGNED-PAYLOAD' : undefined);
   if (payloadHash === undefined) throw new S3Error('InvalidRequest', 'x-amz-content-sha256 is required.');
 
-  const credential = settings.lookup(claim.accessKeyId);
+  const credential = await settings.lookup(claim.accessKeyId);
   if (credential === undefined) throw new S3Error('InvalidAccessKeyId');
   const key = signingKey(credential.secretAccessKey, claim.date, claim.region);
   const canonical = canonicalRequest(request.method, headers, target, claim, payloadHash);
@@ -317,8 +326,8 @@ export function authenticate(
     throw new S3Error('InvalidRequest', 'A presigned request cannot have signed chunks.');
   }
   return {
-    accessKeyId: claim.accessKeyId,
-    secretAccessKey: credential.secretAccessKey,
+    principal: { kind: 'account', account: credential.account, accessKeyId: claim.accessKeyId },
+    credential,
     payload,
     ...effective,
   };

@@ -13,6 +13,7 @@ import { FRONT_DEFAULTS, S3Front } from '../../../src/gateway/s3/front.ts';
 import { Headers } from '../../../src/gateway/s3/http.ts';
 import { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
 import type { ObjectInfo } from '../../../src/gateway/s3/port/objects.ts';
+import type { CredentialLookup } from '../../../src/gateway/s3/principal.ts';
 import { authenticate, parseTimestamp } from '../../../src/gateway/s3/sigv4.ts';
 import { parseResource, parseTarget, Query, uriEncode } from '../../../src/gateway/s3/uri.ts';
 import { readXml } from '../../../src/gateway/s3/xml.ts';
@@ -36,7 +37,9 @@ class FixedClock extends SystemClock {
   }
 }
 const clock = new FixedClock();
-const lookup = (accessKey: string): { secretAccessKey: string } | undefined => (accessKey === ACCESS_KEY ? { secretAccessKey: SECRET_KEY } : undefined);
+const OWNER = 'ab'.repeat(32);
+const account = { id: OWNER, displayName: 'owner' };
+const lookup: CredentialLookup = (id) => Promise.resolve(id === ACCESS_KEY ? { secretAccessKey: SECRET_KEY, account } : undefined);
 
 const TARGETS = ['/bucket/a%20key?list-type=2&prefix=a%2Fb+c&flag', '/', '/bucket', '/bucket//a/../b?uploads', ...S3_REQUESTS.map(({ target }) => target)];
 
@@ -155,13 +158,14 @@ function acceptsChunks(input: Uint8Array): boolean {
   return ok.includes(true);
 }
 
-function acceptsAuthorization(input: Uint8Array): boolean {
+async function acceptsAuthorization(input: Uint8Array): Promise<boolean> {
   const request = readRequest(input);
   if (request === null) return false;
   const { method, target, headers } = request;
   const asked = { method, target, headers, body: nothing(), scheme: 'http' as const, confidential: true };
-  const authenticated = authenticate(asked, parseTarget(target), { lookup, region: 'us-east-1', nowMs: NOW_MS });
-  holds(authenticated.accessKeyId === ACCESS_KEY, 'only a known key authenticates');
+  const { principal } = await authenticate(asked, parseTarget(target), { lookup, region: 'us-east-1', nowMs: NOW_MS });
+  if (principal.kind === 'anonymous') return false;
+  holds(principal.accessKeyId === ACCESS_KEY, 'only a known key authenticates');
   // The signature covers method, path, query and the signed headers: those of a request that was signed.
   holds(S3_REQUESTS.some((known) => known.method === method && equal(utf8(parseTarget(known.target).path), utf8(parseTarget(target).path))), 'only what was signed authenticates');
   return true;
@@ -209,7 +213,7 @@ function md5(bytes: Uint8Array): string {
 
 export function frontOver(store: MemoryStore): S3Front {
   return new S3Front({
-    ...FRONT_DEFAULTS, store, clock, lookup, telemetry: new CountingTelemetry(), random: new SeededRandom('front'), ownerId: 'owner', tokenKey: TOKEN_KEY,
+    ...FRONT_DEFAULTS, store, clock, lookup, telemetry: new CountingTelemetry(), random: new SeededRandom('front'), ownerId: OWNER, tokenKey: TOKEN_KEY,
   });
 }
 
