@@ -20,6 +20,8 @@ export interface HttpRequest {
   readonly scheme: 'http' | 'https';
   /** Came over TLS, or from this machine: only then may a payload go unsigned. */
   readonly confidential: boolean;
+  /** IP address of the peer, where the listener knows it. */
+  readonly remoteAddress?: string | undefined;
 }
 
 export interface HttpResponse {

@@ -194,6 +194,7 @@ class Listener {
       body,
       scheme: this.#scheme,
       confidential: this.#scheme === 'https' || isLoopback(message.socket.remoteAddress),
+      remoteAddress: message.socket.remoteAddress,
     };
   }
 

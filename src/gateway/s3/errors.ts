@@ -13,6 +13,7 @@ interface ErrorRow {
 }
 
 export const S3_ERRORS = {
+  AccessControlListNotSupported: { status: 400, message: 'The bucket does not allow ACLs.' },
   AccessDenied: { status: 403, message: 'Access denied.' },
   AuthorizationHeaderMalformed: { status: 400, message: 'The authorization header is malformed.' },
   AuthorizationQueryParametersError: {
@@ -39,6 +40,7 @@ export const S3_ERRORS = {
   InternalError: { status: 500, message: 'We hit an internal error; the outcome may be unknown. Ask again.' },
   InvalidAccessKeyId: { status: 403, message: 'The access key id does not exist.' },
   InvalidArgument: { status: 400, message: 'An argument is not valid.' },
+  InvalidBucketAclWithObjectOwnership: { status: 400, message: 'The ACL of the bucket grants to others, which this object ownership does not allow.' },
   InvalidBucketName: { status: 400, message: 'The bucket name is not valid.' },
   InvalidChunkSizeError: { status: 400, message: 'A chunk of the body is malformed.' },
   InvalidDigest: { status: 400, message: 'The Content-MD5 or checksum you sent is not valid.' },
@@ -49,19 +51,26 @@ export const S3_ERRORS = {
   InvalidToken: { status: 400, message: 'Session tokens are not known here.' },
   InvalidURI: { status: 400, message: 'The URI could not be parsed.' },
   KeyTooLongError: { status: 400, message: 'The key is too long.' },
+  MalformedACLError: { status: 400, message: 'The ACL is not well formed or does not fit what is expected.' },
+  MalformedPolicy: { status: 400, message: 'The policy is not valid.' },
   MalformedTrailerError: { status: 400, message: 'The trailer of the body is malformed.' },
   MalformedXML: { status: 400, message: 'The XML is not well formed or does not fit what is expected.' },
   MetadataTooLarge: { status: 400, message: 'The metadata headers are above the largest permitted size.' },
   MethodNotAllowed: { status: 405, message: 'The method is not allowed against this resource.' },
   MissingContentLength: { status: 411, message: 'You must say how long the content is.' },
+  MissingSecurityHeader: { status: 400, message: 'The request lacks a header that it needs.' },
   NoSuchBucket: { status: 404, message: 'The bucket does not exist.' },
+  NoSuchBucketPolicy: { status: 404, message: 'The bucket has no policy.' },
   NoSuchKey: { status: 404, message: 'The key does not exist.' },
+  NoSuchPublicAccessBlockConfiguration: { status: 404, message: 'The bucket has no public access block configuration.' },
   NoSuchUpload: {
     status: 404,
     message: 'The multipart upload does not exist; it may have been completed or aborted.',
   },
   NotImplemented: { status: 501, message: 'This version of Holdfast does not do that.' },
+  OwnershipControlsNotFoundError: { status: 404, message: 'The bucket has no ownership controls.' },
   PreconditionFailed: { status: 412, message: 'A precondition you set does not hold.' },
+  QuotaExceeded: { status: 403, message: 'The quota of bytes is used up.' },
   RequestTimeTooSkewed: {
     status: 403,
     message: 'The time of the request and the time here differ too much.',
@@ -74,6 +83,8 @@ export const S3_ERRORS = {
   },
   SlowDown: { status: 503, message: 'Too many requests at once; nothing was done. Ask again.' },
   TooManyBuckets: { status: 400, message: 'There are as many buckets as are allowed.' },
+  UnexpectedContent: { status: 400, message: 'This request does not take content here.' },
+  UnresolvableGrantByEmailAddress: { status: 400, message: 'No account has the e-mail address of a grantee.' },
   XAmzContentSHA256Mismatch: {
     status: 400,
     message: 'x-amz-content-sha256 does not match what we received.',

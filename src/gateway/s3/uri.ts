@@ -26,7 +26,14 @@ export function uriEncode(byteString: string, keepSlash: boolean): string {
 }
 
 function percentDecode(text: string): string {
-  if (/%(?![0-9A-Fa-f]{2})/.test(text)) throw new S3Error('InvalidURI');
+  const decoded = uriDecode(text);
+  if (decoded === undefined) throw new S3Error('InvalidURI');
+  return decoded;
+}
+
+/** The byte string that `text` stands for; undefined when an escape is broken. */
+export function uriDecode(text: string): string | undefined {
+  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return undefined;
   return text.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 16)),
   );
