@@ -32,7 +32,10 @@ import { Operations, OPERATION_WINDOW_MS } from './operations.ts';
 import { Orphans } from './orphans.ts';
 import { FRONT_DEFAULTS, S3Front } from './s3/front.ts';
 import type { Patience } from './s3/content.ts';
-import type { CredentialLookup } from './s3/principal.ts';
+import type { AccountDirectory, CredentialLookup } from './s3/principal.ts';
+import { directoryOf } from './s3/access/credential-store.ts';
+import type { KeyUse } from './s3/access/key-meter.ts';
+import type { Quotas } from './s3/access/usage.ts';
 import { BackgroundWork } from './store/background-work.ts';
 import type { StoreContext } from './store/context.ts';
 import { HoldfastStore } from './store/holdfast-store.ts';
@@ -48,6 +51,9 @@ export interface GatewayOptions {
   readonly rootSecret: Uint8Array;
   /** The secret of an access key, or undefined. */
   readonly lookup: CredentialLookup;
+  /** The accounts that there are; the owner alone when left out. */
+  readonly accounts?: AccountDirectory;
+  readonly quotas?: Quotas;
 
   readonly transport: Transport;
   readonly clock: Clock;
@@ -204,6 +210,11 @@ export class Gateway {
     };
   }
 
+  /** Use of access keys since the start. */
+  keyUses(): ReadonlyMap<string, KeyUse> {
+    return this.#front.keyUses();
+  }
+
   /** Throws the index away and builds it anew from the logs. */
   async rebuildIndex(): Promise<void> {
     await this.#barrier.rebuild();
@@ -230,7 +241,8 @@ export class Gateway {
       random,
       telemetry,
       lookup,
-      ownerId: owner.ownerId,
+      accounts: this.#options.accounts ?? directoryOf({ id: owner.ownerId, displayName: 'owner' }),
+      quotas: this.#options.quotas,
       tokenKey: owner.tokenKey,
       region: region ?? FRONT_DEFAULTS.region,
       hostNames: hostNames ?? FRONT_DEFAULTS.hostNames,

@@ -7,7 +7,7 @@
  */
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { OperationError } from '../base/errors.ts';
@@ -40,6 +40,14 @@ export const HTTP_LIMITS: HttpLimits = {
   lingerMs: 5_000,
 };
 
+/** PEM. */
+export interface TlsFiles {
+  readonly key: string;
+  readonly cert: string;
+}
+
+const TLS_MIN_VERSION = 'TLSv1.2';
+
 export interface HttpServerOptions {
   readonly handler: HttpHandler;
   /** An IP address, or `localhost`. */
@@ -47,7 +55,7 @@ export interface HttpServerOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   /** Key and certificate chain in PEM. Without them only loopback addresses are accepted. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly tls?: TlsFiles;
   readonly telemetry: Telemetry;
   readonly limits?: Partial<HttpLimits>;
   /** Called when the handler rejects, which means a broken invariant. The default ends the process. */
@@ -59,6 +67,11 @@ export interface HttpServer {
   readonly port: number;
   /** Such as http://127.0.0.1:9000. */
   readonly origin: string;
+  /**
+   * Key and certificate chain for handshakes from now on; connections that stand keep theirs. Throws
+   * BAD_ARGUMENT, and goes on with the old ones, when they cannot be used or the listener speaks plain HTTP.
+   */
+  renewTls(tls: TlsFiles): void;
   /** Stops accepting, lets requests under way finish for `graceMs`, then cuts what is left. */
   stop(graceMs: number): Promise<void>;
 }
@@ -117,7 +130,7 @@ class Listener {
         : createHttpsServer({
             ...serverOptions,
             ...options.tls,
-            minVersion: 'TLSv1.2',
+            minVersion: TLS_MIN_VERSION,
             handshakeTimeout: 10_000,
           });
     this.server.maxConnections = this.#limits.connectionsMax;
@@ -212,6 +225,17 @@ class Listener {
     } catch (error) {
       this.#options.telemetry.count('http_answers_cut', { gone: String(error instanceof ClientGone) });
       reply.destroy();
+    }
+  }
+
+  renewTls(tls: TlsFiles): void {
+    if (!(this.server instanceof HttpsServer)) {
+      throw new OperationError('BAD_ARGUMENT', 'a listener of plain HTTP has no certificate');
+    }
+    try {
+      this.server.setSecureContext({ ...tls, minVersion: TLS_MIN_VERSION });
+    } catch (cause) {
+      throw new OperationError('BAD_ARGUMENT', 'the TLS key or certificate cannot be used', { cause });
     }
   }
 
@@ -313,6 +337,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     address: bindAddress,
     port,
     origin: `${scheme}://${host}:${String(port)}`,
+    renewTls: (tls) => listener.renewTls(tls),
     stop: (graceMs) => listener.stop(graceMs),
   };
 }

@@ -1,5 +1,6 @@
 /** Every target. */
 import type { Target } from './engine.ts';
+import { accessTargets } from './targets/s3-access.ts';
 import { clientTargets } from './targets/client.ts';
 import { commandLineTargets } from './targets/command-line.ts';
 import { diskTargets } from './targets/disk.ts';
@@ -9,4 +10,4 @@ import { s3Targets } from './targets/s3.ts';
 import { socketTargets } from './targets/sockets.ts';
 import { textTargets } from './targets/text.ts';
 
-export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];
+export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...accessTargets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];

@@ -1,15 +1,20 @@
 /**
  * Buckets: create, delete, head, list, and the two questions about a bucket that clients ask first, where it
- * is and whether it is versioned. Buckets are PLAIN (13.7) and unversioned; asking for more answers 501.
+ * is and whether it is versioned. Buckets are unversioned; asking for more answers 501.
  */
 import { utf8 } from '../../base/bytes.ts';
+import { identity } from './access/acl-request.ts';
+import { stateOf } from './access/documents.ts';
+import { documentsOfNewBucket } from './access/ownership.ts';
 import { bucketOf, emptyResponse, integerParameter, isoTime, operationOf, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
 import { openToken, sealToken } from './continuation.ts';
 import { S3Error } from './errors.ts';
 import type { BucketInfo } from './port/buckets.ts';
+import { principalId } from './principal.ts';
 import { element, fields, optional, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from './xml.ts';
+import type { Element } from './xml.ts';
 
 const BUCKETS_PER_PAGE_MAX = 10_000;
 
@@ -30,12 +35,25 @@ async function checkConfiguration(call: Call): Promise<void> {
 export const createBucket: Feature = async (call) => {
   const bucket = bucketOf(call);
   await checkConfiguration(call);
-  const result = await call.store.createBucket(bucket, operationOf(call));
+  const owner = principalId(call.principal);
+  const documents = await documentsOfNewBucket(call.headers, owner, call.accounts);
+  const result = await call.store.createBucket({
+    bucket,
+    owner,
+    lockEnabled: false,
+    serialised: call.headers.get('x-holdfast-bucket-mode') !== 'plain',
+    documents,
+    operation: operationOf(call),
+  });
   switch (result.outcome) {
     case 'created':
       return emptyResponse(200, [['Location', `/${bucket}`]]);
-    case 'owned-by-you':
-      throw new S3Error('BucketAlreadyOwnedByYou');
+    case 'owned-by-you': {
+      // To say it again is harmless; to say it otherwise would look as if it had been done.
+      const { accessControl } = (await stateOf(call)).documents;
+      const isSame = accessControl === documents.accessControl;
+      throw new S3Error(isSame ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists');
+    }
     case 'taken':
       throw new S3Error('BucketAlreadyExists');
     case 'too-many':
@@ -51,24 +69,20 @@ export const deleteBucket: Feature = async (call) => {
   throw result.outcome === 'not-empty' ? new S3Error('BucketNotEmpty') : refusal(result.outcome);
 };
 
-async function requireBucket(call: Call): Promise<void> {
-  const result = await call.store.headBucket(bucketOf(call));
-  if (result.outcome !== 'found') throw refusal(result.outcome);
-}
 
 export const headBucket: Feature = async (call) => {
-  await requireBucket(call);
+  await stateOf(call);
   return emptyResponse(200, [['x-amz-bucket-region', call.region]]);
 };
 
 export const getBucketLocation: Feature = async (call) => {
-  await requireBucket(call);
+  await stateOf(call);
   return xmlResponse(200, element('LocationConstraint', call.region === 'us-east-1' ? '' : call.region));
 };
 
 /** An empty document is S3's way to say that versioning was never enabled. */
 export const getBucketVersioning: Feature = async (call) => {
-  await requireBucket(call);
+  await stateOf(call);
   return xmlResponse(200, element('VersioningConfiguration', []));
 };
 
@@ -87,7 +101,7 @@ export const listBuckets: Feature = async (call) => {
   return xmlResponse(
     200,
     element('ListAllMyBucketsResult', [
-      ownerElement(call),
+      await ownerElement(call, principalId(call.principal)),
       element(
         'Buckets',
         page.map((bucket) => bucketElement(bucket, call.region)),
@@ -108,6 +122,6 @@ function bucketElement(bucket: BucketInfo, region: string): ReturnType<typeof el
   ]);
 }
 
-export function ownerElement(call: Call): ReturnType<typeof element> {
-  return element('Owner', [element('ID', call.ownerId), element('DisplayName', call.ownerId)]);
+export async function ownerElement(call: Call, id: string): Promise<Element> {
+  return element('Owner', await identity(id, call.accounts));
 }

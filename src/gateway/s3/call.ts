@@ -7,11 +7,13 @@ import { unreachable } from '../../base/assert.ts';
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { prf } from '../../crypto/primitives.ts';
 import type { Random } from '../../base/ports.ts';
+import type { Access } from './access/access.ts';
+import type { BucketUsage } from './access/usage.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
-import type { Principal } from './principal.ts';
+import type { AccountDirectory, Principal } from './principal.ts';
 import type { Authenticated } from './sigv4.ts';
 import type { Query, Resource } from './uri.ts';
 
@@ -22,15 +24,18 @@ const INVOCATION_BYTES_MAX = 256;
 /** What every feature may know about this gateway. */
 export interface Surroundings {
   readonly store: ObjectStore;
+  readonly accounts: AccountDirectory;
   readonly region: string;
-  /** The account that owns every bucket: one owner per cluster. */
-  readonly ownerId: string;
   /** Authenticates continuation tokens; the same for all gateways of one cluster. */
   readonly tokenKey: Uint8Array;
   readonly random: Random;
 }
 
 export interface Call extends Surroundings {
+  /** Guarded: it asks for every right that a call of it needs (access/guarded-store.ts). */
+  readonly store: ObjectStore;
+  readonly access: Access;
+  readonly usage: BucketUsage;
   readonly method: string;
   readonly resource: Resource;
   readonly rawPath: string;
@@ -78,7 +83,20 @@ export function operationOf(call: Call, part = ''): OperationId {
 }
 
 /** Results that mean the same S3 error for every operation. */
-type Refused = 'unknown' | 'no-such-bucket' | 'no-such-key' | 'no-such-upload';
+type Refused =
+  | 'unknown'
+  | 'no-such-bucket'
+  | 'no-such-key'
+  | 'no-such-upload'
+  | 'no-such-version'
+  | 'delete-marker'
+  | 'condition-failed'
+  | 'condition-conflict'
+  | 'condition-unsupported'
+  | 'locked'
+  | 'lock-disabled'
+  | 'customer-key-needed'
+  | 'customer-key-wrong';
 
 export function refusal(outcome: Refused): S3Error {
   switch (outcome) {
@@ -91,8 +109,26 @@ export function refusal(outcome: Refused): S3Error {
       return new S3Error('NoSuchBucket');
     case 'no-such-key':
       return new S3Error('NoSuchKey');
+    case 'delete-marker':
+      return new S3Error('NoSuchKey');
     case 'no-such-upload':
       return new S3Error('NoSuchUpload');
+    case 'no-such-version':
+      return new S3Error('NoSuchVersion');
+    case 'condition-failed':
+      return new S3Error('PreconditionFailed');
+    case 'condition-conflict':
+      return new S3Error('ConditionalRequestConflict');
+    case 'condition-unsupported':
+      return new S3Error('NotImplemented', 'This bucket was made without the means to decide conditions.');
+    case 'locked':
+      return new S3Error('AccessDenied', 'The version is locked.');
+    case 'lock-disabled':
+      return new S3Error('InvalidRequest', 'The bucket has no object lock.');
+    case 'customer-key-needed':
+      return new S3Error('InvalidRequest', 'The object was stored under a key of the customer, which is needed.');
+    case 'customer-key-wrong':
+      return new S3Error('AccessDenied', 'The key of the customer is not the one that the object was stored under.');
     default:
       return unreachable(outcome);
   }

@@ -17,8 +17,15 @@ const info: ObjectInfo = {
     contentEncoding: undefined,
     contentLanguage: undefined,
     expires: undefined,
+    websiteRedirect: undefined,
+    sse: undefined,
     user: [],
   },
+  owner: '',
+  attributes: { tags: [], accessControl: undefined, retention: undefined, legalHold: false },
+  versionId: undefined,
+  partCount: 0,
+  customerKeyMd5: undefined,
 };
 const AT = 'Fri, 02 Jan 2026 03:04:05 GMT';
 const BEFORE = 'Fri, 02 Jan 2026 03:04:04 GMT';

@@ -7,6 +7,9 @@ import { utf8 } from '../../base/bytes.ts';
 import { isOperationError } from '../../base/errors.ts';
 import { bucketOf, emptyResponse, objectOf, operationOf, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
+import type { OperationId } from './port/content.ts';
+import type { DeleteObject } from './port/objects.ts';
+import { ownerOfMarker } from './access/new-object.ts';
 import { hasChecksum, readAll } from './content.ts';
 import { S3Error, toS3Error } from './errors.ts';
 import { KEY_BYTES_MAX } from './uri.ts';
@@ -18,10 +21,19 @@ const CONCURRENT_DELETES = 16;
 
 export const deleteObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
-  const result = await call.store.deleteObject(bucket, key, operationOf(call));
+  const result = await call.store.deleteObject(await deletion(call, { bucket, key }, operationOf(call)));
   if (result.outcome !== 'deleted') throw refusal(result.outcome);
   return emptyResponse(204);
 };
+
+async function deletion(
+  call: Call,
+  target: Pick<DeleteObject, 'bucket' | 'key'>,
+  operation: OperationId,
+): Promise<DeleteObject> {
+  const owner = await ownerOfMarker(call.access, target.bucket);
+  return { ...target, versionId: undefined, owner, condition: undefined, bypassGovernance: false, operation };
+}
 
 interface BulkDelete {
   readonly keys: readonly string[];
@@ -52,11 +64,14 @@ async function deleteOne(
   if (key === '') return new S3Error('InvalidArgument', 'The key is empty.');
   if (utf8(key).length > KEY_BYTES_MAX) return new S3Error('KeyTooLongError');
   try {
-    const result = await call.store.deleteObject(bucket, key, operationOf(call, `${String(index)}/${key}`));
+    const operation = operationOf(call, `${String(index)}/${key}`);
+    const result = await call.store.deleteObject(await deletion(call, { bucket, key }, operation));
     if (result.outcome === 'no-such-bucket') throw refusal(result.outcome);
     return result.outcome === 'deleted' ? undefined : refusal(result.outcome);
   } catch (error) {
-    if (isOperationError(error)) return toS3Error(error);
+    // What may not be deleted is an entry, too; that there is no bucket is not.
+    const isEntry = isOperationError(error) || (error instanceof S3Error && error.code !== 'NoSuchBucket');
+    if (isEntry) return toS3Error(error);
     throw error;
   }
 }
@@ -66,7 +81,7 @@ export const deleteObjects: Feature = async (call) => {
   if (!hasChecksum(call.headers))
     throw new S3Error('InvalidRequest', 'Content-MD5 or x-amz-checksum- is required.');
   const { keys, quiet } = parse(await readAll(call.content(XML_LIST_BYTES_MAX)));
-  const found = await call.store.headBucket(bucket);
+  const found = await call.store.readBucket(bucket);
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const failures: (S3Error | undefined)[] = new Array<S3Error | undefined>(keys.length);
   let next = 0;

@@ -27,6 +27,10 @@ export const S3_ERRORS = {
   BucketAlreadyExists: { status: 409, message: 'The bucket name is taken.' },
   BucketAlreadyOwnedByYou: { status: 409, message: 'You made this bucket before and you own it.' },
   BucketNotEmpty: { status: 409, message: 'The bucket you tried to delete is not empty.' },
+  ConditionalRequestConflict: {
+    status: 409,
+    message: 'Another conditional request for this key was decided meanwhile. Ask again.',
+  },
   EntityTooLarge: { status: 400, message: 'The upload is above the largest permitted size.' },
   EntityTooSmall: {
     status: 400,
@@ -67,6 +71,7 @@ export const S3_ERRORS = {
     status: 404,
     message: 'The multipart upload does not exist; it may have been completed or aborted.',
   },
+  NoSuchVersion: { status: 404, message: 'The version does not exist.' },
   NotImplemented: { status: 501, message: 'This version of Holdfast does not do that.' },
   OwnershipControlsNotFoundError: { status: 404, message: 'The bucket has no ownership controls.' },
   PreconditionFailed: { status: 412, message: 'A precondition you set does not hold.' },
@@ -127,6 +132,8 @@ const OPERATING_FAILURES = {
   NO_QUORUM: 'ServiceUnavailable',
   REFUSED: 'ServiceUnavailable',
   BUCKET_STALE: 'ServiceUnavailable',
+  NOT_HELD: 'ServiceUnavailable',
+  LOCKED: 'AccessDenied',
   OVERWRITTEN: 'ServiceUnavailable',
   DISK_FULL: 'ServiceUnavailable',
   DISK_READ_ONLY: 'ServiceUnavailable',

@@ -1,6 +1,6 @@
 /**
  * The S3 front: one function from request to response over an ObjectStore. In this order: admit,
- * authenticate, route, act; a request refused at one step has cost only the steps before. Everything it needs
+ * authenticate, route, authorise, act; a request refused at one step has cost only the steps before. Everything it needs
  * of the world comes through ports, so the same front serves the listener (platform/http-server.ts) and the
  * simulator. Whatever goes wrong becomes an answer; only a broken invariant rejects.
  */
@@ -8,6 +8,16 @@ import { AssertionError } from '../../base/assert.ts';
 import { hex } from '../../base/bytes.ts';
 import type { HeaderField, HttpHandler, HttpRequest, HttpResponse } from '../../base/http.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
+import { Access } from './access/access.ts';
+import * as acls from './access/acls.ts';
+import { accessOf } from './access/actions.ts';
+import { GuardedStore } from './access/guarded-store.ts';
+import { KeyMeter } from './access/key-meter.ts';
+import type { KeyUse } from './access/key-meter.ts';
+import * as ownership from './access/ownership.ts';
+import * as publicAccessBlock from './access/public-access-block.ts';
+import { BucketUsage } from './access/usage.ts';
+import type { Quotas } from './access/usage.ts';
 import * as bucket from './bucket.ts';
 import type { Feature, Surroundings } from './call.ts';
 import { openContent, requireNoContent } from './content.ts';
@@ -16,10 +26,12 @@ import { deleteObject, deleteObjects } from './delete.ts';
 import { errorResponse } from './error-response.ts';
 import { S3Error, toS3Error } from './errors.ts';
 import { getObject, headObject } from './get-object.ts';
+import type { Headers } from './http.ts';
 import { listObjects, listObjectsV2 } from './list.ts';
 import * as multipart from './multipart.ts';
 import type { BuiltOperation } from './operations.ts';
 import type { CredentialLookup } from './principal.ts';
+import * as bucketPolicy from './policy/bucket-policy.ts';
 import { putObject } from './put-object.ts';
 import { route } from './router.ts';
 import { authenticate } from './sigv4.ts';
@@ -29,6 +41,8 @@ const REQUEST_ID_BYTES = 8;
 
 export interface S3FrontOptions extends Surroundings {
   readonly lookup: CredentialLookup;
+  /** On what buckets and accounts hold; undefined: none. */
+  readonly quotas: Quotas | undefined;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /**
@@ -44,6 +58,7 @@ export interface S3FrontOptions extends Surroundings {
 /** Defaults for what an operator need not think about. */
 export const FRONT_DEFAULTS = {
   region: 'us-east-1',
+  quotas: undefined,
   hostNames: [],
   concurrentMax: 256,
   patience: { idleMs: 30_000, graceMs: 60_000, bytesPerSecondMin: 1024 },
@@ -68,6 +83,20 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   CompleteMultipartUpload: multipart.completeMultipartUpload,
   AbortMultipartUpload: multipart.abortMultipartUpload,
   ListParts: multipart.listParts,
+  GetBucketAcl: acls.getBucketAcl,
+  PutBucketAcl: acls.putBucketAcl,
+  GetObjectAcl: acls.getObjectAcl,
+  PutObjectAcl: acls.putObjectAcl,
+  GetBucketPolicy: bucketPolicy.getBucketPolicy,
+  PutBucketPolicy: bucketPolicy.putBucketPolicy,
+  DeleteBucketPolicy: bucketPolicy.deleteBucketPolicy,
+  GetBucketPolicyStatus: bucketPolicy.getBucketPolicyStatus,
+  GetPublicAccessBlock: publicAccessBlock.getPublicAccessBlock,
+  PutPublicAccessBlock: publicAccessBlock.putPublicAccessBlock,
+  DeletePublicAccessBlock: publicAccessBlock.deletePublicAccessBlock,
+  GetBucketOwnershipControls: ownership.getBucketOwnershipControls,
+  PutBucketOwnershipControls: ownership.putBucketOwnershipControls,
+  DeleteBucketOwnershipControls: ownership.deleteBucketOwnershipControls,
 };
 
 /**
@@ -88,12 +117,27 @@ function requireOurHost(host: string | undefined, hostNames: readonly string[]):
   return host;
 }
 
+/** What is known of a request before its answer is there. */
+interface Context {
+  operation: string;
+  accessKeyId: string | undefined;
+}
+
 export class S3Front {
   readonly #options: S3FrontOptions;
+  readonly #meter: KeyMeter;
+  readonly #usage: BucketUsage;
   #underWay = 0;
 
   constructor(options: S3FrontOptions) {
     this.#options = options;
+    this.#meter = new KeyMeter(options.clock, options.telemetry);
+    this.#usage = new BucketUsage(options);
+  }
+
+  /** Use of access keys since the start. */
+  keyUses(): ReadonlyMap<string, KeyUse> {
+    return this.#meter.uses();
   }
 
   /** Requests under way, including answers still being sent. */
@@ -104,7 +148,7 @@ export class S3Front {
   readonly handle: HttpHandler = async (request) => {
     const { random, telemetry, concurrentMax } = this.#options;
     const requestId = hex(random.bytes(REQUEST_ID_BYTES)).toUpperCase();
-    const context = { operation: 'none' };
+    const context: Context = { operation: 'none', accessKeyId: undefined };
     const admitted = this.#underWay < concurrentMax;
     if (admitted) this.#underWay += 1;
     let response: HttpResponse;
@@ -119,26 +163,42 @@ export class S3Front {
       response = this.#refuse(error, request, requestId, context.operation);
     }
     telemetry.count('s3_requests', { operation: context.operation, status: String(response.status) });
+    if (context.accessKeyId !== undefined) this.#meter.charge(context.accessKeyId, answerBytes(response, request.method));
     return this.#finish(response, requestId, admitted);
   };
 
-  async #answer(request: HttpRequest, context: { operation: string }): Promise<HttpResponse> {
-    const { lookup, region, clock, ownerId, hostNames, patience } = this.#options;
+  async #answer(request: HttpRequest, context: Context): Promise<HttpResponse> {
+    const { lookup, region, clock, store, hostNames, patience } = this.#options;
     const target = parseTarget(request.target);
     const authenticated = await authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
     const host = requireOurHost(authenticated.headers.get('host'), hostNames);
-    const { headers, payload, principal } = authenticated;
-    if (principal.kind === 'anonymous')
-      throw new S3Error('AccessDenied', 'Anonymous requests are not accepted.');
+    const { headers, payload, principal, credential } = authenticated;
+    if (principal.kind === 'account' && credential !== undefined) {
+      context.accessKeyId = principal.accessKeyId;
+      this.#meter.admit(principal.accessKeyId, credential, announcedBytes(headers));
+    }
     const resource = parseResource(target.path);
     const query = new Query(authenticated.query);
-    const { operation, row } = route(request.method, resource.level, query, headers);
+    const { operation, row, requireUnderstood } = route(request.method, resource.level, query, headers);
     context.operation = operation;
-    const expectedOwner = headers.get('x-amz-expected-bucket-owner');
-    if (expectedOwner !== undefined && expectedOwner !== ownerId) throw new S3Error('AccessDenied');
+    const { scheme, remoteAddress } = request;
+    const access = new Access({
+      store,
+      request: { headers, query, scheme, remoteAddress, nowMs: clock.nowMs() },
+      principal,
+      credential,
+      operation: accessOf(operation),
+      resource,
+      usage: this.#usage,
+    });
+    await access.admit();
+    requireUnderstood();
     if (!row.body) requireNoContent(headers, payload);
     return await FEATURES[operation]({
       ...this.#options,
+      store: new GuardedStore(access),
+      access,
+      usage: this.#usage,
       method: request.method,
       resource,
       rawPath: target.rawPath,
@@ -186,6 +246,19 @@ export class S3Front {
       },
     };
   }
+}
+
+/** Bytes of the body as announced; what is malformed is refused when the body is opened. */
+function announcedBytes(headers: Headers): number {
+  const text = headers.get('x-amz-decoded-content-length') ?? headers.get('content-length') ?? '0';
+  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
+}
+
+function answerBytes({ headers, body }: HttpResponse, method: string): number {
+  if (method === 'HEAD') return 0;
+  if (body instanceof Uint8Array) return body.length;
+  const length = headers.find(([name]) => name.toLowerCase() === 'content-length')?.[1];
+  return length === undefined ? 0 : Number(length);
 }
 
 /** The path for an error document, which must be able to carry it. */

@@ -38,17 +38,16 @@ function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Pl
 }
 
 export const headObject: Feature = async (call) => {
-  const { bucket, key } = objectOf(call);
-  const found = await call.store.headObject(bucket, key);
+  const found = await call.store.headObject({ ...objectOf(call), versionId: undefined });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const { status, headers } = plan(call, found.info, parseRange(call.headers.get('range')));
   return emptyResponse(status, headers);
 };
 
 export const getObject: Feature = async (call) => {
-  const { bucket, key } = objectOf(call);
   const range = parseRange(call.headers.get('range'));
-  const found = await call.store.getObject({ bucket, key, range });
+  const address = { ...objectOf(call), versionId: undefined };
+  const found = await call.store.getObject({ ...address, range, customerKey: undefined });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   let answer: Plan;
   try {

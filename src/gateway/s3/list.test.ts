@@ -5,7 +5,7 @@ import { readPage } from './list.ts';
 import type { Page } from './list.ts';
 import type { ListRow, Listing } from './port/listing.ts';
 
-const row = (key: string): ListRow => ({ key, size: 0, etag: '', lastModifiedMs: 0, checksum: undefined });
+const row = (key: string): ListRow => ({ key, size: 0, etag: '', lastModifiedMs: 0, owner: '', checksum: undefined });
 const byBytes = (a: string, b: string): number => compare(utf8(a), utf8(b));
 
 /** A listing of `keys` that counts how many rows it gave out. */
@@ -21,6 +21,8 @@ function listingOf(keys: readonly string[]): Listing & { given: number } {
       this.given += page.length;
       return Promise.resolve(page);
     },
+    versions: () => Promise.resolve([]),
+    uploads: () => Promise.resolve([]),
   };
 }
 

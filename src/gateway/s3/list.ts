@@ -111,7 +111,7 @@ async function pageOf(call: Call, common: Common, from: Uint8Array): Promise<Pag
   return await readPage(listing, { ...common, from });
 }
 
-function rowElement(call: Call, common: Common, row: ListRow, withOwner: boolean): Element {
+function rowElement(common: Common, row: ListRow, owner: Element | undefined): Element {
   return element('Contents', [
     element('Key', common.show(row.key)),
     element('LastModified', isoTime(row.lastModifiedMs)),
@@ -120,19 +120,22 @@ function rowElement(call: Call, common: Common, row: ListRow, withOwner: boolean
       ? []
       : [element('ChecksumAlgorithm', row.checksum.algorithm), element('ChecksumType', row.checksum.type)]),
     element('Size', row.size),
-    ...(withOwner ? [ownerElement(call)] : []),
+    ...(owner === undefined ? [] : [owner]),
     element('StorageClass', 'STANDARD'),
   ]);
 }
 
 /** What both versions of the answer share, after the elements that differ. */
-function resultElement(
+async function resultElement(
   call: Call,
   common: Common,
   page: Page,
   withOwner: boolean,
   own: readonly Element[],
-): HttpResponse {
+): Promise<HttpResponse> {
+  const owners = new Map<string, Element>();
+  for (const { owner } of withOwner ? page.rows : [])
+    if (!owners.has(owner)) owners.set(owner, await ownerElement(call, owner));
   return xmlResponse(
     200,
     element('ListBucketResult', [
@@ -143,7 +146,7 @@ function resultElement(
       ...optional('EncodingType', common.encoding),
       element('IsTruncated', page.next !== undefined),
       ...own,
-      ...page.rows.map((row) => rowElement(call, common, row, withOwner)),
+      ...page.rows.map((row) => rowElement(common, row, owners.get(row.owner))),
       ...page.groups.map((group) => element('CommonPrefixes', [element('Prefix', common.show(group))])),
     ]),
   );
@@ -155,7 +158,7 @@ export const listObjects: Feature = async (call) => {
   const from = marker === '' ? new Uint8Array(0) : behind(marker, common.prefix, common.delimiter);
   const page = await pageOf(call, common, from);
   const next = page.next === undefined || common.delimiter === '' ? undefined : page.last;
-  return resultElement(call, common, page, true, [
+  return await resultElement(call, common, page, true, [
     element('Marker', common.show(marker)),
     ...optional('NextMarker', next === undefined ? undefined : common.show(next)),
   ]);
@@ -171,7 +174,7 @@ export const listObjectsV2: Feature = async (call) => {
   else if (startAfter !== undefined && startAfter !== '')
     from = behind(startAfter, common.prefix, common.delimiter);
   const page = await pageOf(call, common, from);
-  return resultElement(call, common, page, call.query.get('fetch-owner') === 'true', [
+  return await resultElement(call, common, page, call.query.get('fetch-owner') === 'true', [
     element('KeyCount', page.rows.length + page.groups.length),
     ...optional('ContinuationToken', token),
     ...optional(

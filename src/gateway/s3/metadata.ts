@@ -35,6 +35,8 @@ export function metadataOf(headers: Headers): ObjectMetadata {
     contentEncoding: withoutChunked(headers.get('content-encoding')),
     contentLanguage: headers.get('content-language'),
     expires: headers.get('expires'),
+    websiteRedirect: undefined,
+    sse: undefined,
     user,
   };
   const systemBytes = Object.values(metadata).reduce(
@@ -69,7 +71,7 @@ const OVERRIDES = {
   contentLanguage: ['Content-Language', 'response-content-language'],
   expires: ['Expires', 'response-expires'],
 } as const satisfies Record<
-  Exclude<keyof ObjectMetadata, 'user'>,
+  Exclude<keyof ObjectMetadata, 'user' | 'websiteRedirect' | 'sse'>,
   readonly [header: string, parameter: string]
 >;
 

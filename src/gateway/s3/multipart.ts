@@ -4,6 +4,7 @@
  * store exactly the parts it looked at, so that a part replaced meanwhile is never mixed in.
  */
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
+import { accessOfNewObject } from './access/new-object.ts';
 import { ownerElement } from './bucket.ts';
 import {
   CHECKSUM_ALGORITHMS,
@@ -70,13 +71,19 @@ export const createMultipartUpload: Feature = async (call) => {
   requireXmlKey(key);
   const metadata = metadataOf(call.headers);
   const checksum = announcedChecksum(call);
+  const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const result = await call.store.createUpload({
     bucket,
     key,
+    owner,
     metadata,
+    attributes: { tags: [], accessControl, retention: undefined, legalHold: false },
+    customerKey: undefined,
     checksum,
     operation: operationOf(call),
   });
+  if (result.outcome === 'too-many')
+    throw new S3Error('SlowDown', 'The bucket has as many unfinished uploads as are allowed.');
   if (result.outcome !== 'created') throw refusal(result.outcome);
   const headers: HeaderField[] =
     checksum === undefined
@@ -110,6 +117,7 @@ export const uploadPart: Feature = async (call) => {
     ...addressOf(call),
     number,
     content,
+    customerKey: undefined,
     operation: operationOf(call),
   });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
@@ -142,7 +150,7 @@ export const listParts: Feature = async (call) => {
       element('Bucket', address.bucket),
       element('Key', address.key),
       element('UploadId', address.uploadId),
-      ownerElement(call),
+      await ownerElement(call, found.upload.owner),
       element('StorageClass', 'STANDARD'),
       ...optional('ChecksumAlgorithm', checksum?.algorithm),
       ...optional('ChecksumType', checksum?.type),
@@ -286,6 +294,13 @@ export const completeMultipartUpload: Feature = async (call) => {
   const etag = multipartEtag(
     parts.map((part) => ({ size: part.size, etag: part.etag, checksum: undefined })),
   );
-  const result = await call.store.completeUpload({ ...address, parts, etag, checksum, operation });
+  const result = await call.store.completeUpload({
+    ...address,
+    parts,
+    etag,
+    checksum,
+    condition: undefined,
+    operation,
+  });
   return completedResponse(call, address, result);
 };

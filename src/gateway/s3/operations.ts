@@ -77,8 +77,18 @@ const READ_OBJECT = {
   body: false,
 } as const;
 
+/** Any value: access/acl-request.ts says what an ACL may be. */
+const ACL_HEADERS = [
+  'x-amz-acl',
+  'x-amz-grant-full-control',
+  'x-amz-grant-read',
+  'x-amz-grant-read-acp',
+  'x-amz-grant-write',
+  'x-amz-grant-write-acp',
+];
+
 const WRITE_OBJECT_HEADERS = [
-  'x-amz-acl=private|bucket-owner-full-control',
+  ...ACL_HEADERS,
   'x-amz-meta-*',
   'x-amz-storage-class=STANDARD',
 ];
@@ -101,9 +111,9 @@ const BUILT = [
     when: [],
     query: [],
     headers: [
-      'x-amz-acl=private',
+      ...ACL_HEADERS,
       'x-amz-bucket-object-lock-enabled=false',
-      'x-amz-object-ownership=BucketOwnerEnforced',
+      'x-amz-object-ownership',
       'x-holdfast-bucket-mode=plain',
     ],
     body: true,
@@ -196,6 +206,36 @@ const BUILT = [
     headers: [],
     body: false,
   },
+  { name: 'GetBucketAcl', method: 'GET', level: 'bucket', when: ['acl'], ...PLAIN },
+  { name: 'PutBucketAcl', method: 'PUT', level: 'bucket', when: ['acl'], query: [], headers: ACL_HEADERS, body: true },
+  { name: 'GetObjectAcl', method: 'GET', level: 'object', when: ['acl'], ...PLAIN, query: ['versionId'] },
+  {
+    name: 'PutObjectAcl',
+    method: 'PUT',
+    level: 'object',
+    when: ['acl'],
+    query: ['versionId'],
+    headers: ACL_HEADERS,
+    body: true,
+  },
+  { name: 'GetBucketPolicy', method: 'GET', level: 'bucket', when: ['policy'], ...PLAIN },
+  {
+    name: 'PutBucketPolicy',
+    method: 'PUT',
+    level: 'bucket',
+    when: ['policy'],
+    query: [],
+    headers: ['x-amz-confirm-remove-self-bucket-access=true|false'],
+    body: true,
+  },
+  { name: 'DeleteBucketPolicy', method: 'DELETE', level: 'bucket', when: ['policy'], ...PLAIN },
+  { name: 'GetBucketPolicyStatus', method: 'GET', level: 'bucket', when: ['policyStatus'], ...PLAIN },
+  { name: 'GetPublicAccessBlock', method: 'GET', level: 'bucket', when: ['publicAccessBlock'], ...PLAIN },
+  { name: 'PutPublicAccessBlock', method: 'PUT', level: 'bucket', when: ['publicAccessBlock'], ...PLAIN, body: true },
+  { name: 'DeletePublicAccessBlock', method: 'DELETE', level: 'bucket', when: ['publicAccessBlock'], ...PLAIN },
+  { name: 'GetBucketOwnershipControls', method: 'GET', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
+  { name: 'PutBucketOwnershipControls', method: 'PUT', level: 'bucket', when: ['ownershipControls'], ...PLAIN, body: true },
+  { name: 'DeleteBucketOwnershipControls', method: 'DELETE', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
 ] as const satisfies readonly Omit<OperationRow, 'built'>[];
 
 export type BuiltOperation = (typeof BUILT)[number]['name'];
@@ -212,8 +252,6 @@ GET bucket GetBucketAbac ?abac
 PUT bucket PutBucketAbac ?abac
 GET bucket GetBucketAccelerateConfiguration ?accelerate
 PUT bucket PutBucketAccelerateConfiguration ?accelerate
-GET bucket GetBucketAcl ?acl
-PUT bucket PutBucketAcl ?acl
 GET bucket GetBucketAnalyticsConfiguration ?analytics&id
 GET bucket ListBucketAnalyticsConfigurations ?analytics
 PUT bucket PutBucketAnalyticsConfiguration ?analytics
@@ -254,16 +292,6 @@ GET bucket GetBucketNotificationConfiguration ?notification
 PUT bucket PutBucketNotificationConfiguration ?notification
 GET bucket GetObjectLockConfiguration ?object-lock
 PUT bucket PutObjectLockConfiguration ?object-lock
-GET bucket GetBucketOwnershipControls ?ownershipControls
-PUT bucket PutBucketOwnershipControls ?ownershipControls
-DELETE bucket DeleteBucketOwnershipControls ?ownershipControls
-GET bucket GetBucketPolicy ?policy
-PUT bucket PutBucketPolicy ?policy
-DELETE bucket DeleteBucketPolicy ?policy
-GET bucket GetBucketPolicyStatus ?policyStatus
-GET bucket GetPublicAccessBlock ?publicAccessBlock
-PUT bucket PutPublicAccessBlock ?publicAccessBlock
-DELETE bucket DeletePublicAccessBlock ?publicAccessBlock
 GET bucket GetBucketReplication ?replication
 PUT bucket PutBucketReplication ?replication
 DELETE bucket DeleteBucketReplication ?replication
@@ -278,8 +306,6 @@ GET bucket ListObjectVersions ?versions
 GET bucket GetBucketWebsite ?website
 PUT bucket PutBucketWebsite ?website
 DELETE bucket DeleteBucketWebsite ?website
-GET object GetObjectAcl ?acl
-PUT object PutObjectAcl ?acl
 GET object ListObjectAnnotations ?annotation
 GET object GetObjectAnnotation ?annotation&x-id=GetObjectAnnotation
 PUT object PutObjectAnnotation ?annotation

@@ -9,6 +9,8 @@ export interface Account {
   /** Canonical id: 64 lower-case hexadecimal digits. */
   readonly id: string;
   readonly displayName: string;
+  /** By which others may grant to it. */
+  readonly email?: string | undefined;
 }
 
 export type Principal =
@@ -37,6 +39,13 @@ export interface Credential {
 
 /** The credential of an access key in force, or undefined when there is none. */
 export type CredentialLookup = (accessKeyId: string) => Promise<Credential | undefined>;
+
+/** The accounts that there are. */
+export interface AccountDirectory {
+  byId(id: string): Promise<Account | undefined>;
+  /** Compared without regard to case. */
+  byEmail(email: string): Promise<Account | undefined>;
+}
 
 /** Canonical id of who asks, for the owner of what a request makes. */
 export function principalId(principal: Principal): string {

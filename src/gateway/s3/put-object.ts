@@ -2,6 +2,7 @@
  * PutObject: the body streams into the store, which commits only after every check of the client's passed.
  * The answer carries the ETag and checksum of the version that is committed.
  */
+import { accessOfNewObject } from './access/new-object.ts';
 import { emptyResponse, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Feature } from './call.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
@@ -12,8 +13,19 @@ export const OBJECT_BYTES_MAX = 5 * 1024 ** 4;
 export const putObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
   const metadata = metadataOf(call.headers);
+  const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const content = call.content(OBJECT_BYTES_MAX);
-  const result = await call.store.putObject({ bucket, key, content, metadata, operation: operationOf(call) });
+  const result = await call.store.putObject({
+    bucket,
+    key,
+    owner,
+    content,
+    metadata,
+    attributes: { tags: [], accessControl, retention: undefined, legalHold: false },
+    customerKey: undefined,
+    condition: undefined,
+    operation: operationOf(call),
+  });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
   return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksumHeaders(result.checksum)]);
 };

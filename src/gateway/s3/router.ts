@@ -77,6 +77,11 @@ function isMeaningful(header: string): boolean {
 export interface Routed {
   readonly operation: BuiltOperation;
   readonly row: OperationRow;
+  /**
+   * Throws S3Error NotImplemented for a parameter or header that the operation does not understand. Called
+   * after the request was found to be allowed: who may not do it at all is told that, and no more.
+   */
+  readonly requireUnderstood: () => void;
 }
 
 /** Throws S3Error NotImplemented, or MethodNotAllowed when no operation of S3 looks like this. */
@@ -85,6 +90,12 @@ export function route(method: string, level: Level, query: Query, headers: Heade
   if (chosen === undefined) throw new S3Error('MethodNotAllowed');
   const { row } = chosen;
   if (!row.built) throw new S3Error('NotImplemented', `${row.name} is not built in this version.`);
+  assert(isBuilt(row.name), 'a row marked as built has a handler');
+  return { operation: row.name, row, requireUnderstood: () => requireUnderstood(chosen, query, headers) };
+}
+
+function requireUnderstood(chosen: Route, query: Query, headers: Headers): void {
+  const { row } = chosen;
   for (const name of query.names()) {
     const verdict = permits(chosen.query, name, query.get(name) ?? '');
     if (verdict === 'no')
@@ -101,8 +112,6 @@ export function route(method: string, level: Level, query: Query, headers: Heade
       throw new S3Error('NotImplemented', `The header ${name} of ${row.name} is not built.`);
     if (verdict === 'other-value') throw new S3Error('NotImplemented', `This value of ${name} is not built.`);
   }
-  assert(isBuilt(row.name), 'a row marked as built has a handler');
-  return { operation: row.name, row };
 }
 
 const BUILT_NAMES: ReadonlySet<string> = new Set(

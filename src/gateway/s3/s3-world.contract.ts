@@ -10,14 +10,15 @@ import { SystemClock } from '../../platform/clock.ts';
 import { startHttpServer } from '../../platform/http-server.ts';
 import type { HttpServer, HttpServerOptions } from '../../platform/http-server.ts';
 import { SystemRandom } from '../../platform/random.ts';
+import { directoryOf } from './access/credential-store.ts';
 import { FRONT_DEFAULTS, S3Front } from './front.ts';
 import type { S3FrontOptions } from './front.ts';
-import { MemoryStore } from './memory-store.contract.ts';
+import { MEMORY_OWNER, MemoryStore } from './memory-store.contract.ts';
 import type { Account } from './principal.ts';
 
 export const ACCESS_KEY = 'HFTESTACCESSKEY00001';
 export const SECRET_KEY = 'a/test+secret/key=that/has/odd+letters==';
-export const OWNER = '0123456789abcdef'.repeat(4);
+export const OWNER = MEMORY_OWNER;
 export const ACCOUNT: Account = { id: OWNER, displayName: 'owner' };
 
 /** The real clock, moved by what a test asks. */
@@ -65,7 +66,7 @@ export async function startS3World(
     clock: clock satisfies Clock,
     telemetry,
     random: new SystemRandom(),
-    ownerId: OWNER,
+    accounts: directoryOf(ACCOUNT),
     tokenKey: new Uint8Array(32).fill(7),
     lookup: (id) => Promise.resolve(id === ACCESS_KEY ? { secretAccessKey: SECRET_KEY, account: ACCOUNT } : undefined),
     ...front,

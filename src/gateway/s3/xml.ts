@@ -22,6 +22,8 @@ const NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
 export interface Element {
   readonly name: string;
   readonly content: string | readonly Element[];
+  /** Written as they are: names and values of our own, never of a client. */
+  readonly attributes?: string;
 }
 
 export function element(name: string, content: string | number | boolean | readonly Element[]): Element {
@@ -57,7 +59,7 @@ export function xmlText(text: string): string {
 }
 
 function write(node: Element, out: string[]): void {
-  out.push('<', node.name, '>');
+  out.push('<', node.name, node.attributes === undefined ? '' : ` ${node.attributes}`, '>');
   if (typeof node.content === 'string') {
     if (!isXmlText(node.content)) {
       throw new S3Error(

@@ -3,6 +3,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { concat, equal, hex, utf8 } from '../../../src/base/bytes.ts';
 import type { HttpRequest, HttpResponse } from '../../../src/base/http.ts';
 import { hmacSha256, incremental, sha256 } from '../../../src/crypto/primitives.ts';
+import { directoryOf } from '../../../src/gateway/s3/access/credential-store.ts';
 import { AwsChunkedDecoder } from '../../../src/gateway/s3/aws-chunked.ts';
 import { base64, base64url, fromBase64, fromBase64url } from '../../../src/gateway/s3/base64.ts';
 import { CHECKSUM_ALGORITHMS, decodeChecksum } from '../../../src/gateway/s3/checksums.ts';
@@ -54,7 +55,8 @@ function acceptsTarget(input: Uint8Array): boolean {
 
 const INFO: ObjectInfo = {
   size: 1000, etag: 'abc', checksum: undefined, lastModifiedMs: NOW_MS,
-  metadata: { contentType: undefined, cacheControl: undefined, contentDisposition: undefined, contentEncoding: undefined, contentLanguage: undefined, expires: undefined, user: [] },
+  metadata: { contentType: undefined, cacheControl: undefined, contentDisposition: undefined, contentEncoding: undefined, contentLanguage: undefined, expires: undefined, websiteRedirect: undefined, sse: undefined, user: [] },
+  owner: '', attributes: { tags: [], accessControl: undefined, retention: undefined, legalHold: false }, versionId: undefined, partCount: 0, customerKeyMd5: undefined,
 };
 
 /** The input as the value of each header that has a grammar. */
@@ -189,19 +191,20 @@ function httpRequest({ method, target, headers, body }: RawRequest): HttpRequest
 export async function filledStore(): Promise<MemoryStore> {
   const store = new MemoryStore();
   store.nowMs = NOW_MS;
-  await store.createBucket('bucket');
-  await store.createBucket('empty-bucket');
+  store.addBucket('bucket', { owner: OWNER });
+  store.addBucket('empty-bucket', { owner: OWNER });
   const operation = { id: id('operation'), repeatable: false };
-  const { metadata } = INFO;
+  const { metadata, attributes } = INFO;
+  const made = { owner: OWNER, metadata, attributes, customerKey: undefined, operation };
   const content = (bytes: Uint8Array) => ({ size: bytes.length, bytes: inPieces(bytes), seal: () => ({ etag: md5(bytes), checksum: undefined }) });
-  for (const key of ['a', 'dir/b']) await store.putObject({ bucket: 'bucket', key, content: content(utf8('some content')), metadata, operation });
-  const created = await store.createUpload({ bucket: 'bucket', key: 'big', metadata, checksum: undefined, operation });
+  for (const key of ['a', 'dir/b']) await store.putObject({ bucket: 'bucket', key, ...made, content: content(utf8('some content')), condition: undefined });
+  const created = await store.createUpload({ bucket: 'bucket', key: 'big', ...made, checksum: undefined });
   if (created.outcome !== 'created') throw new Error('the upload was not created');
   const upload = store.uploads.get(created.uploadId);
   if (upload === undefined) throw new Error('the upload is not there');
   store.uploads.delete(created.uploadId);
   store.uploads.set(UPLOAD_ID, upload);
-  await store.uploadPart({ bucket: 'bucket', key: 'big', uploadId: UPLOAD_ID, number: 1, content: content(utf8('hello')), operation });
+  await store.uploadPart({ bucket: 'bucket', key: 'big', uploadId: UPLOAD_ID, number: 1, content: content(utf8('hello')), customerKey: undefined, operation });
   return store;
 }
 
@@ -213,7 +216,7 @@ function md5(bytes: Uint8Array): string {
 
 export function frontOver(store: MemoryStore): S3Front {
   return new S3Front({
-    ...FRONT_DEFAULTS, store, clock, lookup, telemetry: new CountingTelemetry(), random: new SeededRandom('front'), ownerId: OWNER, tokenKey: TOKEN_KEY,
+    ...FRONT_DEFAULTS, store, clock, lookup, telemetry: new CountingTelemetry(), random: new SeededRandom('front'), accounts: directoryOf(account), tokenKey: TOKEN_KEY,
   });
 }
 

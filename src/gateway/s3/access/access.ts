@@ -18,6 +18,7 @@ import { decide, decideOnService } from './decide.ts';
 import type { Decision, ObjectFacts, Question } from './decide.ts';
 import { valuesOf } from './request-values.ts';
 import type { QuestionFacts, RequestFacts } from './request-values.ts';
+import type { BucketUsage } from './usage.ts';
 
 /** A bucket, or an object in it. */
 export interface AccessTarget {
@@ -34,6 +35,7 @@ export interface AccessOptions {
   readonly credential: Credential | undefined;
   readonly operation: OperationAccess;
   readonly resource: Resource;
+  readonly usage?: BucketUsage | undefined;
 }
 
 export class Access {

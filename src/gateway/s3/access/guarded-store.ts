@@ -61,8 +61,8 @@ type Write = Pick<PutObject, 'bucket' | 'key'> & {
 export class GuardedStore implements ObjectStore {
   readonly #access: Access;
   readonly #store: ObjectStore;
-  /** Versions that were read and judged, so that a copy need not look again. */
-  readonly #readable = new Set<string>();
+  /** Sizes of versions that were read and judged, so that a copy need not look again. */
+  readonly #readable = new Map<string, number>();
 
   constructor(access: Access) {
     this.#access = access;
@@ -102,7 +102,9 @@ export class GuardedStore implements ObjectStore {
 
   async putObject(request: PutObject): Promise<PutObjectResult> {
     await this.#requireWrite(request);
-    return await this.#store.putObject(request);
+    const { size } = request.content;
+    await this.#requireQuota(request.bucket, size);
+    return this.#counted(request.bucket, size, await this.#store.putObject(request));
   }
 
   async copyObject(request: CopyObject): Promise<CopyObjectResult> {
@@ -110,7 +112,9 @@ export class GuardedStore implements ObjectStore {
     await this.#requireSource(request.source);
     if (request.attributes.tags === undefined)
       await this.#requireNotDenied('s3:GetObjectTagging', request.source, {});
-    return await this.#store.copyObject(request);
+    const size = this.#readable.get(nameOf(request.source)) ?? 0;
+    await this.#requireQuota(request.bucket, size);
+    return this.#counted(request.bucket, size, await this.#store.copyObject(request));
   }
 
   async getObject(request: GetObject): Promise<GetObjectResult> {
@@ -173,14 +177,16 @@ export class GuardedStore implements ObjectStore {
     return await this.#store.createUpload(request);
   }
 
-  uploadPart(request: UploadPart): Promise<UploadPartResult> {
+  async uploadPart(request: UploadPart): Promise<UploadPartResult> {
     this.#requirePrimary(request);
-    return this.#store.uploadPart(request);
+    await this.#requireQuota(request.bucket, request.content.size);
+    return await this.#store.uploadPart(request);
   }
 
   async copyPart(request: CopyPart): Promise<CopyPartResult> {
     this.#requirePrimary(request);
     await this.#requireSource(request.source);
+    await this.#requireQuota(request.bucket, request.span === undefined ? 0 : request.span.to - request.span.from);
     return await this.#store.copyPart(request);
   }
 
@@ -189,9 +195,11 @@ export class GuardedStore implements ObjectStore {
     return this.#store.readUpload(address);
   }
 
-  completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {
+  async completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {
     this.#requirePrimary(request);
-    return this.#store.completeUpload(request);
+    const size = request.parts.reduce((sum, part) => sum + part.size, 0);
+    await this.#requireQuota(request.bucket, size);
+    return this.#counted(request.bucket, size, await this.#store.completeUpload(request));
   }
 
   abortUpload(address: UploadAddress, operation: OperationId): Promise<AbortUploadResult> {
@@ -250,6 +258,19 @@ export class GuardedStore implements ObjectStore {
     if ((await this.#access.decisionOnNew(action, target, facts)) !== 'allowed') throw new S3Error('AccessDenied');
   }
 
+  async #requireQuota(bucket: string, bytes: number): Promise<void> {
+    const { usage } = this.#access.options;
+    if (usage === undefined) return;
+    const { owner } = await this.#access.facts(bucket);
+    await usage.admit(bucket, owner, bytes);
+  }
+
+  #counted<Result extends { readonly outcome: string }>(bucket: string, bytes: number, result: Result): Result {
+    // An unknown outcome may have been written: the next measure knows.
+    if (result.outcome === 'stored' || result.outcome === 'unknown') this.#access.options.usage?.wrote(bucket, bytes);
+    return result;
+  }
+
   async #requireSource(source: VersionAddress): Promise<void> {
     if (this.#readable.has(nameOf(source))) return;
     await this.headObject(source);
@@ -286,8 +307,8 @@ export class GuardedStore implements ObjectStore {
       throw new S3Error('AccessDenied');
     }
     for (const action of actions) await this.#access.require(action, address, facts, info);
-    this.#readable.add(nameOf(address));
-    this.#readable.add(nameOf({ ...address, versionId: info.versionId }));
+    this.#readable.set(nameOf(address), info.size);
+    this.#readable.set(nameOf({ ...address, versionId: info.versionId }), info.size);
   }
 }
 
