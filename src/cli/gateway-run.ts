@@ -10,10 +10,9 @@ import { CELL_BYTES_MAX } from '../base/limits.ts';
 import { wasmCodec } from '../erasure/wasm.ts';
 import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
-import type { Account, Credential } from '../gateway/s3/principal.ts';
-import type { AccessKey } from '../keyring/access-keys.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import { startHttpServer } from '../platform/http-server.ts';
+import type { HttpServer } from '../platform/http-server.ts';
 import { openLevelStore } from '../platform/level-store.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
@@ -21,13 +20,16 @@ import type { Cluster } from '../protocol/configuration.ts';
 import { bindCluster } from './bound-cluster.ts';
 import { tellParent } from './child-messages.ts';
 import { keepEvidence } from './evidence-folder.ts';
-import { readAccessKeys, readRootSecret } from './gateway-folder.ts';
-import { readGivenFile } from './given-file.ts';
+import { FileCredentials } from './file-credentials.ts';
+import { readRootSecret } from './gateway-folder.ts';
 import { readGatewayIdentity } from './identity-folder.ts';
 import type { GatewayIdentity } from './identity-folder.ts';
+import { KeyUseFile } from './key-use-file.ts';
 import { runMember } from './member-process.ts';
 import type { MemberFolder } from './member-process.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
+import { certificatePaths, CertificateWatch, readCertificate } from './web-certificate.ts';
+import type { CertificatePaths } from './web-certificate.ts';
 
 export interface GatewayRunOptions {
   readonly dir: string;
@@ -45,7 +47,6 @@ const INDEX_FOLDER = 'index';
 const WORKSPACES = 4;
 const REQUESTS_END_MS = 5_000;
 const PROBE_MS = 100;
-const PEM_BYTES_MAX = 1024 * 1024;
 
 export async function runGateway(options: GatewayRunOptions): Promise<void> {
   const door = await doorOf(options);
@@ -70,28 +71,38 @@ export async function runGateway(options: GatewayRunOptions): Promise<void> {
 interface Door {
   readonly host: string;
   readonly port: number;
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly certificate: CertificatePaths | undefined;
 }
 
 async function doorOf(options: GatewayRunOptions): Promise<Door> {
-  const tls = await webCertificate(options);
-  return { ...parseListen(options.listen), ...(tls === undefined ? {} : { tls }) };
+  const certificate = certificatePaths(options.tlsCert, options.tlsKey);
+  // Read again when the door opens: here, so that a file that is not there is said first.
+  if (certificate !== undefined) await readCertificate(certificate);
+  return { ...parseListen(options.listen), certificate };
+}
+
+function watchCertificate(folder: MemberFolder, server: HttpServer, paths: CertificatePaths): void {
+  const { telemetry } = folder;
+  const watch = new CertificateWatch({ paths, clock: systemClock, telemetry, renew: (tls) => server.renewTls(tls) });
+  folder.onEnd(() => Promise.resolve(watch.stop()));
 }
 
 async function startGateway(folder: MemberFolder, options: GatewayRunOptions, door: Door): Promise<Gateway> {
   const { disk, telemetry } = folder;
   const identity = await readGatewayIdentity(disk);
   const cluster = await bindCluster(disk, options.config, (document) => requireWriter(document, identity));
-  const accessKeys = new Map((await readAccessKeys(disk)).map((key) => [key.accessKeyId, key]));
   const rootSecret = await readRootSecret(disk);
-  const owner: Account = { id: new OwnerKeys(rootSecret).ownerId, displayName: 'owner' };
+  const { ownerId } = new OwnerKeys(rootSecret);
+  const credentials = await FileCredentials.open({ folder: folder.path, disk, ownerId, clock: systemClock, telemetry });
   const identityTls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-gateway' });
   const gateway = await Gateway.start({
     cluster,
     gatewayId: identity.id,
     signingKey: identity.signingKey,
     rootSecret,
-    lookup: (id) => Promise.resolve(credentialOf(accessKeys.get(id), owner)),
+    lookup: credentials.lookup,
+    accounts: credentials,
+    quotas: credentials,
     transport: new TlsTransport({ identity: identityTls, telemetry, clock: systemClock }),
     clock: systemClock,
     random: systemRandom,
@@ -102,23 +113,22 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
     onEvidence: await keepEvidence(disk, telemetry),
   });
   folder.onEnd(() => gateway.stop());
+  const uses = await KeyUseFile.open({ disk, clock: systemClock, telemetry, uses: () => gateway.keyUses() });
+  folder.onEnd(() => uses.close());
+  const tls = door.certificate === undefined ? undefined : await readCertificate(door.certificate);
   const server = await startHttpServer({
     handler: gateway.handle,
     bindAddress: door.host,
     port: door.port,
     telemetry,
-    ...(door.tls === undefined ? {} : { tls: door.tls }),
+    ...(tls === undefined ? {} : { tls }),
     onBroken: (error) => folder.fail(error),
   });
+  if (door.certificate !== undefined) watchCertificate(folder, server, door.certificate);
   folder.onEnd(() => server.stop(REQUESTS_END_MS));
   tellParent({ type: 'listening', address: server.origin });
   telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
   return gateway;
-}
-
-/** Keys of this folder belong to the owner of the cluster. */
-function credentialOf(key: AccessKey | undefined, account: Account): Credential | undefined {
-  return key === undefined ? undefined : { secretAccessKey: key.secretAccessKey, account };
 }
 
 function requireWriter(cluster: Cluster, { id, signingKey, tlsKey }: GatewayIdentity): void {
@@ -140,17 +150,6 @@ async function untilReached(gateway: Gateway, signal: AbortSignal): Promise<void
       await systemClock.sleep(PROBE_MS, signal);
     }
   }
-}
-
-async function webCertificate(options: GatewayRunOptions): Promise<{ key: string; cert: string } | undefined> {
-  const { tlsCert, tlsKey } = options;
-  if (tlsCert === undefined && tlsKey === undefined) return undefined;
-  if (tlsCert === undefined || tlsKey === undefined) {
-    throw new OperationError('BAD_ARGUMENT', '--tls-cert and --tls-key go together.');
-  }
-  const read = async (file: string, what: string): Promise<string> =>
-    Buffer.from(await readGivenFile(file, what, PEM_BYTES_MAX, 'BAD_ARGUMENT')).toString('latin1');
-  return { cert: await read(tlsCert, 'TLS certificate'), key: await read(tlsKey, 'TLS key') };
 }
 
 /** The last colon parts host and port; brackets around an IPv6 address are taken off. */

@@ -32,6 +32,11 @@ function portNumber(text: string): number {
   return port;
 }
 
+function rateNumber(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('It is not a whole number above 0.');
+  return Number(text);
+}
+
 /** A name of a folder or file; an empty one, as an unset variable leaves it, would mean the present folder. */
 function pathName(text: string): string {
   if (text === '') throw new InvalidArgumentError('It is empty.');
@@ -91,6 +96,7 @@ function program(output: Output): Command {
   addChecks(root, output);
   addNode(root, output);
   addGateway(root, output);
+  addAccess(root, output);
   addCluster(root, output);
   refuseRepeated(root);
   return root;
@@ -233,6 +239,48 @@ function addGatewayRun(gateway: Command): void {
       const { dir, config, tlsCert, tlsKey } = options;
       await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey });
     });
+}
+
+function addAccess(root: Command, output: Output): void {
+  const access = root.command('access').description('accounts and access keys of a gateway; a running one sees changes within a second');
+  type Options = Common & { dir: string };
+  const command = (name: string, description: string): Command =>
+    access.command(name).description(description).addOption(dirOption('folder of a gateway, or of a cluster')).addOption(jsonOption());
+  const of = (options: Options): { dir: string; terminal: Terminal } => ({ dir: options.dir, terminal: processTerminal(options.json === true, output) });
+  command('create', 'make an access key; its secret is shown this once')
+    .option('--account <name>', "name or id of its account, made when it is new; default: the cluster's owner")
+    .option('--email <address>', 'e-mail address of a new account')
+    .addOption(pathOption('--policy <file>', 'policy document that narrows what the key may do'))
+    .option('--expires-days <days>', 'days until it ends', wholeNumber)
+    .option('--requests-per-second <n>', 'requests it may send', rateNumber)
+    .option('--bytes-per-second <n>', 'bytes it may send and receive', rateNumber)
+    .action(async (options: Options & { account?: string; email?: string; policy?: string; expiresDays?: number; requestsPerSecond?: number; bytesPerSecond?: number }) => {
+      const { accessCreate } = await import('./access-commands.ts');
+      const { account, email, policy, expiresDays, requestsPerSecond, bytesPerSecond } = options;
+      await accessCreate({ ...of(options), account, email, policy, expiresDays, requestsPerSecond, bytesPerSecond });
+    });
+  command('list', 'access keys, their limits and when each was last used').action(async (options: Options) => {
+    const { accessList } = await import('./access-commands.ts');
+    await accessList(of(options));
+  });
+  command('rotate <access-key>', 'make a new key with the same terms and end the old one')
+    .option('--keep-old-hours <hours>', 'let the old one go on for so long', wholeNumber, 0)
+    .action(async (accessKeyId: string, options: Options & { keepOldHours: number }) => {
+      const { accessRotate } = await import('./access-commands.ts');
+      await accessRotate({ ...of(options), accessKeyId, keepOldHours: options.keepOldHours });
+    });
+  command('quota', 'bytes that a bucket or an account may hold; without --bytes the quota ends')
+    .option('--bucket <name>', 'the bucket')
+    .option('--account <name>', 'name or id of the account')
+    .option('--bytes <n>', 'bytes', rateNumber)
+    .action(async (options: Options & { bucket?: string; account?: string; bytes?: number }) => {
+      const { accessQuota } = await import('./access-commands.ts');
+      await accessQuota({ ...of(options), bucket: options.bucket, account: options.account, bytes: options.bytes });
+    });
+  command('revoke <access-key>', 'end an access key').action(async (accessKeyId: string, options: Options) => {
+    const { accessRevoke } = await import('./access-commands.ts');
+    await accessRevoke({ ...of(options), accessKeyId });
+  });
 }
 
 function addCluster(root: Command, output: Output): void {

@@ -12,13 +12,13 @@ import type { ErrorCode } from '../base/errors.ts';
 import { ERROR_CODES } from '../base/errors.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { lockFolder } from '../platform/folder-lock.ts';
+import { findOwnerKey } from './access-folder.ts';
 import { askAdmin } from './admin-socket.ts';
 import { gatewayFolder, isPortFree, nodeFolder, openOrCreateCluster, openUpFolder, requireAskedGeometry } from './cluster-folder.ts';
 import type { AskedGeometry, ClusterFolder } from './cluster-folder.ts';
 import { untilAskedToStop } from './child-messages.ts';
 import { writeEndpoint } from './endpoint-file.ts';
 import type { EndpointFile } from './endpoint-file.ts';
-import { readAccessKeys } from './gateway-folder.ts';
 import { shortId } from './root-configuration.ts';
 import { SupervisedChild } from './supervisor.ts';
 import type { Failure } from './supervisor.ts';
@@ -220,8 +220,8 @@ class Up {
   }
 
   async #endpoint(): Promise<EndpointFile> {
-    const [key] = await readAccessKeys(new NodeDisk(gatewayFolder(this.#folder.path)));
-    if (key === undefined) throw new OperationError('CORRUPT', 'The gateway has no access key.');
+    const key = await findOwnerKey(new NodeDisk(gatewayFolder(this.#folder.path)), systemClock.nowMs());
+    if (key === undefined) throw new OperationError('CORRUPT', 'The gateway has no access key of the owner that may do everything.');
     return {
       v: 1,
       endpoint: `http://${HOST}:${this.#options.port}`,

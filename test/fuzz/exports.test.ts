@@ -16,6 +16,7 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/cli/cluster-folder.ts openOrCreateCluster': 'a folder; its files have targets',
   'src/cli/cluster-folder.ts openUpFolder': 'a folder; its files have targets',
   'src/cli/verify-objects.ts ObjectVerifier': 'asks nodes through decodeAnswer; target client-answers',
+  'src/cli/web-certificate.ts readCertificate': 'reads PEM files, which TLS decodes',
   'src/cli/given-file.ts readGivenFile': 'reads a file; config-file and join-request decode what is in it',
   'src/cli/join-request.ts readJoinRequestFile': 'reads a file; join-request decodes what is in it',
   'src/client/query.ts openShown': 'opens through decodeCertificate; target client-answers',

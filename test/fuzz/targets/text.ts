@@ -1,16 +1,19 @@
 /** Decoders of text that members sign, of sealed values and of files that an operator may touch; addresses and frames. */
+import path from 'node:path';
 import { concat, equal, fromHex, fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { signingKeyFromSeed, verifySignature } from '../../../src/crypto/primitives.ts';
 import { readJson } from '../../../src/cli/folder-json.ts';
 import { CONFIG_FILE, readAdmin, readGatewayIdentity, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
 import { parseChildMessage } from '../../../src/cli/child-messages.ts';
 import { readEndpoint } from '../../../src/cli/endpoint-file.ts';
+import { readAccessRegister, readKeyUse, REGISTER_FILE, USE_FILE } from '../../../src/cli/access-folder.ts';
 import { readAccessKeys, readRootSecret } from '../../../src/cli/gateway-folder.ts';
 import { readJoinRequest, writeJoinRequest } from '../../../src/cli/join-request.ts';
 import { parseObjectAddress, requireKey } from '../../../src/cli/object-address.ts';
 import { boundCluster } from '../../../src/cli/bound-cluster.ts';
 import { BucketKeys } from '../../../src/keyring/bucket-keys.ts';
 import { createAccessKey, encodeAccessKeys } from '../../../src/keyring/access-keys.ts';
+import { encodeAccessRegister, newRegisteredKey } from '../../../src/keyring/access-register.ts';
 import { decodeMeta, encodeMeta } from '../../../src/keyring/metadata.ts';
 import type { StoredHeaders, VersionMeta } from '../../../src/keyring/metadata.ts';
 import { OwnerKeys } from '../../../src/keyring/owner-keys.ts';
@@ -104,6 +107,14 @@ function acceptsSealed(input: Uint8Array): boolean {
 }
 const simpleSeal = seal(random('seal'), id('key'), id('place'), utf8('plain'));
 
+const registeredAccount = { id: 'ab'.repeat(32), displayName: 'Ann', email: 'ann@example.com', quotaBytes: 5 };
+const registeredTerms = { accountId: 'ab'.repeat(32), expiresMs: 9, policy: '{}', requestsPerSecond: 1, bytesPerSecond: 2 };
+const accessRegister = encodeAccessRegister({
+  accounts: [registeredAccount],
+  accessKeys: [newRegisteredKey(random('key 3'), 3, registeredTerms)],
+  bucketQuotas: [{ bucket: 'box', quotaBytes: 7 }],
+});
+const keyUse = utf8(JSON.stringify({ v: 1, keys: [{ accessKeyId: 'A', lastUsedMs: 1, requests: 2, bytesIn: 3, bytesOut: 4 }] }));
 const accessKeys = encodeAccessKeys([createAccessKey(random('key 1'), 1), createAccessKey(random('key 2'), 2)]);
 
 const nodeIdentity = utf8(JSON.stringify({ v: 1, role: 'node', signingSeed: 'ab'.repeat(32), tlsSeed: 'cd'.repeat(32), address: '127.0.0.1:7000', domain: 'a' }));
@@ -123,6 +134,7 @@ function folderFile(name: string, covers: readonly string[], file: string, seeds
     name, covers, format: { form }, seeds: () => seeds, refuses, inputs: 250,
     accepts: async (input) => {
       const disk = new FaultyDisk();
+      if (file.includes('/')) await disk.makeFolder(path.posix.dirname(file));
       await disk.writeFile(file, input);
       await read(disk);
       return true;
@@ -234,6 +246,8 @@ export const textTargets: readonly Target[] = [
   folderFile('admin-file', [`${i} readAdmin`], 'admin.json', [adminFile], readAdmin, damaged),
   folderFile('owner-file', ['src/cli/gateway-folder.ts readRootSecret'], 'owner.json', [ownerFile], readRootSecret, damaged),
   folderFile('access-keys-file', ['src/cli/gateway-folder.ts readAccessKeys'], 'access-keys.json', [accessKeys], readAccessKeys, damaged),
+  folderFile('access-register', ['src/cli/access-folder.ts readAccessRegister'], REGISTER_FILE, [accessRegister], readAccessRegister, damaged),
+  folderFile('key-use-file', ['src/cli/access-folder.ts readKeyUse'], USE_FILE, [keyUse], readKeyUse, damaged),
   folderFile('endpoint-file', ['src/cli/endpoint-file.ts readEndpoint'], 'endpoint.json', [endpointFile], async (disk) => {
     const { endpoint } = await readEndpoint(disk, 'the folder');
     // What commands do with it next.
