@@ -3,6 +3,7 @@
  * is and whether it is versioned. Buckets are unversioned; asking for more answers 501.
  */
 import { utf8 } from '../../base/bytes.ts';
+import type { HttpResponse } from '../../base/http.ts';
 import { identity } from './access/acl-request.ts';
 import { stateOf } from './access/documents.ts';
 import { documentsOfNewBucket } from './access/ownership.ts';
@@ -11,12 +12,13 @@ import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
 import { openToken, sealToken } from './continuation.ts';
 import { S3Error } from './errors.ts';
-import type { BucketInfo } from './port/buckets.ts';
+import type { BucketInfo, Documents } from './port/buckets.ts';
 import { principalId } from './principal.ts';
 import { element, fields, optional, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from './xml.ts';
 import type { Element } from './xml.ts';
 
 const BUCKETS_PER_PAGE_MAX = 10_000;
+const FIRST_REGION = 'us-east-1';
 
 /** The document may name the region we are in; anything else about a new bucket is not built. */
 async function checkConfiguration(call: Call): Promise<void> {
@@ -30,6 +32,18 @@ async function checkConfiguration(call: Call): Promise<void> {
       ? ''
       : requiredText('LocationConstraint', known.LocationConstraint);
   if (location !== '' && location !== call.region) throw new S3Error('IllegalLocationConstraintException');
+}
+
+/**
+ * To ask for the same bucket again does no harm, and in its first region S3 says so; to ask for it with
+ * another ACL or otherwise must not look as if it had been done.
+ */
+async function madeBefore(call: Call, asked: Documents): Promise<HttpResponse> {
+  const { documents } = await stateOf(call);
+  if (documents.accessControl !== asked.accessControl) throw new S3Error('BucketAlreadyExists');
+  const isPlain = asked.ownership === undefined && ![...call.headers.names()].some((name) => /^x-(amz-bucket|holdfast)-/.test(name));
+  if (call.region !== FIRST_REGION || !isPlain) throw new S3Error('BucketAlreadyOwnedByYou');
+  return emptyResponse(200, [['Location', `/${bucketOf(call)}`]]);
 }
 
 export const createBucket: Feature = async (call) => {
@@ -48,12 +62,8 @@ export const createBucket: Feature = async (call) => {
   switch (result.outcome) {
     case 'created':
       return emptyResponse(200, [['Location', `/${bucket}`]]);
-    case 'owned-by-you': {
-      // To say it again is harmless; to say it otherwise would look as if it had been done.
-      const { accessControl } = (await stateOf(call)).documents;
-      const isSame = accessControl === documents.accessControl;
-      throw new S3Error(isSame ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists');
-    }
+    case 'owned-by-you':
+      return await madeBefore(call, documents);
     case 'taken':
       throw new S3Error('BucketAlreadyExists');
     case 'too-many':
@@ -77,7 +87,7 @@ export const headBucket: Feature = async (call) => {
 
 export const getBucketLocation: Feature = async (call) => {
   await stateOf(call);
-  return xmlResponse(200, element('LocationConstraint', call.region === 'us-east-1' ? '' : call.region));
+  return xmlResponse(200, element('LocationConstraint', call.region === FIRST_REGION ? '' : call.region));
 };
 
 /** An empty document is S3's way to say that versioning was never enabled. */

@@ -6,6 +6,8 @@
  * A term is `name` (any value) or `name=a|b` (one of these values).
  */
 
+import { actionsShown } from './access/actions.ts';
+
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
 export type Level = 'service' | 'bucket' | 'object';
 
@@ -347,6 +349,11 @@ export const OPERATIONS: readonly OperationRow[] = [
   ...LATER.trim().split('\n').map(laterRow),
 ];
 
+/** Actions that the operation needs (access/actions.ts); of a named version where they differ. */
+function rightsOf(name: string): readonly string[] {
+  return actionsShown(name).map((action) => action.replace(/^s3:/, ''));
+}
+
 const LEVEL_PATH: Readonly<Record<Level, string>> = {
   service: '/',
   bucket: '/bucket',
@@ -359,10 +366,11 @@ export function operationsMarkdown(): string {
     terms.map((term) => `\`${term.replaceAll('|', '\\|')}\``).join(' ');
   const request = (row: OperationRow): string =>
     `\`${row.method} ${LEVEL_PATH[row.level]}\` ${code(row.when)}`.trimEnd();
-  const lines = ['| operation | request | query parameters | headers |', '|---|---|---|---|'];
+  const lines = ['| operation | request | query parameters | headers | right |', '|---|---|---|---|---|'];
   for (const row of OPERATIONS) {
-    if (row.built)
-      lines.push(`| ${row.name} | ${request(row)} | ${code(row.query)} | ${code(row.headers)} |`);
+    if (!row.built) continue;
+    const shown = [row.name, request(row), code(row.query), code(row.headers), code(rightsOf(row.name))];
+    lines.push(`| ${shown.join(' | ')} |`);
   }
   lines.push('', 'Recognised and answered 501 `NotImplemented`:', '', '| operation | request |', '|---|---|');
   for (const row of OPERATIONS) if (!row.built) lines.push(`| ${row.name} | ${request(row)} |`);

@@ -220,8 +220,9 @@ describe('the AWS SDK with default settings', () => {
   test('creates, finds and deletes buckets', async () => {
     const name = 'a.second-bucket';
     await client.send(new CreateBucketCommand({ Bucket: name }));
-    await expect(client.send(new CreateBucketCommand({ Bucket: name }))).rejects.toMatchObject({
-      name: 'BucketAlreadyOwnedByYou',
+    await client.send(new CreateBucketCommand({ Bucket: name }));
+    await expect(client.send(new CreateBucketCommand({ Bucket: name, ACL: 'public-read' }))).rejects.toMatchObject({
+      name: 'BucketAlreadyExists',
     });
     const listed = await client.send(new ListBucketsCommand({}));
     expect(listed.Buckets?.map((row) => row.Name)).toEqual([name, Bucket]);

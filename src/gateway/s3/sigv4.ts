@@ -161,9 +161,9 @@ function claimOfQuery(query: Target['query'], nowMs: number): Claim {
   if (value('X-Amz-Algorithm') !== ALGORITHM) throw malformed(`X-Amz-Algorithm must be ${ALGORITHM}.`);
   const expires = value('X-Amz-Expires');
   const seconds = Number(expires);
-  if (!/^\d{1,6}$/.test(expires) || seconds < 1 || seconds > PRESIGNED_SECONDS_MAX) {
-    throw malformed(`X-Amz-Expires must be 1 to ${String(PRESIGNED_SECONDS_MAX)} seconds.`);
-  }
+  const range = `X-Amz-Expires must be 1 to ${String(PRESIGNED_SECONDS_MAX)} seconds.`;
+  if (!/^-?\d{1,12}$/.test(expires)) throw malformed(range);
+  if (seconds < 1 || seconds > PRESIGNED_SECONDS_MAX) throw new S3Error('AccessDenied', range);
   const claim = parseClaim(
     value('X-Amz-Credential'),
     value('X-Amz-SignedHeaders'),

@@ -88,7 +88,9 @@ describe('a bucket of an account', () => {
 
   test('made again: by its owner, by its owner with another ACL, by another account', async () => {
     await makeBox('public-read');
-    expect(await code(as('main', 'PUT', '/box', { headers: withAcl('public-read') }))).toBe('BucketAlreadyOwnedByYou');
+    expect(await code(as('main', 'PUT', '/box', { headers: withAcl('public-read') }))).toBe(200);
+    const enforced = { ...withAcl('public-read'), 'x-amz-object-ownership': 'ObjectWriter' };
+    expect(await code(as('main', 'PUT', '/box', { headers: enforced }))).toBe('BucketAlreadyOwnedByYou');
     expect(await code(as('main', 'PUT', '/box'))).toBe('BucketAlreadyExists');
     expect(await code(as('alt', 'PUT', '/box'))).toBe('BucketAlreadyExists');
   });

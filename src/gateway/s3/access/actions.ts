@@ -106,6 +106,12 @@ export function accessOf(operation: BuiltOperation): OperationAccess {
   return ACCESS[operation];
 }
 
+/** Actions of an operation for a table: with and without a version. */
+export function actionsShown(operation: string): readonly string[] {
+  const access = Object.entries(ACCESS).find(([name]) => name === operation)?.[1];
+  return access === undefined ? [] : [...new Set([...access.actions, ...access.versionActions])];
+}
+
 /** Actions about an object that is there, which its owner and its own ACL decide. */
 const ON_EXISTING: ReadonlySet<string> = new Set(
   `GetObject GetObjectVersion GetObjectAttributes GetObjectVersionAttributes GetObjectAcl GetObjectVersionAcl
