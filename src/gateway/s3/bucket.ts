@@ -3,7 +3,7 @@
  * is and whether it is versioned. Buckets are unversioned; asking for more answers 501.
  */
 import { utf8 } from '../../base/bytes.ts';
-import type { HttpResponse } from '../../base/http.ts';
+import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { identity } from './access/acl-request.ts';
 import { stateOf } from './access/documents.ts';
 import { documentsOfNewBucket } from './access/ownership.ts';
@@ -80,9 +80,16 @@ export const deleteBucket: Feature = async (call) => {
 };
 
 
+/** With `read-stats`, as Ceph's clients ask, what the bucket holds: a walk that its owner alone may cause. */
 export const headBucket: Feature = async (call) => {
-  await stateOf(call);
-  return emptyResponse(200, [['x-amz-bucket-region', call.region]]);
+  const { name, owner } = await stateOf(call);
+  const headers: HeaderField[] = [['x-amz-bucket-region', call.region]];
+  if (call.query.has('read-stats')) {
+    if (call.access.accountId !== owner) throw new S3Error('AccessDenied');
+    const { objects, bytes } = await call.usage.measure(name);
+    headers.push(['x-rgw-object-count', String(objects)], ['x-rgw-bytes-used', String(bytes)]);
+  }
+  return emptyResponse(200, headers);
 };
 
 export const getBucketLocation: Feature = async (call) => {

@@ -121,7 +121,7 @@ const BUILT = [
     body: true,
   },
   { name: 'DeleteBucket', method: 'DELETE', level: 'bucket', when: [], ...PLAIN },
-  { name: 'HeadBucket', method: 'HEAD', level: 'bucket', when: [], ...PLAIN },
+  { name: 'HeadBucket', method: 'HEAD', level: 'bucket', when: [], ...PLAIN, query: ['read-stats=true'] },
   { name: 'GetBucketLocation', method: 'GET', level: 'bucket', when: ['location'], ...PLAIN },
   { name: 'GetBucketVersioning', method: 'GET', level: 'bucket', when: ['versioning'], ...PLAIN },
   {

@@ -566,6 +566,16 @@ describe('an access key', () => {
   });
 });
 
+test('what a bucket holds is told to its owner alone', async () => {
+  await makeBox('public-read');
+  await put('main', 'a', {}, '123');
+  await put('main', 'b', {}, '4567');
+  const { status, headers } = await as('main', 'HEAD', '/box?read-stats=true');
+  expect([status, headers['x-rgw-object-count'], headers['x-rgw-bytes-used']]).toEqual([200, '2', '7']);
+  expect((await as('alt', 'HEAD', '/box?read-stats=true')).status).toBe(403);
+  expect((await as('alt', 'HEAD', '/box')).status).toBe(200);
+});
+
 describe('quotas', () => {
   const quotas = (bucket: number | undefined, account: number | undefined): { quotas: { bucketQuota: () => Promise<number | undefined>; accountQuota: () => Promise<number | undefined> } } => ({
     quotas: { bucketQuota: () => Promise.resolve(bucket), accountQuota: () => Promise.resolve(account) },

@@ -2,8 +2,6 @@
  * Which right each operation needs: the actions of S3 that a policy names, and what they are about. An
  * operation that is not here is refused to everybody, and one that is built and not here does not compile.
  */
-import type { BuiltOperation } from '../operations.ts';
-
 /**
  * `each`: nothing is asked beforehand; every object that the operation touches is asked about by itself when
  * the store is called (guarded-store.ts).
@@ -102,7 +100,10 @@ const ACCESS = {
   ListParts: on('object', 'ListMultipartUploadParts'),
 } as const satisfies Readonly<Record<string, OperationAccess>>;
 
-export function accessOf(operation: BuiltOperation): OperationAccess {
+/** Operations with a row here; every one that is built must be among them. */
+export type GovernedOperation = keyof typeof ACCESS;
+
+export function accessOf(operation: GovernedOperation): OperationAccess {
   return ACCESS[operation];
 }
 

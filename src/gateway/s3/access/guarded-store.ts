@@ -272,6 +272,9 @@ export class GuardedStore implements ObjectStore {
   }
 
   async #requireSource(source: VersionAddress): Promise<void> {
+    const expected = this.#access.options.request.headers.get('x-amz-source-expected-bucket-owner');
+    const state = expected === undefined ? undefined : await this.#access.bucketState(source.bucket);
+    if (state !== undefined && state.owner !== expected) throw new S3Error('AccessDenied');
     if (this.#readable.has(nameOf(source))) return;
     await this.headObject(source);
   }

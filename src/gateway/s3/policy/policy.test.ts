@@ -179,7 +179,10 @@ describe('conditions', () => {
     expect(when(all, { [key]: ['a', 'b'] })).toBe('allowed');
     expect(when(all, { [key]: ['a', 'x'] })).toBe('silent');
     expect(when(all, {})).toBe('allowed');
-    expect(when({ 'ForAnyValue:StringNotEquals': { [key]: 'a' } }, { [key]: ['a', 'b'] })).toBe('allowed');
+    const anyOther = { 'ForAnyValue:StringNotEquals': { [key]: 'a' } };
+    expect(when(anyOther, { [key]: ['a', 'b'] })).toBe('allowed');
+    expect(when(anyOther, { [key]: ['a'] })).toBe('silent');
+    expect(when(anyOther, {})).toBe('silent');
   });
 
   test('the key of a tag keeps its case, the family does not', () => {

@@ -1,0 +1,18 @@
+/**
+ * A call on behalf of who signed its form: a POST carries its signature, and what headers would say, in the
+ * body, so that it comes here anonymous and is decided when the form was read.
+ */
+import type { Call } from '../call.ts';
+import type { Headers } from '../http.ts';
+import type { AccessOptions } from './access.ts';
+import { GuardedStore } from './guarded-store.ts';
+
+/** `headers`: those of the request with what the form says in their place, for the conditions of policies. */
+export function actingAs(
+  call: Call,
+  who: Pick<AccessOptions, 'principal' | 'credential'>,
+  headers: Headers,
+): Call {
+  const access = call.access.actingAs(who, headers);
+  return { ...call, principal: who.principal, headers, access, store: new GuardedStore(access) };
+}
