@@ -172,7 +172,13 @@ export async function accessList({ dir, terminal }: AccessTarget): Promise<void>
       bytesOut: use?.bytesOut ?? 0,
     };
   });
-  terminal.say('access_keys', { keys: listed }, listed.length === 0 ? 'no access keys' : formatTable(listed.map(rowOf)));
+  const accounts = register.accounts.map(({ id, displayName, email, quotaBytes }) => ({ id, displayName, email: email ?? null, quotaBytes: quotaBytes ?? null }));
+  const quotas = [...accounts.flatMap(({ displayName, quotaBytes }) => (quotaBytes === null ? [] : [['account', displayName, formatBytes(quotaBytes)]])), ...register.bucketQuotas.map(({ bucket, quotaBytes }) => ['bucket', bucket, formatBytes(quotaBytes)])];
+  const texts = [
+    listed.length === 0 ? 'no access keys' : formatTable(listed.map(rowOf)),
+    ...(quotas.length === 0 ? [] : [`\nquotas:\n${formatTable(quotas)}`]),
+  ];
+  terminal.say('access_keys', { keys: listed, accounts, bucketQuotas: register.bucketQuotas }, texts.join('\n'));
 }
 
 function rowOf(key: ListedKey): string[] {
@@ -248,10 +254,20 @@ export async function accessQuota(
   const disk = new NodeDisk(folder);
   await changeAccess(folder, async () => {
     const register = await readAccessRegister(disk);
-    await writeAccessRegister(disk, bucket === undefined ? withAccountQuota(register, account ?? '', bytes) : withBucketQuota(register, bucket, bytes));
+    const changed =
+      bucket === undefined
+        ? withAccountQuota(withOwner(register, await ownerIdOf(disk), account ?? ''), account ?? '', bytes)
+        : withBucketQuota(register, bucket, bytes);
+    await writeAccessRegister(disk, changed);
   });
   const of = bucket ?? account ?? '';
   terminal.say('quota', { of, bytes: bytes ?? null }, bytes === undefined ? `${of} has no quota.` : `${of} may hold ${formatBytes(bytes)}.`);
+}
+
+/** The owner has a row only once something is to be kept of that account. */
+function withOwner(register: AccessRegister, ownerId: string, name: string): AccessRegister {
+  const isOwner = name === ownerId || name === OWNER_NAME;
+  return isOwner ? withAccount(register, { id: ownerId, displayName: OWNER_NAME }) : register;
 }
 
 function withBucketQuota(register: AccessRegister, bucket: string, quotaBytes: number | undefined): AccessRegister {

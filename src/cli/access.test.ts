@@ -155,6 +155,23 @@ describe('a running gateway', () => {
   });
 });
 
+describe('quotas', () => {
+  it('of a bucket, an account and the owner are seen by a running gateway, listed, and end', async () => {
+    const store = await credentials();
+    const { account } = await create('--account', 'Ann');
+    for (const args of [['--bucket', 'box'], ['--account', 'Ann'], ['--account', 'owner']]) expect((await run('quota', ...args, '--bytes', '1024')).code).toBe(0);
+    clock.shiftMs += 1000;
+    expect(await Promise.all([store.bucketQuota('box'), store.accountQuota(account), store.accountQuota(await ownerId())])).toEqual([1024, 1024, 1024]);
+    expect((await run('list')).out).toMatch(/quotas:\n.*Ann.*1.0 KiB/);
+    await run('quota', '--bucket', 'box');
+    await run('quota', '--account', 'Ann');
+    clock.shiftMs += 1000;
+    expect(await Promise.all([store.bucketQuota('box'), store.accountQuota(account)])).toEqual([undefined, undefined]);
+    expect((await run('quota', '--account', 'Nobody', '--bytes', '1')).code).toBe(4);
+    expect((await run('quota', '--bytes', '1')).code).toBe(2);
+  });
+});
+
 describe('rotate and revoke', () => {
   it('rotate gives a new key the terms of the old one, and ends the old one at once', async () => {
     const made = await create('--account', 'Ann', '--requests-per-second', '7');

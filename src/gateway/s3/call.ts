@@ -8,6 +8,7 @@ import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { prf } from '../../crypto/primitives.ts';
 import type { Random } from '../../base/ports.ts';
 import type { Access } from './access/access.ts';
+import type { KeyMeter } from './access/key-meter.ts';
 import type { BucketUsage } from './access/usage.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
@@ -36,6 +37,7 @@ export interface Call extends Surroundings {
   readonly store: ObjectStore;
   readonly access: Access;
   readonly usage: BucketUsage;
+  readonly meter: KeyMeter;
   readonly method: string;
   readonly resource: Resource;
   readonly rawPath: string;

@@ -199,6 +199,7 @@ export class S3Front {
       store: new GuardedStore(access),
       access,
       usage: this.#usage,
+      meter: this.#meter,
       method: request.method,
       resource,
       rawPath: target.rawPath,

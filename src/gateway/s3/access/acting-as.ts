@@ -7,12 +7,17 @@ import type { Headers } from '../http.ts';
 import type { AccessOptions } from './access.ts';
 import { GuardedStore } from './guarded-store.ts';
 
-/** `headers`: those of the request with what the form says in their place, for the conditions of policies. */
+/**
+ * `headers`: those of the request with what the form says in their place, for the conditions of policies.
+ * Throws SlowDown when the key that signed has used up its rate.
+ */
 export function actingAs(
   call: Call,
   who: Pick<AccessOptions, 'principal' | 'credential'>,
   headers: Headers,
 ): Call {
+  const { principal, credential } = who;
+  if (principal.kind === 'account' && credential !== undefined) call.meter.admit(principal.accessKeyId, credential, 0);
   const access = call.access.actingAs(who, headers);
-  return { ...call, principal: who.principal, headers, access, store: new GuardedStore(access) };
+  return { ...call, principal, headers, access, store: new GuardedStore(access) };
 }
