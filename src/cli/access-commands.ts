@@ -8,6 +8,7 @@ import path from 'node:path';
 import { OperationError } from '../base/errors.ts';
 import type { Disk } from '../base/ports.ts';
 import { S3Error } from '../gateway/s3/errors.ts';
+import { isCanonicalId } from '../gateway/s3/principal.ts';
 import { parsePolicy, POLICY_BYTES_MAX } from '../gateway/s3/policy/parse.ts';
 import { encodeAccessKeys } from '../keyring/access-keys.ts';
 import { newAccount, newRegisteredKey } from '../keyring/access-register.ts';
@@ -68,6 +69,7 @@ async function accountFor(
   const owner = register.accounts.find(({ id }) => id === ownerId) ?? { id: ownerId, displayName: OWNER_NAME };
   const name = account ?? OWNER_NAME;
   const known = [owner, ...register.accounts].find(({ id, displayName }) => id === name || displayName === name);
+  if (known === undefined && isCanonicalId(name)) throw new OperationError('NOT_FOUND', 'There is no account with this id.');
   if (known === undefined) return newAccount(systemRandom, name, email);
   if (email !== undefined && email !== known.email)
     throw new OperationError('ALREADY_EXISTS', 'The account is there already, with another e-mail address or none.');

@@ -1,7 +1,7 @@
 /** Decoders of what decides about access: policies, and the documents that a bucket keeps. */
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { decodeGrants, encodeGrants } from '../../../src/gateway/s3/access/acl.ts';
-import { decodeBlock, decodeOwnership, decodePolicy, encodePolicy } from '../../../src/gateway/s3/access/bucket-facts.ts';
+import { decodeBlock, decodeOwnership, decodePolicy, encodeBlock, encodeOwnership, encodePolicy } from '../../../src/gateway/s3/access/bucket-facts.ts';
 import { S3Error } from '../../../src/gateway/s3/errors.ts';
 import { evaluatePolicy } from '../../../src/gateway/s3/policy/evaluate.ts';
 import { isWithin, parseCidr, parseIp } from '../../../src/gateway/s3/policy/ip.ts';
@@ -102,8 +102,8 @@ export const accessTargets: readonly Target[] = [
     seeds: () => [
       utf8(encodeGrants([{ grantee: { kind: 'group', group: 'all-users' }, permission: 'READ' }, { grantee: { kind: 'account', id: OWNER }, permission: 'FULL_CONTROL' }], OWNER) ?? ''),
       utf8(encodePolicy({ text: POLICY, isOwnerBound: false })),
-      utf8(JSON.stringify({ blockPublicAcls: true, ignorePublicAcls: false, blockPublicPolicy: true, restrictPublicBuckets: false })),
-      utf8('BucketOwnerPreferred'),
+      utf8(encodeBlock({ blockPublicAcls: true, ignorePublicAcls: false, blockPublicPolicy: true, restrictPublicBuckets: false })),
+      utf8(encodeOwnership('BucketOwnerPreferred')),
     ],
     accepts: acceptsDocument,
   }),

@@ -35,6 +35,7 @@ const FULL_BLOCK: PublicAccessBlock = {
 };
 
 const blockSchema = z.strictObject({
+  v: z.literal(1),
   blockPublicAcls: z.boolean(),
   ignorePublicAcls: z.boolean(),
   blockPublicPolicy: z.boolean(),
@@ -61,10 +62,16 @@ export function decodePolicy(document: string): StoredPolicy | undefined {
   return parsed.success ? { text: parsed.data.text, isOwnerBound: parsed.data.isOwnerBound } : undefined;
 }
 
-/** Undefined for what is none. */
+export function encodeBlock(block: PublicAccessBlock): string {
+  return JSON.stringify({ v: 1, ...block });
+}
+
+/** Undefined for what `encodeBlock` did not write. */
 export function decodeBlock(document: string): PublicAccessBlock | undefined {
   const parsed = blockSchema.safeParse(jsonOf(document));
-  return parsed.success ? parsed.data : undefined;
+  if (!parsed.success) return undefined;
+  const { blockPublicAcls, ignorePublicAcls, blockPublicPolicy, restrictPublicBuckets } = parsed.data;
+  return { blockPublicAcls, ignorePublicAcls, blockPublicPolicy, restrictPublicBuckets };
 }
 
 function jsonOf(text: string): unknown {
@@ -87,12 +94,16 @@ export interface BucketFacts {
   readonly grants: readonly Grant[];
 }
 
-const ownershipSchema = z.enum(OWNERSHIPS);
+const ownershipSchema = z.strictObject({ v: z.literal(1), ownership: z.enum(OWNERSHIPS) });
 
-/** Undefined for what is none. */
+export function encodeOwnership(ownership: Ownership): string {
+  return JSON.stringify({ v: 1, ownership });
+}
+
+/** Undefined for what `encodeOwnership` did not write. */
 export function decodeOwnership(document: string): Ownership | undefined {
-  const parsed = ownershipSchema.safeParse(document);
-  return parsed.success ? parsed.data : undefined;
+  const parsed = ownershipSchema.safeParse(jsonOf(document));
+  return parsed.success ? parsed.data.ownership : undefined;
 }
 
 function readPolicy(document: string, bucket: string): Pick<BucketFacts, 'policy' | 'isOwnerBound'> | undefined {
@@ -122,18 +133,27 @@ const CLOSED: Pick<BucketFacts, 'policy' | 'isOwnerBound'> = {
   isOwnerBound: false,
 };
 
-/** Facts by the state they were read from: a store that answers from its cache gives the same object. */
-const known = new WeakMap<BucketState, BucketFacts>();
+/** Facts by what they were read from, those used last at the end: a policy is parsed when it is new. */
+const known = new Map<string, BucketFacts>();
+const KNOWN_MAX = 256;
 
 export function factsOf(state: BucketState): BucketFacts {
-  const before = known.get(state);
-  if (before !== undefined) return before;
-  const { documents, name, owner } = state;
+  const { accessControl, ownership, policy, publicAccessBlock } = state.documents;
+  const key = JSON.stringify([state.name, state.owner, accessControl, ownership, policy, publicAccessBlock]);
+  const facts = known.get(key) ?? readFacts(state);
+  known.delete(key);
+  known.set(key, facts);
+  const [oldest] = known.keys();
+  if (known.size > KNOWN_MAX && oldest !== undefined) known.delete(oldest);
+  return facts;
+}
+
+function readFacts({ documents, name, owner }: BucketState): BucketFacts {
   const { policy, isOwnerBound } =
     documents.policy === undefined
       ? { policy: undefined, isOwnerBound: false }
       : (readPolicy(documents.policy, name) ?? CLOSED);
-  const facts: BucketFacts = {
+  return {
     name,
     owner,
     policy,
@@ -144,6 +164,4 @@ export function factsOf(state: BucketState): BucketFacts {
       documents.ownership === undefined ? 'ObjectWriter' : (decodeOwnership(documents.ownership) ?? 'BucketOwnerEnforced'),
     grants: decodeGrants(documents.accessControl, owner) ?? [],
   };
-  known.set(state, facts);
-  return facts;
 }

@@ -6,8 +6,8 @@ import type { Policy } from '../policy/policy.ts';
 import type { BucketState } from '../port/buckets.ts';
 import { cannedGrants, decodeGrants, encodeGrants } from './acl.ts';
 import type { CannedAcl, Grant } from './acl.ts';
-import { encodePolicy, factsOf } from './bucket-facts.ts';
-import type { BucketFacts } from './bucket-facts.ts';
+import { encodeBlock, encodeOwnership, encodePolicy, factsOf } from './bucket-facts.ts';
+import type { BucketFacts, Ownership, PublicAccessBlock } from './bucket-facts.ts';
 import { decide, decideOnService } from './decide.ts';
 import type { Decision, ObjectFacts } from './decide.ts';
 
@@ -49,6 +49,8 @@ const aclDocument = (acl: CannedAcl): Pick<BucketState['documents'], 'accessCont
   return text === undefined ? {} : { accessControl: text };
 };
 const object = (owner: string, acl: CannedAcl = 'private'): ObjectFacts => ({ owner, grants: canned(acl, owner) });
+
+const OPEN: PublicAccessBlock = { blockPublicAcls: false, ignorePublicAcls: false, blockPublicPolicy: false, restrictPublicBuckets: false };
 
 interface Asked {
   readonly who: string | undefined;
@@ -94,13 +96,13 @@ describe('a bucket about which nothing was said', () => {
 });
 
 describe('ownership controls', () => {
-  const enforced = facts({ ownership: 'BucketOwnerEnforced' });
+  const enforced = facts({ ownership: encodeOwnership('BucketOwnerEnforced') });
 
   test('enforced: everything is the bucket owner’s, and ACLs count no more', () => {
     expect(ask({ who: OWNER, action: 'GetObject', bucket: enforced, object: object(WRITER) })).toBe('allowed');
     expect(ask({ who: OWNER, action: 'GetObject', bucket: enforced })).toBe('allowed');
     expect(ask({ who: WRITER, action: 'GetObject', bucket: enforced, object: object(WRITER, 'public-read') })).toBe('not-allowed');
-    const open = facts({ ownership: 'BucketOwnerEnforced', ...aclDocument('public-read-write') });
+    const open = facts({ ownership: encodeOwnership('BucketOwnerEnforced'), ...aclDocument('public-read-write') });
     expect(ask({ who: undefined, action: 'ListBucket', bucket: open })).toBe('not-allowed');
     expect(ask({ who: undefined, action: 'PutObject', bucket: open })).toBe('not-allowed');
   });
@@ -187,14 +189,14 @@ describe('a bucket policy', () => {
 
   test('about the tags that an object has waits for the object, whoever asks', () => {
     const policy = policyDocument({ Effect: 'Deny', Condition: { StringEquals: { 's3:ExistingObjectTag/a': 'b' } } });
-    for (const ownership of ['ObjectWriter', 'BucketOwnerEnforced'])
-      expect(ask({ who: OWNER, action: 'GetObject', bucket: facts({ policy, ownership }) })).toBe('depends');
+    for (const ownership of ['ObjectWriter', 'BucketOwnerEnforced'] as const)
+      expect(ask({ who: OWNER, action: 'GetObject', bucket: facts({ policy, ownership: encodeOwnership(ownership) }) })).toBe('depends');
   });
 });
 
 describe('the public access block', () => {
   const block = (change: object): { publicAccessBlock: string } => ({
-    publicAccessBlock: JSON.stringify({ blockPublicAcls: false, ignorePublicAcls: false, blockPublicPolicy: false, restrictPublicBuckets: false, ...change }),
+    publicAccessBlock: encodeBlock({ ...OPEN, ...change }),
   });
 
   test('IgnorePublicAcls: grants to everybody count no more, those to accounts do', () => {
@@ -250,12 +252,12 @@ describe('whatever a bucket says', () => {
   );
   const flags = fc.record({ blockPublicAcls: fc.boolean(), ignorePublicAcls: fc.boolean(), blockPublicPolicy: fc.boolean(), restrictPublicBuckets: fc.boolean() });
   const documents = fc
-    .record({ acl: acls, policy: fc.option(changes), ownership: fc.constantFrom(undefined, 'BucketOwnerEnforced', 'BucketOwnerPreferred', 'ObjectWriter'), block: fc.option(flags) })
+    .record({ acl: acls, policy: fc.option(changes), ownership: fc.constantFrom<Ownership | undefined>(undefined, 'BucketOwnerEnforced', 'BucketOwnerPreferred', 'ObjectWriter'), block: fc.option(flags) })
     .map(({ acl, policy, ownership, block }) => ({
       ...aclDocument(acl),
       ...(policy === null ? {} : { policy: policyDocument(...policy) }),
-      ...(ownership === undefined ? {} : { ownership }),
-      ...(block === null ? {} : { publicAccessBlock: JSON.stringify(block) }),
+      ...(ownership === undefined ? {} : { ownership: encodeOwnership(ownership) }),
+      ...(block === null ? {} : { publicAccessBlock: encodeBlock(block) }),
     }));
   const who = fc.constantFrom(OWNER, WRITER, OTHER, undefined);
   const action = fc.constantFrom('GetObject', 'PutObject', 'ListBucket', 'GetObjectAcl', 'PutBucketAcl', 'DeleteObject', 'GetObjectTagging');
@@ -296,8 +298,8 @@ describe('whatever a bucket says', () => {
   test('each switch of the public access block takes away, and gives nobody anything', () => {
     fc.assert(
       fc.property(documents, flags, who, action, objects, (docs, block, asker, what, known) => {
-        const without = facts({ ...docs, publicAccessBlock: JSON.stringify({ blockPublicAcls: false, ignorePublicAcls: false, blockPublicPolicy: false, restrictPublicBuckets: false }) });
-        const blocked = facts({ ...docs, publicAccessBlock: JSON.stringify(block) });
+        const without = facts({ ...docs, publicAccessBlock: encodeBlock(OPEN) });
+        const blocked = facts({ ...docs, publicAccessBlock: encodeBlock(block) });
         const asked = { who: asker, action: what, object: known };
         if (ask({ ...asked, bucket: blocked }) === 'allowed') expect(ask({ ...asked, bucket: without })).toBe('allowed');
       }),

@@ -1,6 +1,5 @@
 /**
- * Ownership controls of a bucket: who owns what others write into it, and whether ACLs count at all. The
- * document kept is the rule's own word. A bucket without controls lets writers own what they write.
+ * Ownership controls of a bucket: who owns what others write into it, and whether ACLs count at all. A bucket without controls lets writers own what they write.
  */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
@@ -12,27 +11,26 @@ import type { AccountDirectory } from '../principal.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
 import { encodeGrants } from './acl.ts';
 import { grantsOfHeaders } from './acl-request.ts';
-import { decodeOwnership, factsOf } from './bucket-facts.ts';
+import { decodeOwnership, encodeOwnership, factsOf, OWNERSHIPS } from './bucket-facts.ts';
 import type { Ownership } from './bucket-facts.ts';
 import { configure, stateOf } from './documents.ts';
 
 const ROOT = 'OwnershipControls';
 
-function ownershipOf(text: string): Ownership {
-  const ownership = decodeOwnership(text.trim());
-  if (ownership === undefined) throw new S3Error('MalformedXML', 'ObjectOwnership is not one that S3 knows.');
-  return ownership;
+function ownershipNamed(text: string | undefined): Ownership | undefined {
+  return OWNERSHIPS.find((ownership) => ownership === text);
 }
 
 export const putBucketOwnershipControls: Feature = async (call) => {
   const { Rule } = fields(readXml(await readAll(call.content(XML_BYTES_MAX)), ROOT), ['Rule']);
   if (Rule === undefined) throw new S3Error('MalformedXML', 'One rule is needed.');
   const { ObjectOwnership } = fields(Rule, ['ObjectOwnership']);
-  const ownership = ownershipOf(requiredText('ObjectOwnership', ObjectOwnership));
+  const ownership = ownershipNamed(requiredText('ObjectOwnership', ObjectOwnership).trim());
+  if (ownership === undefined) throw new S3Error('MalformedXML', 'ObjectOwnership is not one that S3 knows.');
   const facts = factsOf(await stateOf(call));
   if (ownership === 'BucketOwnerEnforced' && encodeGrants(facts.grants, facts.owner) !== undefined)
     throw new S3Error('InvalidBucketAclWithObjectOwnership');
-  await configure(call, 'ownership', ownership);
+  await configure(call, 'ownership', encodeOwnership(ownership));
   return emptyResponse(200);
 };
 
@@ -55,7 +53,7 @@ export async function documentsOfNewBucket(
   accounts: AccountDirectory,
 ): Promise<Pick<Documents, 'accessControl' | 'ownership'>> {
   const asked = headers.get('x-amz-object-ownership');
-  const ownership = asked === undefined ? undefined : decodeOwnership(asked);
+  const ownership = ownershipNamed(asked);
   if (asked !== undefined && ownership === undefined)
     throw new S3Error('InvalidArgument', 'x-amz-object-ownership is not one that S3 knows.');
   const grants = await grantsOfHeaders(headers, { owner, bucketOwner: owner }, accounts);
@@ -63,7 +61,7 @@ export async function documentsOfNewBucket(
   if (ownership === 'BucketOwnerEnforced' && accessControl !== undefined)
     throw new S3Error('InvalidBucketAclWithObjectOwnership');
   return {
-    ...(ownership === undefined ? {} : { ownership }),
+    ...(ownership === undefined ? {} : { ownership: encodeOwnership(ownership) }),
     ...(accessControl === undefined ? {} : { accessControl }),
   };
 }

@@ -5,7 +5,7 @@ import { readAll } from '../content.ts';
 import { S3Error } from '../errors.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
 import type { ReadElement } from '../xml.ts';
-import { decodeBlock } from './bucket-facts.ts';
+import { decodeBlock, encodeBlock } from './bucket-facts.ts';
 import type { PublicAccessBlock } from './bucket-facts.ts';
 import { configure, stateOf } from './documents.ts';
 
@@ -28,7 +28,7 @@ export const putPublicAccessBlock: Feature = async (call) => {
     blockPublicPolicy: switchOf('BlockPublicPolicy', known.BlockPublicPolicy),
     restrictPublicBuckets: switchOf('RestrictPublicBuckets', known.RestrictPublicBuckets),
   };
-  await configure(call, 'publicAccessBlock', JSON.stringify(block));
+  await configure(call, 'publicAccessBlock', encodeBlock(block));
   return emptyResponse(200);
 };
 
