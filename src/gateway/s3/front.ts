@@ -153,7 +153,7 @@ export class S3Front {
     if (admitted) this.#underWay += 1;
     let response: HttpResponse;
     try {
-      if (!admitted) throw new S3Error('SlowDown');
+      if (!admitted) throw this.#overloaded();
       response = await this.#answer(request, context);
     } catch (error) {
       if (error instanceof AssertionError) {
@@ -211,6 +211,11 @@ export class S3Front {
       content: (sizeMax, checksums = 'body') =>
         openContent(request, { headers, payload, sizeMax, checksums, clock, patience }),
     });
+  }
+
+  #overloaded(): S3Error {
+    this.#options.telemetry.count('s3_slowed', { reason: 'requests-under-way' });
+    return new S3Error('SlowDown');
   }
 
   #refuse(error: unknown, request: HttpRequest, requestId: string, operation: string): HttpResponse {

@@ -460,6 +460,7 @@ test('one request more than admitted answers 503 SlowDown, is counted, and harms
   const refused = await ask(small, get('held'));
   expect([refused.status, refused.code]).toEqual([503, 'SlowDown']);
   expect(small.telemetry.counts.get('s3_refused code=SlowDown')).toBe(1);
+  expect(small.telemetry.counts.get('s3_slowed reason=requests-under-way')).toBe(1);
   held.write('nt');
   await until(() => small.front.underWay === 0);
   expect((await ask(small, get('held'))).text).toBe('content');
