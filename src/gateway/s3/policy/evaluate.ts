@@ -5,7 +5,7 @@
  */
 import { operatorNamed } from './operators.ts';
 import type { Condition, Policy, PrincipalPattern, Selection, Statement } from './policy.ts';
-import { matchesPattern } from './wildcard.ts';
+import { MatchBudget, MatchTooCostly, matchesPattern } from './wildcard.ts';
 
 /** One action on one resource, asked by one principal. */
 export interface PolicyQuestion {
@@ -29,37 +29,44 @@ function isPrincipal(pattern: PrincipalPattern, accountId: string | undefined): 
 }
 
 /** Does the condition hold for these values of its key? */
-export function holds(condition: Condition, given: readonly string[] | undefined): boolean {
+function holds(condition: Condition, given: readonly string[] | undefined, budget: MatchBudget): boolean {
   const { quantifier, values } = condition;
   const isAbsent = given === undefined || given.length === 0;
   if (condition.operator === 'Null') return values.some((value) => (value.toLowerCase() === 'true') === isAbsent);
   const operator = operatorNamed(condition.operator);
   if (operator === undefined) return false;
   if (isAbsent) return condition.ifExists || quantifier === 'all' || (operator.isNegative && quantifier !== 'any');
-  const matchesSome = (value: string): boolean => values.some((wanted) => operator.matches(wanted, value));
+  const matchesSome = (value: string): boolean => values.some((wanted) => operator.matches(wanted, value, budget));
   if (quantifier === 'all') return given.every((value) => matchesSome(value) !== operator.isNegative);
   if (quantifier === 'any') return given.some((value) => matchesSome(value) !== operator.isNegative);
   return given.some(matchesSome) !== operator.isNegative;
 }
 
-function applies(statement: Statement, question: PolicyQuestion): boolean {
+function applies(statement: Statement, question: PolicyQuestion, budget: MatchBudget): boolean {
   const { accountId, resource, valuesOf } = question;
   const action = question.action.toLowerCase();
   const { principals, actions, resources, conditions } = statement;
   return (
     (principals === undefined || selects(principals, (pattern) => isPrincipal(pattern, accountId))) &&
-    selects(actions, (pattern) => matchesPattern(pattern.toLowerCase(), action)) &&
-    selects(resources, (pattern) => matchesPattern(pattern, resource)) &&
-    conditions.every((condition) => holds(condition, valuesOf(condition.key)))
+    selects(actions, (pattern) => matchesPattern(pattern.toLowerCase(), action, budget)) &&
+    selects(resources, (pattern) => matchesPattern(pattern, resource, budget)) &&
+    conditions.every((condition) => holds(condition, valuesOf(condition.key), budget))
   );
 }
 
+/** A policy that takes more work than a request is worth denies it. */
 export function evaluatePolicy(policy: Policy, question: PolicyQuestion): PolicyVerdict {
+  const budget = new MatchBudget();
   let verdict: PolicyVerdict = 'silent';
-  for (const statement of policy.statements) {
-    if (!applies(statement, question)) continue;
-    if (statement.effect === 'Deny') return 'denied';
-    verdict = 'allowed';
+  try {
+    for (const statement of policy.statements) {
+      if (!applies(statement, question, budget)) continue;
+      if (statement.effect === 'Deny') return 'denied';
+      verdict = 'allowed';
+    }
+  } catch (error) {
+    if (error instanceof MatchTooCostly) return 'denied';
+    throw error;
   }
   return verdict;
 }

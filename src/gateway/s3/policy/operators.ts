@@ -5,13 +5,15 @@
  */
 import { parseCidr, parseIp, isWithin } from './ip.ts';
 import { matchesPattern } from './wildcard.ts';
+import type { MatchBudget } from './wildcard.ts';
 
 export interface Operator {
   /** True: holds when no value of the policy matches. */
   readonly isNegative: boolean;
   /** Can it read this value of a policy? */
   readonly accepts: (wanted: string) => boolean;
-  readonly matches: (wanted: string, given: string) => boolean;
+  /** Throws MatchTooCostly. */
+  readonly matches: (wanted: string, given: string, budget: MatchBudget) => boolean;
 }
 
 const text = (matches: Operator['matches'], isNegative: boolean): Operator => ({

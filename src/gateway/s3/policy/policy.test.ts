@@ -362,6 +362,27 @@ describe('the parts', () => {
     expect(matchesPattern(`${'a*'.repeat(500)}b`, 'a'.repeat(5000))).toBe(false);
   });
 
+  test('a policy made to cost much costs little, and denies when it would not', () => {
+    const fill = (pattern: string): string[] => Array.from({ length: Math.floor(18_000 / (pattern.length + 3)) }, () => pattern);
+    const timed = (change: object, values: Readonly<Record<string, readonly string[]>>): readonly [string, number] => {
+      const policy = policyOf({ ...allow, ...change });
+      const began = performance.now();
+      const verdict = evaluatePolicy(policy, question(values, { resource: `${BUCKET}/${'a'.repeat(1024)}` }));
+      return [verdict, performance.now() - began];
+    };
+    const long = { 'aws:Referer': ['a'.repeat(8000)] };
+    const attempts = [
+      timed({ Resource: fill(`${BUCKET}/*${'a'.repeat(480)}b`) }, {}),
+      timed({ Resource: fill(`${BUCKET}/*b${'a'.repeat(480)}*`) }, {}),
+      timed({ Resource: fill(`${BUCKET}/*${'a?'.repeat(240)}b*`) }, {}),
+      timed({ Condition: { StringLike: { 'aws:Referer': fill('*b') } } }, long),
+      timed({ Condition: { StringLike: { 'aws:Referer': fill(`*${'?a'.repeat(200)}b*`) } } }, long),
+    ];
+    expect(attempts.map(([verdict]) => verdict)).toEqual(['silent', 'silent', 'denied', 'silent', 'denied']);
+    // Each took hundreds of milliseconds by plain comparison.
+    for (const [, ms] of attempts) expect(ms).toBeLessThan(100);
+  });
+
   test('JSON is read as the language reads it, but for names given twice', () => {
     const plain = (value: unknown): unknown =>
       value instanceof Map

@@ -1,31 +1,86 @@
 /**
- * Patterns of policies: `*` stands for any characters, `?` for one. Matched without backtracking into more
- * than the last star, so that no pattern costs more than its length times that of the text.
+ * Patterns of policies: `*` stands for any characters, `?` for one. What lies between two stars is looked for
+ * from the left, which never needs to go back behind an earlier star; literal text is found by the language's
+ * own search. Looking for `?` costs pattern times text at worst, so that work is counted, and who evaluates
+ * a policy says how much of it there may be.
  */
 
-/** Case counts; fold both sides where it shall not. */
-export function matchesPattern(pattern: string, text: string): boolean {
-  const wanted = [...pattern];
-  const given = [...text];
-  let at = 0;
-  let star = -1;
-  let resume = 0;
-  for (let i = 0; i < given.length; ) {
-    if (wanted[at] === '*') {
-      star = at;
-      resume = i;
-      at += 1;
-    } else if (wanted[at] === '?' || (at < wanted.length && wanted[at] === given[i])) {
-      at += 1;
-      i += 1;
-    } else if (star >= 0) {
-      at = star + 1;
-      resume += 1;
-      i = resume;
-    } else return false;
+/** Steps that one evaluation of a policy may take to look for patterns with `?`. */
+const STEPS_MAX = 1_000_000;
+
+/** A policy asked for more work than a request is worth. Whoever evaluates must refuse the request. */
+export class MatchTooCostly extends Error {
+  override readonly name = 'MatchTooCostly';
+}
+
+export class MatchBudget {
+  #left = STEPS_MAX;
+
+  spend(steps: number): void {
+    this.#left -= steps;
+    if (this.#left < 0) throw new MatchTooCostly('too many steps');
   }
-  while (wanted[at] === '*') at += 1;
-  return at === wanted.length;
+}
+
+/** Units of the code point that begins at, or ends before, this place. */
+const unitsFrom = (text: string, at: number): number => ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
+const unitsBefore = (text: string, end: number): number => (end >= 2 && unitsFrom(text, end - 2) === 2 ? 2 : 1);
+
+/** Where `piece` ends when it begins at `at`; undefined when it is not there. */
+function endOf(piece: string, text: string, at: number, budget: MatchBudget): number | undefined {
+  if (!piece.includes('?')) return text.startsWith(piece, at) ? at + piece.length : undefined;
+  let place = at;
+  for (let i = 0; i < piece.length; i += 1) {
+    budget.spend(1);
+    if (place >= text.length) return undefined;
+    if (piece[i] === '?') place += unitsFrom(text, place);
+    else if (piece[i] === text[place]) place += 1;
+    else return undefined;
+  }
+  return place;
+}
+
+/** Where `piece` begins when it ends the text; undefined when it does not. */
+function beginOfEnding(piece: string, text: string, budget: MatchBudget): number | undefined {
+  if (!piece.includes('?')) return text.endsWith(piece) ? text.length - piece.length : undefined;
+  let place = text.length;
+  for (let i = piece.length - 1; i >= 0; i -= 1) {
+    budget.spend(1);
+    if (place <= 0) return undefined;
+    if (piece[i] === '?') place -= unitsBefore(text, place);
+    else if (piece[i] === text[place - 1]) place -= 1;
+    else return undefined;
+  }
+  return place;
+}
+
+/** Where the first `piece` at or behind `from` ends; undefined when there is none. */
+function endOfNext(piece: string, text: string, from: number, budget: MatchBudget): number | undefined {
+  if (!piece.includes('?')) {
+    const at = text.indexOf(piece, from);
+    return at < 0 ? undefined : at + piece.length;
+  }
+  for (let at = from; at <= text.length; at += unitsFrom(text, at)) {
+    const end = endOf(piece, text, at, budget);
+    if (end !== undefined) return end;
+  }
+  return undefined;
+}
+
+/** Case counts; fold both sides where it shall not. Throws MatchTooCostly. */
+export function matchesPattern(pattern: string, text: string, budget: MatchBudget = new MatchBudget()): boolean {
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop();
+  let at = endOf(first, text, 0, budget);
+  if (at === undefined) return false;
+  if (last === undefined) return at === text.length;
+  const limit = beginOfEnding(last, text, budget);
+  if (limit === undefined) return false;
+  for (const piece of rest) {
+    at = endOfNext(piece, text, at, budget);
+    if (at === undefined || at > limit) return false;
+  }
+  return at <= limit;
 }
 
 export function hasWildcard(pattern: string): boolean {
