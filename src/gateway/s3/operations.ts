@@ -238,6 +238,28 @@ const BUILT = [
   { name: 'GetBucketOwnershipControls', method: 'GET', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
   { name: 'PutBucketOwnershipControls', method: 'PUT', level: 'bucket', when: ['ownershipControls'], ...PLAIN, body: true },
   { name: 'DeleteBucketOwnershipControls', method: 'DELETE', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
+  { name: 'PutBucketCors', method: 'PUT', level: 'bucket', when: ['cors'], query: [], headers: [], body: true },
+  { name: 'GetBucketCors', method: 'GET', level: 'bucket', when: ['cors'], ...PLAIN },
+  { name: 'DeleteBucketCors', method: 'DELETE', level: 'bucket', when: ['cors'], ...PLAIN },
+  { name: 'PutBucketLifecycleConfiguration', method: 'PUT', level: 'bucket', when: ['lifecycle'], query: [], headers: ['x-amz-transition-default-minimum-object-size=all_storage_classes_128K'], body: true },
+  { name: 'GetBucketLifecycleConfiguration', method: 'GET', level: 'bucket', when: ['lifecycle'], ...PLAIN },
+  { name: 'DeleteBucketLifecycle', method: 'DELETE', level: 'bucket', when: ['lifecycle'], ...PLAIN },
+  { name: 'PutBucketTagging', method: 'PUT', level: 'bucket', when: ['tagging'], query: [], headers: [], body: true },
+  { name: 'GetBucketTagging', method: 'GET', level: 'bucket', when: ['tagging'], ...PLAIN },
+  { name: 'DeleteBucketTagging', method: 'DELETE', level: 'bucket', when: ['tagging'], ...PLAIN },
+  { name: 'PutBucketEncryption', method: 'PUT', level: 'bucket', when: ['encryption'], query: [], headers: [], body: true },
+  { name: 'GetBucketEncryption', method: 'GET', level: 'bucket', when: ['encryption'], ...PLAIN },
+  { name: 'DeleteBucketEncryption', method: 'DELETE', level: 'bucket', when: ['encryption'], ...PLAIN },
+  { name: 'PutBucketRequestPayment', method: 'PUT', level: 'bucket', when: ['requestPayment'], query: [], headers: [], body: true },
+  { name: 'GetBucketRequestPayment', method: 'GET', level: 'bucket', when: ['requestPayment'], ...PLAIN },
+  { name: 'PutBucketNotificationConfiguration', method: 'PUT', level: 'bucket', when: ['notification'], query: [], headers: ['x-amz-skip-destination-validation=true|false'], body: true },
+  { name: 'GetBucketNotificationConfiguration', method: 'GET', level: 'bucket', when: ['notification'], ...PLAIN },
+  { name: 'GetBucketWebsite', method: 'GET', level: 'bucket', when: ['website'], ...PLAIN },
+  { name: 'DeleteBucketWebsite', method: 'DELETE', level: 'bucket', when: ['website'], ...PLAIN },
+  { name: 'GetBucketReplication', method: 'GET', level: 'bucket', when: ['replication'], ...PLAIN },
+  { name: 'DeleteBucketReplication', method: 'DELETE', level: 'bucket', when: ['replication'], ...PLAIN },
+  { name: 'GetBucketLogging', method: 'GET', level: 'bucket', when: ['logging'], ...PLAIN },
+  { name: 'GetBucketAccelerateConfiguration', method: 'GET', level: 'bucket', when: ['accelerate'], ...PLAIN },
 ] as const satisfies readonly Omit<OperationRow, 'built'>[];
 
 export type BuiltOperation = (typeof BUILT)[number]['name'];
@@ -252,18 +274,11 @@ POST bucket PostObject
 GET bucket CreateSession ?session
 GET bucket GetBucketAbac ?abac
 PUT bucket PutBucketAbac ?abac
-GET bucket GetBucketAccelerateConfiguration ?accelerate
 PUT bucket PutBucketAccelerateConfiguration ?accelerate
 GET bucket GetBucketAnalyticsConfiguration ?analytics&id
 GET bucket ListBucketAnalyticsConfigurations ?analytics
 PUT bucket PutBucketAnalyticsConfiguration ?analytics
 DELETE bucket DeleteBucketAnalyticsConfiguration ?analytics
-GET bucket GetBucketCors ?cors
-PUT bucket PutBucketCors ?cors
-DELETE bucket DeleteBucketCors ?cors
-GET bucket GetBucketEncryption ?encryption
-PUT bucket PutBucketEncryption ?encryption
-DELETE bucket DeleteBucketEncryption ?encryption
 GET bucket GetBucketIntelligentTieringConfiguration ?intelligent-tiering&id
 GET bucket ListBucketIntelligentTieringConfigurations ?intelligent-tiering
 PUT bucket PutBucketIntelligentTieringConfiguration ?intelligent-tiering
@@ -272,10 +287,6 @@ GET bucket GetBucketInventoryConfiguration ?inventory&id
 GET bucket ListBucketInventoryConfigurations ?inventory
 PUT bucket PutBucketInventoryConfiguration ?inventory
 DELETE bucket DeleteBucketInventoryConfiguration ?inventory
-GET bucket GetBucketLifecycleConfiguration ?lifecycle
-PUT bucket PutBucketLifecycleConfiguration ?lifecycle
-DELETE bucket DeleteBucketLifecycle ?lifecycle
-GET bucket GetBucketLogging ?logging
 PUT bucket PutBucketLogging ?logging
 POST bucket CreateBucketMetadataConfiguration ?metadataConfiguration
 GET bucket GetBucketMetadataConfiguration ?metadataConfiguration
@@ -290,24 +301,13 @@ GET bucket GetBucketMetricsConfiguration ?metrics&id
 GET bucket ListBucketMetricsConfigurations ?metrics
 PUT bucket PutBucketMetricsConfiguration ?metrics
 DELETE bucket DeleteBucketMetricsConfiguration ?metrics
-GET bucket GetBucketNotificationConfiguration ?notification
-PUT bucket PutBucketNotificationConfiguration ?notification
 GET bucket GetObjectLockConfiguration ?object-lock
 PUT bucket PutObjectLockConfiguration ?object-lock
-GET bucket GetBucketReplication ?replication
 PUT bucket PutBucketReplication ?replication
-DELETE bucket DeleteBucketReplication ?replication
-GET bucket GetBucketRequestPayment ?requestPayment
-PUT bucket PutBucketRequestPayment ?requestPayment
-GET bucket GetBucketTagging ?tagging
-PUT bucket PutBucketTagging ?tagging
-DELETE bucket DeleteBucketTagging ?tagging
 GET bucket ListMultipartUploads ?uploads
 PUT bucket PutBucketVersioning ?versioning
 GET bucket ListObjectVersions ?versions
-GET bucket GetBucketWebsite ?website
 PUT bucket PutBucketWebsite ?website
-DELETE bucket DeleteBucketWebsite ?website
 GET object ListObjectAnnotations ?annotation
 GET object GetObjectAnnotation ?annotation&x-id=GetObjectAnnotation
 PUT object PutObjectAnnotation ?annotation
