@@ -236,6 +236,7 @@ export class Gateway {
   #makeFront(owner: OwnerKeys): S3Front {
     const { clock, random, telemetry, lookup, region, hostNames, concurrentMax, patience } = this.#options;
     return new S3Front({
+      ...FRONT_DEFAULTS,
       store: this.store,
       clock,
       random,

@@ -6,8 +6,9 @@ import { commandLineTargets } from './targets/command-line.ts';
 import { diskTargets } from './targets/disk.ts';
 import { nodeTargets } from './targets/node.ts';
 import { protocolTargets } from './targets/protocol.ts';
+import { documentTargets } from './targets/s3-documents.ts';
 import { s3Targets } from './targets/s3.ts';
 import { socketTargets } from './targets/sockets.ts';
 import { textTargets } from './targets/text.ts';
 
-export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...accessTargets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];
+export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...accessTargets, ...documentTargets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];

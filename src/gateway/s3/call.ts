@@ -12,6 +12,7 @@ import type { KeyMeter } from './access/key-meter.ts';
 import type { BucketUsage } from './access/usage.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
+import type { EventSink } from './notification/events.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
 import type { AccountDirectory, Principal } from './principal.ts';
@@ -30,6 +31,10 @@ export interface Surroundings {
   /** Authenticates continuation tokens; the same for all gateways of one cluster. */
   readonly tokenKey: Uint8Array;
   readonly random: Random;
+  /** Told of every change of an object. */
+  readonly events: EventSink;
+  /** Names of the webhooks that a bucket may name. */
+  readonly webhooks: Pick<ReadonlySet<string>, 'has'>;
 }
 
 export interface Call extends Surroundings {

@@ -23,12 +23,22 @@ import type { Feature, Surroundings } from './call.ts';
 import { openContent, requireNoContent } from './content.ts';
 import type { Patience } from './content.ts';
 import { deleteObject, deleteObjects } from './delete.ts';
+import * as absent from './documents/absent.ts';
+import { answerPreflight, corsFields } from './documents/cors-answer.ts';
+import * as cors from './documents/cors.ts';
+import * as encryption from './documents/encryption.ts';
+import * as requestPayment from './documents/request-payment.ts';
+import * as tagging from './documents/tagging.ts';
 import { errorResponse } from './error-response.ts';
 import { S3Error, toS3Error } from './errors.ts';
 import { getObject, headObject } from './get-object.ts';
-import type { Headers } from './http.ts';
+import { Headers } from './http.ts';
+import * as lifecycle from './lifecycle/configuration.ts';
 import { listObjects, listObjectsV2 } from './list.ts';
 import * as multipart from './multipart.ts';
+import * as notification from './notification/configuration.ts';
+import { NO_EVENTS } from './notification/events.ts';
+import { NotifyingStore } from './notification/notifying-store.ts';
 import type { BuiltOperation } from './operations.ts';
 import type { CredentialLookup } from './principal.ts';
 import * as bucketPolicy from './policy/bucket-policy.ts';
@@ -61,6 +71,8 @@ export const FRONT_DEFAULTS = {
   quotas: undefined,
   hostNames: [],
   concurrentMax: 256,
+  events: NO_EVENTS,
+  webhooks: new Set<string>(),
   patience: { idleMs: 30_000, graceMs: 60_000, bytesPerSecondMin: 1024 },
 } as const satisfies Partial<S3FrontOptions>;
 
@@ -97,6 +109,28 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   GetBucketOwnershipControls: ownership.getBucketOwnershipControls,
   PutBucketOwnershipControls: ownership.putBucketOwnershipControls,
   DeleteBucketOwnershipControls: ownership.deleteBucketOwnershipControls,
+  GetBucketCors: cors.getBucketCors,
+  PutBucketCors: cors.putBucketCors,
+  DeleteBucketCors: cors.deleteBucketCors,
+  GetBucketLifecycleConfiguration: lifecycle.getBucketLifecycleConfiguration,
+  PutBucketLifecycleConfiguration: lifecycle.putBucketLifecycleConfiguration,
+  DeleteBucketLifecycle: lifecycle.deleteBucketLifecycle,
+  GetBucketTagging: tagging.getBucketTagging,
+  PutBucketTagging: tagging.putBucketTagging,
+  DeleteBucketTagging: tagging.deleteBucketTagging,
+  GetBucketEncryption: encryption.getBucketEncryption,
+  PutBucketEncryption: encryption.putBucketEncryption,
+  DeleteBucketEncryption: encryption.deleteBucketEncryption,
+  GetBucketRequestPayment: requestPayment.getBucketRequestPayment,
+  PutBucketRequestPayment: requestPayment.putBucketRequestPayment,
+  GetBucketNotificationConfiguration: notification.getBucketNotificationConfiguration,
+  PutBucketNotificationConfiguration: notification.putBucketNotificationConfiguration,
+  GetBucketWebsite: absent.getBucketWebsite,
+  DeleteBucketWebsite: absent.deleteBucketWebsite,
+  GetBucketReplication: absent.getBucketReplication,
+  DeleteBucketReplication: absent.deleteBucketReplication,
+  GetBucketLogging: absent.getBucketLogging,
+  GetBucketAccelerateConfiguration: absent.getBucketAccelerateConfiguration,
 };
 
 /**
@@ -119,6 +153,7 @@ function requireOurHost(host: string | undefined, hostNames: readonly string[]):
 
 /** What is known of a request before its answer is there. */
 interface Context {
+  readonly requestId: string;
   operation: string;
   accessKeyId: string | undefined;
 }
@@ -148,7 +183,7 @@ export class S3Front {
   readonly handle: HttpHandler = async (request) => {
     const { random, telemetry, concurrentMax } = this.#options;
     const requestId = hex(random.bytes(REQUEST_ID_BYTES)).toUpperCase();
-    const context: Context = { operation: 'none', accessKeyId: undefined };
+    const context: Context = { requestId, operation: 'none', accessKeyId: undefined };
     const admitted = this.#underWay < concurrentMax;
     if (admitted) this.#underWay += 1;
     let response: HttpResponse;
@@ -162,14 +197,21 @@ export class S3Front {
       }
       response = this.#refuse(error, request, requestId, context.operation);
     }
+    response = admitted ? await this.#withCors(request, response) : response;
     telemetry.count('s3_requests', { operation: context.operation, status: String(response.status) });
     if (context.accessKeyId !== undefined) this.#meter.charge(context.accessKeyId, answerBytes(response, request.method));
     return this.#finish(response, requestId, admitted);
   };
 
   async #answer(request: HttpRequest, context: Context): Promise<HttpResponse> {
-    const { lookup, region, clock, store, hostNames, patience } = this.#options;
+    const { lookup, region, clock, store, hostNames, patience, events } = this.#options;
     const target = parseTarget(request.target);
+    if (request.method === 'OPTIONS') {
+      context.operation = 'Preflight';
+      const preflight = new Headers(request.headers);
+      requireOurHost(preflight.get('host'), hostNames);
+      return await answerPreflight(store, target.path, preflight);
+    }
     const authenticated = await authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
     const host = requireOurHost(authenticated.headers.get('host'), hostNames);
     const { headers, payload, principal, credential } = authenticated;
@@ -196,7 +238,16 @@ export class S3Front {
     if (!row.body) requireNoContent(headers, payload);
     return await FEATURES[operation]({
       ...this.#options,
-      store: new GuardedStore(access),
+      store: new NotifyingStore(new GuardedStore(access), {
+        events,
+        nowMs: () => clock.nowMs(),
+        origin: {
+          accountId: principal.kind === 'account' ? principal.account.id : undefined,
+          sourceAddress: remoteAddress,
+          requestId: context.requestId,
+        },
+        putName: request.method === 'POST' ? 's3:ObjectCreated:Post' : 's3:ObjectCreated:Put',
+      }),
       access,
       usage: this.#usage,
       meter: this.#meter,
@@ -216,6 +267,13 @@ export class S3Front {
   #overloaded(): S3Error {
     this.#options.telemetry.count('s3_slowed', { reason: 'requests-under-way' });
     return new S3Error('SlowDown');
+  }
+
+  /** Browsers show a page only what these headers let it see, of errors too. */
+  async #withCors(request: HttpRequest, response: HttpResponse): Promise<HttpResponse> {
+    if (request.method === 'OPTIONS' || !request.headers.some(([name]) => name.toLowerCase() === 'origin')) return response;
+    const fields = await corsFields(this.#options.store, request, new Headers(request.headers));
+    return { ...response, headers: [...response.headers, ...fields] };
   }
 
   #refuse(error: unknown, request: HttpRequest, requestId: string, operation: string): HttpResponse {

@@ -1,0 +1,190 @@
+/**
+ * The store as one request uses it, telling what was changed: every write that a feature makes passes here, so
+ * no feature can forget to tell. Nothing is told of what failed, or of an outcome that is not known.
+ */
+import type { ObjectStore } from '../object-store.ts';
+import type {
+  BucketInfo,
+  ChangeBucket,
+  ChangeBucketResult,
+  ConfigureBucket,
+  ConfigureBucketResult,
+  CreateBucket,
+  CreateBucketResult,
+  DeleteBucketResult,
+  ReadBucketResult,
+} from '../port/buckets.ts';
+import type { OperationId } from '../port/content.ts';
+import type { Listing } from '../port/listing.ts';
+import type {
+  ChangeAttributes,
+  ChangeAttributesResult,
+  CopyObject,
+  CopyObjectResult,
+  DeleteObject,
+  DeleteObjectResult,
+  GetObject,
+  GetObjectResult,
+  HeadObjectResult,
+  ObjectPartsResult,
+  PutObject,
+  PutObjectResult,
+  Stored,
+  VersionAddress,
+} from '../port/objects.ts';
+import type { NoSuchBucket } from '../port/outcomes.ts';
+import type {
+  AbortUploadResult,
+  CompleteUpload,
+  CompleteUploadResult,
+  CopyPart,
+  CopyPartResult,
+  CreateUpload,
+  CreateUploadResult,
+  ReadUploadResult,
+  UploadAddress,
+  UploadPart,
+  UploadPartResult,
+} from '../port/uploads.ts';
+import type { EventName, EventSink, ObjectEvent } from './events.ts';
+
+export interface Telling {
+  readonly events: EventSink;
+  readonly nowMs: () => number;
+  readonly origin: Pick<ObjectEvent, 'accountId' | 'sourceAddress' | 'requestId'>;
+  /** The name of an event for an object put: by a form it is another one. */
+  readonly putName: 's3:ObjectCreated:Put' | 's3:ObjectCreated:Post';
+}
+
+type Told = Pick<ObjectEvent, 'name' | 'versionId'> & Partial<Pick<ObjectEvent, 'size' | 'etag'>>;
+
+export class NotifyingStore implements ObjectStore {
+  readonly #store: ObjectStore;
+  readonly #telling: Telling;
+
+  constructor(store: ObjectStore, telling: Telling) {
+    this.#store = store;
+    this.#telling = telling;
+  }
+
+  #tell({ bucket, key }: Pick<VersionAddress, 'bucket' | 'key'>, { name, versionId, size, etag }: Told): void {
+    const { events, nowMs, origin } = this.#telling;
+    events.emit({ ...origin, name, bucket, key, versionId, size, etag, timeMs: nowMs() });
+  }
+
+  #tellStored<Result extends { readonly outcome: string }>(
+    address: Pick<VersionAddress, 'bucket' | 'key'>,
+    name: EventName,
+    size: number | undefined,
+    result: Result | Stored,
+  ): void {
+    if (!('etag' in result)) return;
+    this.#tell(address, { name, versionId: result.versionId, size, etag: result.etag });
+  }
+
+  createBucket(request: CreateBucket): Promise<CreateBucketResult> {
+    return this.#store.createBucket(request);
+  }
+
+  deleteBucket(bucket: string, operation: OperationId): Promise<DeleteBucketResult> {
+    return this.#store.deleteBucket(bucket, operation);
+  }
+
+  readBucket(bucket: string): Promise<ReadBucketResult> {
+    return this.#store.readBucket(bucket);
+  }
+
+  listBuckets(): Promise<readonly BucketInfo[]> {
+    return this.#store.listBuckets();
+  }
+
+  changeBucket(request: ChangeBucket): Promise<ChangeBucketResult> {
+    return this.#store.changeBucket(request);
+  }
+
+  configureBucket(request: ConfigureBucket): Promise<ConfigureBucketResult> {
+    return this.#store.configureBucket(request);
+  }
+
+  async putObject(request: PutObject): Promise<PutObjectResult> {
+    const result = await this.#store.putObject(request);
+    this.#tellStored(request, this.#telling.putName, request.content.size, result);
+    return result;
+  }
+
+  async copyObject(request: CopyObject): Promise<CopyObjectResult> {
+    const result = await this.#store.copyObject(request);
+    this.#tellStored(request, 's3:ObjectCreated:Copy', undefined, result);
+    return result;
+  }
+
+  getObject(request: GetObject): Promise<GetObjectResult> {
+    return this.#store.getObject(request);
+  }
+
+  headObject(address: VersionAddress): Promise<HeadObjectResult> {
+    return this.#store.headObject(address);
+  }
+
+  objectParts(address: VersionAddress): Promise<ObjectPartsResult> {
+    return this.#store.objectParts(address);
+  }
+
+  async deleteObject(request: DeleteObject): Promise<DeleteObjectResult> {
+    const result = await this.#store.deleteObject(request);
+    if (result.outcome === 'deleted') {
+      // Taking a marker away is a deletion; laying one is told as what it is.
+      const isLaid = result.isDeleteMarker && request.versionId === undefined;
+      const name = isLaid ? 's3:ObjectRemoved:DeleteMarkerCreated' : 's3:ObjectRemoved:Delete';
+      this.#tell(request, { name, versionId: result.versionId });
+    }
+    return result;
+  }
+
+  async changeAttributes(request: ChangeAttributes): Promise<ChangeAttributesResult> {
+    const result = await this.#store.changeAttributes(request);
+    const { change } = request;
+    if (result.outcome !== 'changed') return result;
+    const { versionId } = result;
+    if (change.kind === 'tags') {
+      const name = change.tags.length === 0 ? 's3:ObjectTagging:Delete' : 's3:ObjectTagging:Put';
+      this.#tell(request, { name, versionId });
+    } else if (change.kind === 'accessControl') this.#tell(request, { name: 's3:ObjectAcl:Put', versionId });
+    return result;
+  }
+
+  openListing(bucket: string): Promise<Listing | NoSuchBucket> {
+    return this.#store.openListing(bucket);
+  }
+
+  createUpload(request: CreateUpload): Promise<CreateUploadResult> {
+    return this.#store.createUpload(request);
+  }
+
+  uploadPart(request: UploadPart): Promise<UploadPartResult> {
+    return this.#store.uploadPart(request);
+  }
+
+  copyPart(request: CopyPart): Promise<CopyPartResult> {
+    return this.#store.copyPart(request);
+  }
+
+  readUpload(address: UploadAddress): Promise<ReadUploadResult> {
+    return this.#store.readUpload(address);
+  }
+
+  async completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {
+    const result = await this.#store.completeUpload(request);
+    const size = request.parts.reduce((sum, part) => sum + part.size, 0);
+    this.#tellStored(request, 's3:ObjectCreated:CompleteMultipartUpload', size, result);
+    return result;
+  }
+
+  abortUpload(address: UploadAddress, operation: OperationId): Promise<AbortUploadResult> {
+    return this.#store.abortUpload(address, operation);
+  }
+
+  completedUpload(address: UploadAddress, operation: OperationId): Promise<CompleteUploadResult | undefined> {
+    return this.#store.completedUpload(address, operation);
+  }
+}
