@@ -15,8 +15,11 @@ const DAY_MS = 10_000;
 const time = { dayMs: DAY_MS, roundMs: 1 };
 
 class StoreClock extends ShiftedClock {
-  constructor(readonly store: MemoryStore) {
+  readonly store: MemoryStore;
+
+  constructor(of: MemoryStore) {
     super();
+    this.store = of;
   }
 
   override nowMs(): number {
