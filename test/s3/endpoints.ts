@@ -1,0 +1,83 @@
+/**
+ * Where the client tests of this folder run: the S3 front over a store in memory, which is there at once, and
+ * a cluster of real processes of which one lies throughout. HOLDFAST_S3_AGAINST=memory|processes chooses one
+ * of them; without it both are run.
+ */
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+import { ACCESS_KEY, SECRET_KEY, startS3World } from '../../src/gateway/s3/s3-world.contract.ts';
+import { Members, buildPrograms } from '../cluster/programs.ts';
+import { LiveCluster } from '../show/live-cluster.ts';
+
+export interface ClientEndpoint {
+  readonly origin: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  close(): Promise<void>;
+}
+
+export interface Against {
+  readonly name: string;
+  start(): Promise<ClientEndpoint>;
+}
+
+/** Which node lies: one that is neither the first nor the last of any read order. */
+const LYING_SLOT = 3;
+
+async function overMemory(): Promise<ClientEndpoint> {
+  const world = await startS3World();
+  return { origin: world.server.origin, region: 'us-east-1', accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY, close: () => world.close() };
+}
+
+/** `holdfast up` makes the cluster; then its members are started one by one, one of them as a liar. */
+async function overProcesses(): Promise<ClientEndpoint> {
+  buildPrograms();
+  const cluster = await LiveCluster.start('clients');
+  const { endpoint, region, accessKeyId, secretAccessKey, nodes } = cluster.endpoint;
+  await cluster.stop();
+  const members = new Members(cluster.dir);
+  const roles = nodes.map((_node, slot) => (slot === LYING_SLOT ? 'otherCell' : 'correct'));
+  await members.start(roles, `127.0.0.1:${cluster.port}`);
+  await Promise.all(roles.map((_role, slot) => members.nodeServes(slot)));
+  return {
+    origin: endpoint,
+    region,
+    accessKeyId,
+    secretAccessKey,
+    close: async () => {
+      await members.stop();
+      await cluster.end();
+    },
+  };
+}
+
+const ALL: Readonly<Record<string, Against>> = {
+  memory: { name: 'over memory', start: overMemory },
+  processes: { name: 'over real processes, one of which lies', start: overProcesses },
+};
+
+const chosen = process.env['HOLDFAST_S3_AGAINST'];
+export const ENDPOINTS: readonly Against[] = chosen === undefined ? Object.values(ALL) : [chosenOf(chosen)];
+
+function chosenOf(name: string): Against {
+  const against = ALL[name];
+  if (against === undefined) throw new Error(`HOLDFAST_S3_AGAINST is one of ${Object.keys(ALL).join(', ')}`);
+  return against;
+}
+
+/** The environment of a client program: how to reach the endpoint, and nothing of the person who runs the tests. */
+export function clientEnvironment(endpoint: ClientEndpoint, home: string): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    PYTHONPATH: process.env['PYTHONPATH'],
+    HOME: home,
+    S3_ENDPOINT: endpoint.origin,
+    AWS_ACCESS_KEY_ID: endpoint.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: endpoint.secretAccessKey,
+    AWS_DEFAULT_REGION: endpoint.region,
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
+}
+
+export const here = (name: string): string => path.join(path.dirname(fileURLToPath(import.meta.url)), name);
