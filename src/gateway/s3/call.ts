@@ -40,6 +40,8 @@ export interface Surroundings {
 export interface Call extends Surroundings {
   /** Guarded: it asks for every right that a call of it needs (access/guarded-store.ts). */
   readonly store: ObjectStore;
+  /** The store as whoever `access` stands for may use it; see access/acting-as.ts. */
+  readonly storeFor: (access: Access) => ObjectStore;
   readonly access: Access;
   readonly usage: BucketUsage;
   readonly meter: KeyMeter;

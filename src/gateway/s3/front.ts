@@ -39,6 +39,7 @@ import * as multipart from './multipart.ts';
 import * as notification from './notification/configuration.ts';
 import { NO_EVENTS } from './notification/events.ts';
 import { NotifyingStore } from './notification/notifying-store.ts';
+import type { ObjectStore } from './object-store.ts';
 import type { BuiltOperation } from './operations.ts';
 import type { CredentialLookup } from './principal.ts';
 import * as bucketPolicy from './policy/bucket-policy.ts';
@@ -236,18 +237,17 @@ export class S3Front {
     await access.admit();
     requireUnderstood();
     if (!row.body) requireNoContent(headers, payload);
-    return await FEATURES[operation]({
-      ...this.#options,
-      store: new NotifyingStore(new GuardedStore(access), {
+    const storeFor = (who: Access): ObjectStore =>
+      new NotifyingStore(new GuardedStore(who), {
         events,
         nowMs: () => clock.nowMs(),
-        origin: {
-          accountId: principal.kind === 'account' ? principal.account.id : undefined,
-          sourceAddress: remoteAddress,
-          requestId: context.requestId,
-        },
+        origin: { accountId: who.accountId, sourceAddress: remoteAddress, requestId: context.requestId },
         putName: request.method === 'POST' ? 's3:ObjectCreated:Post' : 's3:ObjectCreated:Put',
-      }),
+      });
+    return await FEATURES[operation]({
+      ...this.#options,
+      store: storeFor(access),
+      storeFor,
       access,
       usage: this.#usage,
       meter: this.#meter,

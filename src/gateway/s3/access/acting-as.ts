@@ -5,7 +5,6 @@
 import type { Call } from '../call.ts';
 import type { Headers } from '../http.ts';
 import type { AccessOptions } from './access.ts';
-import { GuardedStore } from './guarded-store.ts';
 
 /**
  * `headers`: those of the request with what the form says in their place, for the conditions of policies.
@@ -19,5 +18,5 @@ export function actingAs(
   const { principal, credential } = who;
   if (principal.kind === 'account' && credential !== undefined) call.meter.admit(principal.accessKeyId, credential, 0);
   const access = call.access.actingAs(who, headers);
-  return { ...call, principal, headers, access, store: new GuardedStore(access) };
+  return { ...call, principal, headers, access, store: call.storeFor(access) };
 }
