@@ -149,9 +149,8 @@ class Listener {
       };
     this.server.on('request', serve(false));
     this.server.on('checkContinue', serve(true));
-    this.server.on('checkExpectation', (_message: IncomingMessage, reply: ServerResponse) => {
-      reply.writeHead(417, { Connection: 'close', 'Content-Length': 0 }).end();
-    });
+    // An expectation that is unknown is none: RFC 9110 leaves the choice, and S3 serves such requests.
+    this.server.on('checkExpectation', serve(false));
     this.server.on('drop', () => telemetry.count('http_connections_refused'));
     this.server.on('tlsClientError', () => telemetry.count('http_tls_failed'));
     this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {

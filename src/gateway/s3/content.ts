@@ -85,7 +85,7 @@ function announcedChecksum(headers: Headers, trailer: string | undefined): Expec
   if (trailer !== undefined) return { algorithm, value: undefined };
   const value = decodeChecksum(algorithm, headers.get(checksumRow(algorithm).header) ?? '');
   if (value === undefined)
-    throw new S3Error('InvalidRequest', `The value of ${checksumRow(algorithm).header} is not valid.`);
+    throw new S3Error('BadDigest', `The value of ${checksumRow(algorithm).header} cannot be a ${algorithm}.`);
   return { algorithm, value };
 }
 

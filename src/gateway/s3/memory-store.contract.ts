@@ -144,8 +144,21 @@ export class MemoryStore implements ObjectStore {
   fail: ErrorCode | 'unknown' | undefined;
   /** A read yields so many pieces and then fails. */
   breakReadAfter: number | undefined;
-  nowMs = 1_700_000_000_000;
+  #now: () => number;
   #count = 0;
+
+  /** `now`: a clock in Unix milliseconds; without one time stands still until a test moves it. */
+  constructor(now: () => number = () => 1_700_000_000_000) {
+    this.#now = now;
+  }
+
+  get nowMs(): number {
+    return this.#now();
+  }
+
+  set nowMs(ms: number) {
+    this.#now = () => ms;
+  }
 
   /** A bucket without a request. */
   addBucket(bucket: string, changes: Partial<BucketState> = {}): void {

@@ -48,11 +48,11 @@ export function metadataOf(headers: Headers): ObjectMetadata {
 }
 
 function withoutChunked(encoding: string | undefined): string | undefined {
-  const rest = encoding
-    ?.split(',')
-    .map((token) => token.trim())
-    .filter((token) => token !== '' && token.toLowerCase() !== 'aws-chunked');
-  return rest === undefined || rest.length === 0 ? undefined : rest.join(',');
+  const tokens = encoding?.split(',').map((token) => token.trim()) ?? [];
+  const rest = tokens.filter((token) => token !== '' && token.toLowerCase() !== 'aws-chunked');
+  // What the client wrote is given back as it stands, blanks included, unless something was taken out.
+  if (rest.length === tokens.length) return encoding;
+  return rest.length === 0 ? undefined : rest.join(', ');
 }
 
 export function checksumHeaders(checksum: Checksum | undefined): HeaderField[] {

@@ -1,3 +1,4 @@
+import { createHash, createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { HttpRequest } from '../../base/http.ts';
 import { S3Error } from './errors.ts';
@@ -110,6 +111,27 @@ describe("Amazon's published examples verify", () => {
   test('a presigned request, whose payload is unsigned, needs TLS or loopback', async () => {
     expect(await codeOf(() => verify('GET', presigned, {}, NOW, false))).toBe('AccessDenied');
   });
+});
+
+/** The signature of a GET whose only date is the Date header. */
+function signedByDate(date: string): Record<string, string> {
+  const names = 'date;host;x-amz-content-sha256';
+  const canonical = ['GET', '/test.txt', '', `date:${date}`, `host:${HOST}`, `x-amz-content-sha256:${EMPTY_SHA256}`, '', names, EMPTY_SHA256].join('\n');
+  const scope = '20130524/us-east-1/s3/aws4_request';
+  const hashed = createHash('sha256').update(canonical).digest('hex');
+  let key: Buffer | string = 'AWS4wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+  for (const part of scope.split('/')) key = createHmac('sha256', key).update(part).digest();
+  const signature = createHmac('sha256', key).update(['AWS4-HMAC-SHA256', '20130524T000000Z', scope, hashed].join('\n')).digest('hex');
+  return { Date: date, 'x-amz-content-sha256': EMPTY_SHA256, Authorization: authorization(names, signature) };
+}
+
+test('the Date header dates a request without x-amz-date, in the zone of Greenwich alone', async () => {
+  const greenwich = ['Fri, 24 May 2013 00:00:00 GMT', 'Fri, 24 May 2013 00:00:00 -0000'];
+  for (const date of greenwich) expect(await codeOf(() => verify('GET', '/test.txt', signedByDate(date)))).toBe('accepted');
+  for (const date of ['Fri, 24 May 2013 00:00:00 +0100', '2013-05-24', ''])
+    expect(await codeOf(() => verify('GET', '/test.txt', signedByDate(date)))).toBe('AccessDenied');
+  const moved = { ...signedByDate('Fri, 24 May 2013 00:00:00 GMT'), Date: 'Fri, 24 May 2013 00:00:01 GMT' };
+  expect(await codeOf(() => verify('GET', '/test.txt', moved))).toBe('SignatureDoesNotMatch');
 });
 
 test('a request without any claim is anonymous, and what it says of its body still counts', async () => {

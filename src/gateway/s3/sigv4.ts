@@ -115,6 +115,21 @@ function parseClaim(
   return { accessKeyId, date, region, scope, signedHeaders: names, signature, timestamp, timestampMs };
 }
 
+/**
+ * x-amz-date, or the Date header of a client that signs by that one. Either is part of what is signed, so it
+ * need not be named among the signed headers.
+ */
+function signedTimestamp(headers: Headers): string {
+  return headers.get('x-amz-date') ?? timestampOfHttpDate(headers.get('date') ?? '') ?? '';
+}
+
+/** An HTTP date, or the same with a numeric zone of zero, in the form of x-amz-date. */
+function timestampOfHttpDate(text: string): string | undefined {
+  const match = /^([A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d) (?:GMT|[+-]0000)$/.exec(text);
+  const ms = match === null ? Number.NaN : Date.parse(`${match[1] ?? ''} GMT`);
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString().replace(/[-:]|\.\d+/g, '');
+}
+
 function claimOfHeader(authorization: string, headers: Headers): Claim {
   const malformed = (message: string): S3Error => new S3Error('AuthorizationHeaderMalformed', message);
   const space = authorization.indexOf(' ');
@@ -139,7 +154,7 @@ function claimOfHeader(authorization: string, headers: Headers): Claim {
   ) {
     throw malformed('Credential, SignedHeaders and Signature are required, and nothing else.');
   }
-  return parseClaim(credential, signedHeaders, signature, headers.get('x-amz-date') ?? '', malformed);
+  return parseClaim(credential, signedHeaders, signature, signedTimestamp(headers), malformed);
 }
 
 const PRESIGNED_PARAMETERS = [

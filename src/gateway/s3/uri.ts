@@ -102,11 +102,14 @@ export type Resource =
   | { readonly level: 'bucket'; readonly bucket: string }
   | { readonly level: 'object'; readonly bucket: string; readonly key: string };
 
-/** Lower-case letters, digits, hyphens and dots as S3 defines them, and not shaped like an IPv4 address. */
+/**
+ * Lower-case letters, digits, hyphens and dots as S3 defines them, every label fit for a host name, and not
+ * shaped like an IPv4 address.
+ */
 export function isBucketName(name: string): boolean {
   return (
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) &&
-    !name.includes('..') &&
+    !/\.[.-]|-\./.test(name) &&
     !/^\d+\.\d+\.\d+\.\d+$/.test(name) &&
     !/^(xn--|sthree-|amzn-s3-demo-)/.test(name) &&
     !/(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$/.test(name)

@@ -4,9 +4,18 @@
  * judged by the port's contract.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { directoryOf } from '../../../src/gateway/s3/access/credential-store.ts';
+import { LifecycleExecutor } from '../../../src/gateway/s3/lifecycle/executor.ts';
+import { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
+import type { ObjectStore } from '../../../src/gateway/s3/object-store.ts';
 import { startS3World } from '../../../src/gateway/s3/s3-world.contract.ts';
+import type { S3World } from '../../../src/gateway/s3/s3-world.contract.ts';
+import { SystemRandom } from '../../../src/platform/random.ts';
+import { LIFECYCLE_DAY_SECONDS } from './suite.ts';
 import type { SuiteRole, SuiteUser } from './suite.ts';
+
+const LIFECYCLE_EVERY_MS = 200;
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 
@@ -34,9 +43,34 @@ export interface Listening {
   close(): Promise<void>;
 }
 
+/** Carries lifecycle rules out over and over, by days as short as the suite counts them. */
+function keepExpiring(store: ObjectStore, world: S3World): () => Promise<void> {
+  const executor = new LifecycleExecutor({
+    store,
+    clock: world.clock,
+    random: new SystemRandom(),
+    telemetry: world.telemetry,
+    time: { dayMs: LIFECYCLE_DAY_SECONDS * 1000, roundMs: LIFECYCLE_EVERY_MS },
+    limits: { pauseMs: 0 },
+  });
+  const stop = new AbortController();
+  const runs = (async () => {
+    while (!stop.signal.aborted) {
+      await executor.run(stop.signal);
+      await setTimeout(LIFECYCLE_EVERY_MS);
+    }
+  })();
+  return () => {
+    stop.abort();
+    return runs;
+  };
+}
+
 export async function startMemoryFront(): Promise<Listening> {
+  const store = new MemoryStore(() => Date.now());
   const accounts = Object.values(SUITE_USERS).map(({ id, displayName, email }) => ({ id, displayName, email }));
   const world = await startS3World({
+    store,
     accounts: directoryOf(...accounts),
     lookup: (accessKeyId) => {
       const user = Object.values(SUITE_USERS).find((one) => one.accessKeyId === accessKeyId);
@@ -44,5 +78,12 @@ export async function startMemoryFront(): Promise<Listening> {
       return Promise.resolve(user && account && { secretAccessKey: user.secretAccessKey, account });
     },
   });
-  return { port: world.server.port, close: () => world.close() };
+  const stopExpiring = keepExpiring(store, world);
+  return {
+    port: world.server.port,
+    close: async () => {
+      await stopExpiring();
+      await world.close();
+    },
+  };
 }
