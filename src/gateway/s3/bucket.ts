@@ -48,6 +48,8 @@ async function madeBefore(call: Call, asked: Documents): Promise<HttpResponse> {
 
 export const createBucket: Feature = async (call) => {
   const bucket = bucketOf(call);
+  // Not as a host name can be; buckets made before this was asked stay within reach.
+  if (/\.-|-\./.test(bucket)) throw new S3Error('InvalidBucketName');
   await checkConfiguration(call);
   const owner = principalId(call.principal);
   const documents = await documentsOfNewBucket(call.headers, owner, call.accounts);

@@ -6,6 +6,7 @@
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { emptyResponse, objectOf, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
+import { expiryOf } from './documents/effects.ts';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
 import { checksumHeaders, describingHeaders } from './metadata.ts';
 import type { ByteSpan, RangeRequest } from './port/content.ts';
@@ -41,7 +42,8 @@ export const headObject: Feature = async (call) => {
   const found = await call.store.headObject({ ...objectOf(call), versionId: undefined });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const { status, headers } = plan(call, found.info, parseRange(call.headers.get('range')));
-  return emptyResponse(status, headers);
+  const { bucket, key } = objectOf(call);
+  return emptyResponse(status, [...headers, ...(await expiryOf(call, bucket, key, found.info))]);
 };
 
 export const getObject: Feature = async (call) => {
@@ -50,13 +52,16 @@ export const getObject: Feature = async (call) => {
   const found = await call.store.getObject({ ...address, range, customerKey: undefined });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   let answer: Plan;
+  let expiry: readonly HeaderField[];
   try {
     answer = plan(call, found.info, range);
+    expiry = await expiryOf(call, address.bucket, address.key, found.info);
   } catch (error) {
     found.close();
     throw error;
   }
-  const { status, headers, span } = answer;
+  const { status, span } = answer;
+  const headers = [...answer.headers, ...expiry];
   if (span === undefined || span.from === span.to) {
     found.close();
     return emptyResponse(status, headers);

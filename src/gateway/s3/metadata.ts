@@ -7,6 +7,7 @@ import type { HeaderField } from '../../base/http.ts';
 import { checksumRow } from './checksums.ts';
 import type { Checksum } from './checksums.ts';
 import { httpTime, quoted } from './call.ts';
+import { encryptionHeaders } from './documents/encryption.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
 import type { ObjectInfo, ObjectMetadata } from './port/objects.ts';
@@ -36,7 +37,7 @@ export function metadataOf(headers: Headers): ObjectMetadata {
     contentLanguage: headers.get('content-language'),
     expires: headers.get('expires'),
     websiteRedirect: undefined,
-    sse: undefined,
+    sse: headers.get('x-amz-server-side-encryption') === 'AES256' ? 'AES256' : undefined,
     user,
   };
   const systemBytes = Object.values(metadata).reduce(
@@ -90,6 +91,7 @@ export function describingHeaders(info: ObjectInfo, query: Query): HeaderField[]
     if (value !== undefined) headers.push([header, value]);
     else if (field === 'contentType') headers.push([header, 'binary/octet-stream']);
   }
+  headers.push(...encryptionHeaders(info.metadata.sse));
   for (const [name, value] of info.metadata.user) headers.push([USER_PREFIX + name, value]);
   return headers;
 }

@@ -18,6 +18,8 @@ import type { Checksum, ChecksumType } from './checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
+import { withDefaults } from './documents/effects.ts';
+import { encryptionHeaders } from './documents/encryption.ts';
 import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
 import type { CompleteUploadResult, PartInfo, UploadAddress, UploadInfo } from './port/uploads.ts';
@@ -69,7 +71,7 @@ function announcedChecksum(call: Call): UploadInfo['checksum'] {
 export const createMultipartUpload: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
   requireXmlKey(key);
-  const metadata = metadataOf(call.headers);
+  const metadata = await withDefaults(call, bucket, metadataOf(call.headers));
   const checksum = announcedChecksum(call);
   const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const result = await call.store.createUpload({
@@ -85,13 +87,9 @@ export const createMultipartUpload: Feature = async (call) => {
   if (result.outcome === 'too-many')
     throw new S3Error('SlowDown', 'The bucket has as many unfinished uploads as are allowed.');
   if (result.outcome !== 'created') throw refusal(result.outcome);
-  const headers: HeaderField[] =
-    checksum === undefined
-      ? []
-      : [
-          ['x-amz-checksum-algorithm', checksum.algorithm],
-          ['x-amz-checksum-type', checksum.type],
-        ];
+  const headers: HeaderField[] = encryptionHeaders(metadata.sse);
+  if (checksum !== undefined)
+    headers.push(['x-amz-checksum-algorithm', checksum.algorithm], ['x-amz-checksum-type', checksum.type]);
   return xmlResponse(
     200,
     element('InitiateMultipartUploadResult', [

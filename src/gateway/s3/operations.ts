@@ -92,6 +92,7 @@ const ACL_HEADERS = [
 const WRITE_OBJECT_HEADERS = [
   ...ACL_HEADERS,
   'x-amz-meta-*',
+  'x-amz-server-side-encryption=AES256',
   'x-amz-storage-class=STANDARD',
 ];
 

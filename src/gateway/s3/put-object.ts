@@ -5,6 +5,7 @@
 import { accessOfNewObject } from './access/new-object.ts';
 import { emptyResponse, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Feature } from './call.ts';
+import { headersOfNew, withDefaults } from './documents/effects.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
 
 /** S3's largest object. S3 stops a single PUT at 5 GiB; we need no such difference. */
@@ -12,7 +13,7 @@ export const OBJECT_BYTES_MAX = 5 * 1024 ** 4;
 
 export const putObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
-  const metadata = metadataOf(call.headers);
+  const metadata = await withDefaults(call, bucket, metadataOf(call.headers));
   const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const content = call.content(OBJECT_BYTES_MAX);
   const result = await call.store.putObject({
@@ -27,5 +28,7 @@ export const putObject: Feature = async (call) => {
     operation: operationOf(call),
   });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
-  return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksumHeaders(result.checksum)]);
+  const { lastModifiedMs } = result;
+  const about = await headersOfNew(call, bucket, key, { size: content.size, lastModifiedMs, tags: [], sse: metadata.sse });
+  return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksumHeaders(result.checksum), ...about]);
 };

@@ -201,3 +201,41 @@ describe('what no bucket has', () => {
       expect((await ask(world, { method: 'GET', path: '/nowhere', query: { [what]: '' } })).code).toBe('NoSuchBucket');
   });
 });
+
+describe('what documents say about objects', () => {
+  const put = (key: string, headers: Record<string, string> = {}): Promise<Answer> =>
+    ask(world, { method: 'PUT', path: `/box/${key}`, body: 'content', headers });
+  const head = (key: string): Promise<Answer> => ask(world, { method: 'HEAD', path: `/box/${key}` });
+
+  test('is named in answers: SSE-S3 where the request or the bucket asks for it', async () => {
+    const sse = 'x-amz-server-side-encryption';
+    expect((await put('a')).headers[sse]).toBeUndefined();
+    expect((await put('b', { [sse]: 'AES256' })).headers[sse]).toBe('AES256');
+    await about('PUT', 'encryption', '<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>');
+    expect((await put('c')).headers[sse]).toBe('AES256');
+    const answers = await Promise.all(['a', 'b', 'c'].map(head));
+    expect(answers.map(({ headers }) => headers[sse])).toEqual([undefined, 'AES256', 'AES256']);
+    const upload = await ask(world, { method: 'POST', path: '/box/d', query: { uploads: '' } });
+    expect(upload.headers[sse]).toBe('AES256');
+  });
+
+  test('is named in answers: when an object expires, and by which rule', async () => {
+    world.store.nowMs = Date.UTC(2026, 0, 1, 10);
+    await about('PUT', 'lifecycle', '<LifecycleConfiguration><Rule><ID>a rule</ID><Filter><Prefix>days1/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>');
+    const told = 'expiry-date="Sat, 03 Jan 2026 00:00:00 GMT", rule-id="a%20rule"';
+    expect((await put('days1/a')).headers['x-amz-expiration']).toBe(told);
+    expect((await head('days1/a')).headers['x-amz-expiration']).toBe(told);
+    expect((await ask(world, { method: 'GET', path: '/box/days1/a' })).headers['x-amz-expiration']).toBe(told);
+    expect((await put('other')).headers['x-amz-expiration']).toBeUndefined();
+    expect((await about('DELETE', 'lifecycle')).status).toBe(204);
+    expect((await head('days1/a')).headers['x-amz-expiration']).toBeUndefined();
+  });
+
+  test.each(['foo.-bar', 'foo-.bar', 'foo..bar', 'foo_bar', 'foo-', '_foo', 'aa', '192.168.5.123', 'a'.repeat(64)])(
+    'a bucket %s is not made',
+    async (name) => {
+      const made = await ask(world, { method: 'PUT', path: `/${name}` });
+      expect([made.status, made.code]).toEqual([400, 'InvalidBucketName']);
+    },
+  );
+});
