@@ -18,6 +18,7 @@ import * as ownership from './access/ownership.ts';
 import * as publicAccessBlock from './access/public-access-block.ts';
 import { BucketUsage } from './access/usage.ts';
 import type { Quotas } from './access/usage.ts';
+import { addressOf, pathStyle } from './addressing.ts';
 import * as bucket from './bucket.ts';
 import type { Feature, Surroundings } from './call.ts';
 import { openContent, requireNoContent } from './content.ts';
@@ -58,7 +59,7 @@ export interface S3FrontOptions extends Surroundings {
   readonly telemetry: Telemetry;
   /**
    * Names beside IP addresses and localhost by which clients may address this endpoint, lower-case, without
-   * port.
+   * port; before each may stand a bucket.
    */
   readonly hostNames: readonly string[];
   /** Requests under way at once; one more is answered 503 SlowDown. */
@@ -134,24 +135,6 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   GetBucketAccelerateConfiguration: absent.getBucketAccelerateConfiguration,
 };
 
-/**
- * A name that is neither an address nor ours could be a virtual-host style request, whose path lacks the
- * bucket: read as path-style it would act on another bucket.
- */
-function requireOurHost(host: string | undefined, hostNames: readonly string[]): string {
-  if (host === undefined || !/^[A-Za-z0-9.:[\]_-]{1,255}$/.test(host))
-    throw new S3Error('InvalidRequest', 'A valid Host header is required.');
-  const name = host.replace(/:\d+$/, '').toLowerCase();
-  const address = /^\d+\.\d+\.\d+\.\d+$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name);
-  if (!address && name !== 'localhost' && !hostNames.includes(name)) {
-    throw new S3Error(
-      'NotImplemented',
-      'Virtual-host style addressing is not built, or this host name is not configured: use path-style.',
-    );
-  }
-  return host;
-}
-
 /** What is known of a request before its answer is there. */
 interface Context {
   readonly requestId: string;
@@ -210,17 +193,17 @@ export class S3Front {
     if (request.method === 'OPTIONS') {
       context.operation = 'Preflight';
       const preflight = new Headers(request.headers);
-      requireOurHost(preflight.get('host'), hostNames);
-      return await answerPreflight(store, target.path, preflight);
+      const path = pathStyle(addressOf(preflight.get('host'), hostNames), target.path);
+      return await answerPreflight(store, path, preflight);
     }
     const authenticated = await authenticate(request, target, { lookup, region, nowMs: clock.nowMs() });
-    const host = requireOurHost(authenticated.headers.get('host'), hostNames);
+    const address = addressOf(authenticated.headers.get('host'), hostNames);
     const { headers, payload, principal, credential } = authenticated;
     if (principal.kind === 'account' && credential !== undefined) {
       context.accessKeyId = principal.accessKeyId;
       this.#meter.admit(principal.accessKeyId, credential, announcedBytes(headers));
     }
-    const resource = parseResource(target.path);
+    const resource = parseResource(pathStyle(address, target.path));
     const query = new Query(authenticated.query);
     const { operation, row, requireUnderstood } = route(request.method, resource.level, query, headers);
     context.operation = operation;
@@ -258,7 +241,7 @@ export class S3Front {
       query,
       authenticated,
       principal,
-      origin: `${request.scheme}://${host}`,
+      origin: `${request.scheme}://${address.host}`,
       content: (sizeMax, checksums = 'body') =>
         openContent(request, { headers, payload, sizeMax, checksums, clock, patience }),
     });
@@ -272,7 +255,8 @@ export class S3Front {
   /** Browsers show a page only what these headers let it see, of errors too. */
   async #withCors(request: HttpRequest, response: HttpResponse): Promise<HttpResponse> {
     if (request.method === 'OPTIONS' || !request.headers.some(([name]) => name.toLowerCase() === 'origin')) return response;
-    const fields = await corsFields(this.#options.store, request, new Headers(request.headers));
+    const { store, hostNames } = this.#options;
+    const fields = await corsFields(store, request, new Headers(request.headers), hostNames);
     return { ...response, headers: [...response.headers, ...fields] };
   }
 

@@ -150,7 +150,17 @@ describe('authentication', () => {
 
   test('a host that is neither an address nor ours is refused, since its path would lack the bucket', async () => {
     const answer = await send(world.server, sign('wire.example.com', get('plain')));
-    expect([answer.status, answer.code]).toEqual([501, 'NotImplemented']);
+    expect([answer.status, answer.code]).toEqual([400, 'InvalidRequest']);
+  });
+
+  test('a bucket may stand in the host, which is signed', async () => {
+    const virtual = `wire.localhost:${String(world.server.port)}`;
+    expect((await send(world.server, sign(virtual, put('x', { path: '/virtual a' })), 'content')).status).toBe(200);
+    expect((await ask(world, get('virtual a'))).text).toBe('content');
+    expect((await send(world.server, sign(virtual, get('x', { path: '/' })))).text).toContain('<Key>virtual a</Key>');
+    const moved = sign('other.localhost', get('x', { path: '/virtual a' }));
+    const answer = await send(world.server, { ...moved, headers: { ...moved.headers, host: virtual } });
+    expect(answer.code).toBe('SignatureDoesNotMatch');
   });
 });
 

@@ -8,6 +8,7 @@ import type { HeaderField, HttpResponse } from '../../../base/http.ts';
 import { S3Error } from '../errors.ts';
 import type { Headers } from '../http.ts';
 import type { ObjectStore } from '../object-store.ts';
+import { addressOf, pathStyle } from '../addressing.ts';
 import { parseResource, parseTarget } from '../uri.ts';
 import { decodeCors } from './cors.ts';
 import type { CorsRule } from './cors.ts';
@@ -121,11 +122,12 @@ export async function corsFields(
   store: ObjectStore,
   request: { readonly method: string; readonly target: string },
   headers: Headers,
+  hostNames: readonly string[],
 ): Promise<readonly HeaderField[]> {
   const origin = originOf(headers);
   if (origin === undefined) return [];
   try {
-    const resource = parseResource(parseTarget(request.target).path);
+    const resource = parseResource(pathStyle(addressOf(headers.get('host'), hostNames), parseTarget(request.target).path));
     if (resource.level === 'service') return [];
     const rules = await rulesOf(store, resource.bucket);
     if (rules === undefined) return [];
