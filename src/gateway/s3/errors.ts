@@ -141,8 +141,6 @@ const OPERATING_FAILURES = {
   NO_QUORUM: 'ServiceUnavailable',
   REFUSED: 'ServiceUnavailable',
   BUCKET_STALE: 'ServiceUnavailable',
-  NOT_HELD: 'ServiceUnavailable',
-  LOCKED: 'AccessDenied',
   OVERWRITTEN: 'ServiceUnavailable',
   DISK_FULL: 'ServiceUnavailable',
   DISK_READ_ONLY: 'ServiceUnavailable',
@@ -155,6 +153,8 @@ const OPERATING_FAILURES = {
   STOPPED: 'ServiceUnavailable',
   CANCELLED: 'ServiceUnavailable',
   UNAUTHENTIC: 'InternalError',
+  NOT_HELD: 'ServiceUnavailable',
+  LOCKED: 'AccessDenied',
   DAMAGED: 'InternalError',
   UNSUPPORTED: 'NotImplemented',
 } as const satisfies Record<ErrorCode, S3ErrorCode>;

@@ -2,11 +2,11 @@
  * The object store that the S3 front stands on, over the protocol client. Each method is one file's work;
  * here is only the list of them.
  */
-import type { ObjectStore } from '../s3/object-store.ts';
+import type { BucketMode, ObjectStore } from '../s3/object-store.ts';
 import type { BucketInfo, CreateBucketResult, DeleteBucketResult } from '../s3/port/buckets.ts';
 import type { OperationId } from '../s3/port/content.ts';
 import type { Listing } from '../s3/port/listing.ts';
-import type { DeleteObjectResult, GetObject, HeadObjectResult, OpenObject, PutObject, PutObjectResult } from '../s3/port/objects.ts';
+import type { DeleteObjectResult, GetObject, HeadObjectResult, OpenObject, PutObject, PutObjectResult, WriteCondition } from '../s3/port/objects.ts';
 import type { NoSuchBucket, NoSuchKey } from '../s3/port/outcomes.ts';
 import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
 import { createBucket, deleteBucket, listBuckets, openBucket } from './buckets.ts';
@@ -30,8 +30,8 @@ export class HoldfastStore implements ObjectStore {
     this.#ctx = ctx;
   }
 
-  createBucket(bucket: string, operation: OperationId): Promise<CreateBucketResult> {
-    return createBucket(this.#ctx, bucket, operation);
+  createBucket(bucket: string, operation: OperationId, mode?: BucketMode): Promise<CreateBucketResult> {
+    return createBucket(this.#ctx, bucket, operation, mode);
   }
 
   deleteBucket(bucket: string, operation: OperationId): Promise<DeleteBucketResult> {
@@ -61,8 +61,13 @@ export class HoldfastStore implements ObjectStore {
     return headObject(this.#ctx, bucket, key);
   }
 
-  deleteObject(bucket: string, key: string, operation: OperationId): Promise<DeleteObjectResult> {
-    return deleteObject(this.#ctx, bucket, key, operation);
+  deleteObject(
+    bucket: string,
+    key: string,
+    operation: OperationId,
+    condition?: WriteCondition,
+  ): Promise<DeleteObjectResult> {
+    return deleteObject(this.#ctx, bucket, key, operation, condition);
   }
 
   openListing(bucket: string): Promise<Listing | NoSuchBucket> {
