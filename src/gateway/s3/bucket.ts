@@ -1,6 +1,6 @@
 /**
- * Buckets: create, delete, head, list, and the two questions about a bucket that clients ask first, where it
- * is and whether it is versioned. Buckets are unversioned; asking for more answers 501.
+ * Buckets: create, delete, head, list, and where a bucket is. What it keeps of versions is in versioning.ts,
+ * and how it locks them in lock/.
  */
 import { utf8 } from '../../base/bytes.ts';
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
@@ -56,7 +56,7 @@ export const createBucket: Feature = async (call) => {
   const result = await call.store.createBucket({
     bucket,
     owner,
-    lockEnabled: false,
+    lockEnabled: call.headers.get('x-amz-bucket-object-lock-enabled') === 'true',
     serialised: call.headers.get('x-holdfast-bucket-mode') !== 'plain',
     documents,
     operation: operationOf(call),
@@ -97,12 +97,6 @@ export const headBucket: Feature = async (call) => {
 export const getBucketLocation: Feature = async (call) => {
   await stateOf(call);
   return xmlResponse(200, element('LocationConstraint', call.region === FIRST_REGION ? '' : call.region));
-};
-
-/** An empty document is S3's way to say that versioning was never enabled. */
-export const getBucketVersioning: Feature = async (call) => {
-  await stateOf(call);
-  return xmlResponse(200, element('VersioningConfiguration', []));
 };
 
 export const listBuckets: Feature = async (call) => {

@@ -19,7 +19,8 @@ export function errorResponse(
   requestId: string,
 ): HttpResponse {
   const { status } = S3_ERRORS[error.code];
-  const headers: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
+  const retry: HeaderField[] = status === 503 ? [['Retry-After', '1']] : [];
+  const headers = [...error.headers, ...retry];
   if (method === 'HEAD') return { status, headers, body: EMPTY };
   const document = element('Error', [
     element('Code', error.code),

@@ -38,6 +38,10 @@ export const S3_ERRORS = {
     status: 400,
     message: 'A part other than the last is below the smallest permitted size.',
   },
+  IllegalVersioningConfigurationException: {
+    status: 400,
+    message: 'The versioning configuration lacks a status.',
+  },
   IllegalLocationConstraintException: {
     status: 400,
     message: 'The location is not the one this endpoint serves.',
@@ -47,6 +51,7 @@ export const S3_ERRORS = {
   InvalidAccessKeyId: { status: 403, message: 'The access key id does not exist.' },
   InvalidArgument: { status: 400, message: 'An argument is not valid.' },
   InvalidBucketAclWithObjectOwnership: { status: 400, message: 'The ACL of the bucket grants to others, which this object ownership does not allow.' },
+  InvalidBucketState: { status: 409, message: 'The request is not valid for the state of the bucket.' },
   InvalidBucketName: { status: 400, message: 'The bucket name is not valid.' },
   InvalidChunkSizeError: { status: 400, message: 'A chunk of the body is malformed.' },
   InvalidDigest: { status: 400, message: 'The Content-MD5 or checksum you sent is not valid.' },
@@ -55,6 +60,7 @@ export const S3_ERRORS = {
   InvalidRange: { status: 416, message: 'The range is not satisfiable.' },
   InvalidRequest: { status: 400, message: 'The request is not valid.' },
   InvalidTag: { status: 400, message: 'A tag is not valid.' },
+  InvalidRetentionPeriod: { status: 400, message: 'The retention period is not valid.' },
   InvalidToken: { status: 400, message: 'Session tokens are not known here.' },
   InvalidURI: { status: 400, message: 'The URI could not be parsed.' },
   KeyTooLongError: { status: 400, message: 'The key is too long.' },
@@ -71,6 +77,7 @@ export const S3_ERRORS = {
   NoSuchCORSConfiguration: { status: 404, message: 'The CORS configuration does not exist.' },
   NoSuchKey: { status: 404, message: 'The key does not exist.' },
   NoSuchLifecycleConfiguration: { status: 404, message: 'The lifecycle configuration does not exist.' },
+  NoSuchObjectLockConfiguration: { status: 404, message: 'The version has no object lock configuration.' },
   NoSuchPublicAccessBlockConfiguration: { status: 404, message: 'The bucket has no public access block configuration.' },
   NoSuchTagSet: { status: 404, message: 'The TagSet does not exist.' },
   NoSuchUpload: {
@@ -80,6 +87,7 @@ export const S3_ERRORS = {
   NoSuchVersion: { status: 404, message: 'The version does not exist.' },
   NoSuchWebsiteConfiguration: { status: 404, message: 'The bucket has no website configuration.' },
   NotImplemented: { status: 501, message: 'This version of Holdfast does not do that.' },
+  ObjectLockConfigurationNotFoundError: { status: 404, message: 'The bucket has no object lock configuration.' },
   OwnershipControlsNotFoundError: { status: 404, message: 'The bucket has no ownership controls.' },
   PreconditionFailed: { status: 412, message: 'A precondition you set does not hold.' },
   QuotaExceeded: { status: 403, message: 'The quota of bytes is used up.' },
@@ -113,11 +121,19 @@ export class S3Error extends Error {
   readonly code: S3ErrorCode;
   /** Further elements of the error document, such as the region expected. */
   readonly details: readonly HeaderField[];
+  /** Headers of the answer, which a HEAD has too. */
+  readonly headers: readonly HeaderField[];
 
-  constructor(code: S3ErrorCode, message?: string, details: readonly HeaderField[] = []) {
+  constructor(
+    code: S3ErrorCode,
+    message?: string,
+    details: readonly HeaderField[] = [],
+    headers: readonly HeaderField[] = [],
+  ) {
     super(message ?? S3_ERRORS[code].message);
     this.code = code;
     this.details = details;
+    this.headers = headers;
   }
 }
 

@@ -36,6 +36,9 @@ import { getObject, headObject } from './get-object.ts';
 import { Headers } from './http.ts';
 import * as lifecycle from './lifecycle/configuration.ts';
 import { listObjects, listObjectsV2 } from './list.ts';
+import { listObjectVersions } from './list-versions.ts';
+import * as objectLock from './lock/object-lock.ts';
+import * as retention from './lock/retention.ts';
 import * as multipart from './multipart.ts';
 import * as notification from './notification/configuration.ts';
 import { NO_EVENTS } from './notification/events.ts';
@@ -47,7 +50,9 @@ import * as bucketPolicy from './policy/bucket-policy.ts';
 import { putObject } from './put-object.ts';
 import { route } from './router.ts';
 import { authenticate } from './sigv4.ts';
+import * as objectTagging from './tags/object-tagging.ts';
 import { parseResource, parseTarget, Query } from './uri.ts';
+import * as versioning from './versioning.ts';
 
 const REQUEST_ID_BYTES = 8;
 
@@ -84,7 +89,18 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   DeleteBucket: bucket.deleteBucket,
   HeadBucket: bucket.headBucket,
   GetBucketLocation: bucket.getBucketLocation,
-  GetBucketVersioning: bucket.getBucketVersioning,
+  GetBucketVersioning: versioning.getBucketVersioning,
+  PutBucketVersioning: versioning.putBucketVersioning,
+  ListObjectVersions: listObjectVersions,
+  GetObjectLockConfiguration: objectLock.getObjectLockConfiguration,
+  PutObjectLockConfiguration: objectLock.putObjectLockConfiguration,
+  GetObjectRetention: retention.getObjectRetention,
+  PutObjectRetention: retention.putObjectRetention,
+  GetObjectLegalHold: retention.getObjectLegalHold,
+  PutObjectLegalHold: retention.putObjectLegalHold,
+  GetObjectTagging: objectTagging.getObjectTagging,
+  PutObjectTagging: objectTagging.putObjectTagging,
+  DeleteObjectTagging: objectTagging.deleteObjectTagging,
   ListObjects: listObjects,
   ListObjectsV2: listObjectsV2,
   DeleteObjects: deleteObjects,

@@ -4,13 +4,15 @@
  * piece fails, the connection is cut, never padded or ended early.
  */
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
-import { emptyResponse, objectOf, refusal } from './call.ts';
+import { attributeHeaders } from './attributes.ts';
+import { emptyResponse, objectOf } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { expiryOf } from './documents/effects.ts';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
 import { checksumHeaders, describingHeaders } from './metadata.ts';
 import type { ByteSpan, RangeRequest } from './port/content.ts';
 import type { ObjectInfo } from './port/objects.ts';
+import { missing, versionAddressOf, versionHeaders } from './version-id.ts';
 
 /** Everything of the answer but the bytes. */
 interface Plan {
@@ -21,10 +23,14 @@ interface Plan {
 }
 
 function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Plan {
-  const describing = describingHeaders(info, call.query);
+  const describing = [
+    ...describingHeaders(info, call.query),
+    ...versionHeaders(info.versionId),
+    ...attributeHeaders(info.attributes),
+  ];
   if (evaluateConditions(call.headers, info) === 'not-modified') {
     const kept = describing.filter(([name]) =>
-      ['ETag', 'Last-Modified', 'Cache-Control', 'Expires'].includes(name),
+      ['ETag', 'Last-Modified', 'Cache-Control', 'Expires', 'x-amz-version-id'].includes(name),
     );
     return { status: 304, headers: kept, span: undefined };
   }
@@ -39,8 +45,9 @@ function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Pl
 }
 
 export const headObject: Feature = async (call) => {
-  const found = await call.store.headObject({ ...objectOf(call), versionId: undefined });
-  if (found.outcome !== 'found') throw refusal(found.outcome);
+  const address = versionAddressOf(call);
+  const found = await call.store.headObject(address);
+  if (found.outcome !== 'found') throw missing(found, address);
   const { status, headers } = plan(call, found.info, parseRange(call.headers.get('range')));
   const { bucket, key } = objectOf(call);
   return emptyResponse(status, [...headers, ...(await expiryOf(call, bucket, key, found.info))]);
@@ -48,9 +55,9 @@ export const headObject: Feature = async (call) => {
 
 export const getObject: Feature = async (call) => {
   const range = parseRange(call.headers.get('range'));
-  const address = { ...objectOf(call), versionId: undefined };
+  const address = versionAddressOf(call);
   const found = await call.store.getObject({ ...address, range, customerKey: undefined });
-  if (found.outcome !== 'found') throw refusal(found.outcome);
+  if (found.outcome !== 'found') throw missing(found, address);
   let answer: Plan;
   let expiry: readonly HeaderField[];
   try {

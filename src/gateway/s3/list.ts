@@ -37,10 +37,10 @@ export interface Page {
   readonly last: string | undefined;
 }
 
-const later = (a: Uint8Array, b: Uint8Array): Uint8Array => (compare(a, b) >= 0 ? a : b);
+export const later = (a: Uint8Array, b: Uint8Array): Uint8Array => (compare(a, b) >= 0 ? a : b);
 
 /** The group that a key falls into: the prefix and what follows up to and with the delimiter. */
-function groupOf(key: string, prefix: string, delimiter: string): string | undefined {
+export function groupOf(key: string, prefix: string, delimiter: string): string | undefined {
   if (delimiter === '') return undefined;
   const at = key.indexOf(delimiter, prefix.length);
   return at < 0 ? undefined : key.slice(0, at + delimiter.length);
@@ -77,13 +77,13 @@ export async function readPage(listing: Listing, request: PageRequest): Promise<
 }
 
 /** The position behind a marker. A marker that is itself a group stands for all of it. */
-function behind(marker: string, prefix: string, delimiter: string): Uint8Array {
+export function behind(marker: string, prefix: string, delimiter: string): Uint8Array {
   const bytes = utf8(marker);
   const isGroup = marker.startsWith(prefix) && groupOf(marker, prefix, delimiter) === marker;
   return (isGroup ? successor(bytes) : undefined) ?? after(bytes);
 }
 
-interface Common {
+export interface Common {
   readonly prefix: string;
   readonly delimiter: string;
   readonly limit: number;
@@ -92,7 +92,7 @@ interface Common {
   readonly encoding: string | undefined;
 }
 
-function commonParameters(call: Call): Common {
+export function commonParameters(call: Call): Common {
   const encoding = call.query.get('encoding-type');
   if (encoding !== undefined && encoding !== 'url')
     throw new S3Error('InvalidArgument', 'encoding-type must be url.');
@@ -170,7 +170,8 @@ export const listObjectsV2: Feature = async (call) => {
   const startAfter = call.query.get('start-after');
   const scope = [TOKEN_PURPOSE, bucketOf(call), common.prefix, common.delimiter];
   let from: Uint8Array = new Uint8Array(0);
-  if (token !== undefined) from = openToken(call.tokenKey, scope, token);
+  // An empty token is one that a client never got: it begins where no token begins.
+  if (token !== undefined && token !== '') from = openToken(call.tokenKey, scope, token);
   else if (startAfter !== undefined && startAfter !== '')
     from = behind(startAfter, common.prefix, common.delimiter);
   const page = await pageOf(call, common, from);

@@ -142,6 +142,8 @@ export class MemoryStore implements ObjectStore {
   open = 0;
   /** The next write fails so. */
   fail: ErrorCode | 'unknown' | undefined;
+  /** Another conditional write was decided before the next conditional write. */
+  conflict = false;
   /** A read yields so many pieces and then fails. */
   breakReadAfter: number | undefined;
   #now: () => number;
@@ -174,6 +176,18 @@ export class MemoryStore implements ObjectStore {
       ...changes,
     };
     this.buckets.set(bucket, { state, objects: new Map() });
+  }
+
+  #failedCondition(
+    { state }: StoredBucket,
+    condition: WriteCondition | undefined,
+    current: StoredVersion | undefined,
+  ): ConditionFailed | NoSuchKey | undefined {
+    if (condition === undefined) return undefined;
+    if (!state.serialised) return { outcome: 'condition-unsupported' };
+    const { conflict } = this;
+    this.conflict = false;
+    return conflict ? { outcome: 'condition-conflict' } : failedCondition(condition, current);
   }
 
   /** True when the outcome is to be unknown. */
@@ -286,7 +300,7 @@ export class MemoryStore implements ObjectStore {
     const { etag, checksum } = request.content.seal();
     this.attempts.push(request.operation);
     if (this.#failing()) return { outcome: 'unknown' };
-    const failed = failedCondition(request.condition, bucket.objects.get(request.key)?.[0]);
+    const failed = this.#failedCondition(bucket, request.condition, bucket.objects.get(request.key)?.[0]);
     if (failed !== undefined) return failed;
     this.operations.push(request.operation);
     const { owner, metadata, customerKey } = request;
@@ -305,7 +319,7 @@ export class MemoryStore implements ObjectStore {
     const { attributes, owner, customerKey } = request;
     if (!bucket.state.lockEnabled && (attributes.retention !== undefined || attributes.legalHold)) return Promise.resolve({ outcome: 'lock-disabled' });
     if (this.#failing()) return Promise.resolve({ outcome: 'unknown' });
-    const failed = failedCondition(request.condition, bucket.objects.get(request.key)?.[0]);
+    const failed = this.#failedCondition(bucket, request.condition, bucket.objects.get(request.key)?.[0]);
     if (failed !== undefined) return Promise.resolve(failed);
     this.operations.push(request.operation);
     const full: ObjectAttributes = { ...attributes, tags: attributes.tags ?? source.info.attributes.tags };
@@ -373,7 +387,7 @@ export class MemoryStore implements ObjectStore {
     const versions = bucket.objects.get(key) ?? [];
     const named = versionId === undefined ? versions[0] : versions.find((version) => version.versionId === versionId);
     if (request.condition !== undefined && (versionId === undefined || named !== undefined)) {
-      const failed = failedCondition(request.condition, named);
+      const failed = this.#failedCondition(bucket, request.condition, named);
       if (failed !== undefined) return Promise.resolve(failed);
     }
     this.operations.push(operation);
@@ -521,7 +535,7 @@ export class MemoryStore implements ObjectStore {
       if (stored?.info.etag !== part.etag) return Promise.resolve({ outcome: 'changed' });
       pieces.push(stored.bytes);
     }
-    const failed = failedCondition(request.condition, bucket.objects.get(request.key)?.[0]);
+    const failed = this.#failedCondition(bucket, request.condition, bucket.objects.get(request.key)?.[0]);
     if (failed !== undefined) return Promise.resolve(failed);
     const { etag, checksum } = request;
     const { owner, metadata, attributes, customerKeyMd5 } = upload.info;

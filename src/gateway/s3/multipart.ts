@@ -5,6 +5,7 @@
  */
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { accessOfNewObject } from './access/new-object.ts';
+import { attributesOfNew } from './attributes.ts';
 import { ownerElement } from './bucket.ts';
 import {
   CHECKSUM_ALGORITHMS,
@@ -35,6 +36,8 @@ import {
   xmlResponse,
 } from './xml.ts';
 import type { Element } from './xml.ts';
+import { newVersionHeaders } from './version-id.ts';
+import { writeConditionOf } from './write-conditions.ts';
 
 export const PARTS_MAX = 10_000;
 export const PART_BYTES_MIN = 5 * 1024 * 1024;
@@ -79,7 +82,7 @@ export const createMultipartUpload: Feature = async (call) => {
     key,
     owner,
     metadata,
-    attributes: { tags: [], accessControl, retention: undefined, legalHold: false },
+    attributes: attributesOfNew(call, { accessControl }),
     customerKey: undefined,
     checksum,
     operation: operationOf(call),
@@ -267,6 +270,7 @@ function completedResponse(call: Call, address: UploadAddress, result: CompleteU
       ...checksumElement(checksum),
       ...optional('ChecksumType', checksum?.type),
     ]),
+    newVersionHeaders(result.versionId),
   );
 }
 
@@ -297,7 +301,7 @@ export const completeMultipartUpload: Feature = async (call) => {
     parts,
     etag,
     checksum,
-    condition: undefined,
+    condition: writeConditionOf(call.headers),
     operation,
   });
   return completedResponse(call, address, result);

@@ -8,6 +8,9 @@
 
 import { actionsShown } from './access/actions.ts';
 
+import { ATTRIBUTE_HEADERS } from './attributes.ts';
+import { DELETE_CONDITION_HEADERS, WRITE_CONDITION_HEADERS } from './write-conditions.ts';
+
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
 export type Level = 'service' | 'bucket' | 'object';
 
@@ -68,6 +71,7 @@ const READ_CONDITIONS = ['if-match', 'if-modified-since', 'if-none-match', 'if-u
 
 const READ_OBJECT = {
   query: [
+    'versionId',
     'response-cache-control',
     'response-content-disposition',
     'response-content-encoding',
@@ -93,10 +97,17 @@ const WRITE_OBJECT_HEADERS = [
   ...ACL_HEADERS,
   'x-amz-meta-*',
   'x-amz-server-side-encryption=AES256',
+  ...ATTRIBUTE_HEADERS,
   'x-amz-storage-class=STANDARD',
 ];
 
 const PLAIN = { query: [], headers: [], body: false } as const;
+
+const DOCUMENT = { query: [], headers: [], body: true } as const;
+
+const OF_VERSION = { query: ['versionId'], headers: [], body: false } as const;
+
+const BYPASS_HEADER = 'x-amz-bypass-governance-retention';
 
 const BUILT = [
   {
@@ -115,7 +126,7 @@ const BUILT = [
     query: [],
     headers: [
       ...ACL_HEADERS,
-      'x-amz-bucket-object-lock-enabled=false',
+      'x-amz-bucket-object-lock-enabled=true|false',
       'x-amz-object-ownership',
       'x-holdfast-bucket-mode=plain',
     ],
@@ -125,6 +136,33 @@ const BUILT = [
   { name: 'HeadBucket', method: 'HEAD', level: 'bucket', when: [], ...PLAIN, query: ['read-stats=true'] },
   { name: 'GetBucketLocation', method: 'GET', level: 'bucket', when: ['location'], ...PLAIN },
   { name: 'GetBucketVersioning', method: 'GET', level: 'bucket', when: ['versioning'], ...PLAIN },
+  { name: 'PutBucketVersioning', method: 'PUT', level: 'bucket', when: ['versioning'], ...DOCUMENT },
+  {
+    name: 'ListObjectVersions',
+    method: 'GET',
+    level: 'bucket',
+    when: ['versions'],
+    query: ['delimiter', 'encoding-type', 'key-marker', 'max-keys', 'prefix', 'version-id-marker'],
+    headers: [],
+    body: false,
+  },
+  { name: 'GetObjectLockConfiguration', method: 'GET', level: 'bucket', when: ['object-lock'], ...PLAIN },
+  { name: 'PutObjectLockConfiguration', method: 'PUT', level: 'bucket', when: ['object-lock'], ...DOCUMENT },
+  { name: 'GetObjectRetention', method: 'GET', level: 'object', when: ['retention'], ...OF_VERSION },
+  {
+    name: 'PutObjectRetention',
+    method: 'PUT',
+    level: 'object',
+    when: ['retention'],
+    query: ['versionId'],
+    headers: [BYPASS_HEADER],
+    body: true,
+  },
+  { name: 'GetObjectLegalHold', method: 'GET', level: 'object', when: ['legal-hold'], ...OF_VERSION },
+  { name: 'PutObjectLegalHold', method: 'PUT', level: 'object', when: ['legal-hold'], ...OF_VERSION, body: true },
+  { name: 'GetObjectTagging', method: 'GET', level: 'object', when: ['tagging'], ...OF_VERSION },
+  { name: 'PutObjectTagging', method: 'PUT', level: 'object', when: ['tagging'], ...OF_VERSION, body: true },
+  { name: 'DeleteObjectTagging', method: 'DELETE', level: 'object', when: ['tagging'], ...OF_VERSION },
   {
     name: 'ListObjects',
     method: 'GET',
@@ -157,7 +195,7 @@ const BUILT = [
     level: 'bucket',
     when: ['delete'],
     query: [],
-    headers: [],
+    headers: [BYPASS_HEADER],
     body: true,
   },
   {
@@ -166,12 +204,20 @@ const BUILT = [
     level: 'object',
     when: [],
     query: [],
-    headers: ['if-match', 'if-none-match', ...WRITE_OBJECT_HEADERS],
+    headers: [...WRITE_OBJECT_HEADERS, ...WRITE_CONDITION_HEADERS],
     body: true,
   },
   { name: 'GetObject', method: 'GET', level: 'object', when: [], ...READ_OBJECT },
   { name: 'HeadObject', method: 'HEAD', level: 'object', when: [], ...READ_OBJECT },
-  { name: 'DeleteObject', method: 'DELETE', level: 'object', when: [], ...PLAIN, headers: ['if-match'] },
+  {
+    name: 'DeleteObject',
+    method: 'DELETE',
+    level: 'object',
+    when: [],
+    query: ['versionId'],
+    headers: [...DELETE_CONDITION_HEADERS, BYPASS_HEADER],
+    body: false,
+  },
   {
     name: 'CreateMultipartUpload',
     method: 'POST',
@@ -196,7 +242,7 @@ const BUILT = [
     level: 'object',
     when: ['uploadId'],
     query: [],
-    headers: ['if-match', 'if-none-match', 'x-amz-checksum-type', 'x-amz-mp-object-size'],
+    headers: ['x-amz-checksum-type', 'x-amz-mp-object-size', ...WRITE_CONDITION_HEADERS],
     body: true,
   },
   { name: 'AbortMultipartUpload', method: 'DELETE', level: 'object', when: ['uploadId'], ...PLAIN },
@@ -302,12 +348,8 @@ GET bucket GetBucketMetricsConfiguration ?metrics&id
 GET bucket ListBucketMetricsConfigurations ?metrics
 PUT bucket PutBucketMetricsConfiguration ?metrics
 DELETE bucket DeleteBucketMetricsConfiguration ?metrics
-GET bucket GetObjectLockConfiguration ?object-lock
-PUT bucket PutObjectLockConfiguration ?object-lock
 PUT bucket PutBucketReplication ?replication
 GET bucket ListMultipartUploads ?uploads
-PUT bucket PutBucketVersioning ?versioning
-GET bucket ListObjectVersions ?versions
 PUT bucket PutBucketWebsite ?website
 GET object ListObjectAnnotations ?annotation
 GET object GetObjectAnnotation ?annotation&x-id=GetObjectAnnotation
@@ -315,16 +357,9 @@ PUT object PutObjectAnnotation ?annotation
 DELETE object DeleteObjectAnnotation ?annotation
 GET object GetObjectAttributes ?attributes
 PUT object UpdateObjectEncryption ?encryption
-GET object GetObjectLegalHold ?legal-hold
-PUT object PutObjectLegalHold ?legal-hold
 PUT object RenameObject ?renameObject
 POST object RestoreObject ?restore
-GET object GetObjectRetention ?retention
-PUT object PutObjectRetention ?retention
 POST object SelectObjectContent ?select
-GET object GetObjectTagging ?tagging
-PUT object PutObjectTagging ?tagging
-DELETE object DeleteObjectTagging ?tagging
 GET object GetObjectTorrent ?torrent
 PUT object CopyObject ?header:x-amz-copy-source
 PUT object UploadPartCopy ?partNumber&uploadId&header:x-amz-copy-source

@@ -6,7 +6,12 @@ import { accessOfNewObject } from './access/new-object.ts';
 import { emptyResponse, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Feature } from './call.ts';
 import { headersOfNew, withDefaults } from './documents/effects.ts';
+import { attributesOfNew } from './attributes.ts';
+import { hasChecksum } from './content.ts';
+import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
+import { newVersionHeaders } from './version-id.ts';
+import { writeConditionOf } from './write-conditions.ts';
 
 /** S3's largest object. S3 stops a single PUT at 5 GiB; we need no such difference. */
 export const OBJECT_BYTES_MAX = 5 * 1024 ** 4;
@@ -15,6 +20,12 @@ export const putObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
   const metadata = await withDefaults(call, bucket, metadataOf(call.headers));
   const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
+  const attributes = attributesOfNew(call, { accessControl });
+  const condition = writeConditionOf(call.headers);
+  if ((attributes.retention !== undefined || attributes.legalHold) && !hasChecksum(call.headers)) {
+    // What nobody can take away again must not be wrong: S3 asks for a check of its own.
+    throw new S3Error('InvalidRequest', 'Content-MD5 or x-amz-checksum- is required with object lock.');
+  }
   const content = call.content(OBJECT_BYTES_MAX);
   const result = await call.store.putObject({
     bucket,
@@ -22,13 +33,19 @@ export const putObject: Feature = async (call) => {
     owner,
     content,
     metadata,
-    attributes: { tags: [], accessControl, retention: undefined, legalHold: false },
+    attributes,
     customerKey: undefined,
-    condition: undefined,
+    condition,
     operation: operationOf(call),
   });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
   const { lastModifiedMs } = result;
-  const about = await headersOfNew(call, bucket, key, { size: content.size, lastModifiedMs, tags: [], sse: metadata.sse });
-  return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksumHeaders(result.checksum), ...about]);
+  const { tags } = attributes;
+  const about = await headersOfNew(call, bucket, key, { size: content.size, lastModifiedMs, tags, sse: metadata.sse });
+  return emptyResponse(200, [
+    ['ETag', quoted(result.etag)],
+    ...checksumHeaders(result.checksum),
+    ...newVersionHeaders(result.versionId),
+    ...about,
+  ]);
 };

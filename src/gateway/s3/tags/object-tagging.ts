@@ -1,0 +1,25 @@
+/** Tags of a stored version, read and changed without a new version. */
+import { emptyResponse, operationOf } from '../call.ts';
+import type { Call, Feature } from '../call.ts';
+import { changeAttributes, readVersion } from '../attributes.ts';
+import { readAll } from '../content.ts';
+import type { Tags } from '../port/objects.ts';
+import { versionHeaders } from '../version-id.ts';
+import { XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import { parseTagging, taggingElement } from './tags.ts';
+
+const change = (call: Call, tags: Tags): Promise<string | undefined> =>
+  changeAttributes(call, { kind: 'tags', tags }, operationOf(call));
+
+export const getObjectTagging: Feature = async (call) => {
+  const { attributes, versionId } = await readVersion(call);
+  return xmlResponse(200, taggingElement(attributes.tags), versionHeaders(versionId));
+};
+
+export const putObjectTagging: Feature = async (call) => {
+  const tags = parseTagging(await readAll(call.content(XML_BYTES_MAX)));
+  return emptyResponse(200, versionHeaders(await change(call, tags)));
+};
+
+export const deleteObjectTagging: Feature = async (call) =>
+  emptyResponse(204, versionHeaders(await change(call, [])));
