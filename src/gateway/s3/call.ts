@@ -15,7 +15,7 @@ import type { Headers } from './http.ts';
 import type { EventSink } from './notification/events.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
-import type { AccountDirectory, Principal } from './principal.ts';
+import type { AccountDirectory, CredentialLookup, Principal } from './principal.ts';
 import type { Authenticated } from './sigv4.ts';
 import type { Query, Resource } from './uri.ts';
 
@@ -60,6 +60,10 @@ export interface Call extends Surroundings {
    * completes.
    */
   readonly content: (sizeMax: number, checksums?: 'body' | 'object') => IncomingContent;
+  /** Bytes that came within the body, as content of their own with what `headers` say of them. */
+  readonly contentOf: (bytes: AsyncIterable<Uint8Array>, headers: Headers, sizeMax: number) => IncomingContent;
+  /** For who signed within the body; who signed the request is known already. */
+  readonly lookup: CredentialLookup;
 }
 
 export type Feature = (call: Call) => Promise<HttpResponse>;

@@ -47,6 +47,7 @@ import type { ObjectStore } from './object-store.ts';
 import type { BuiltOperation } from './operations.ts';
 import type { CredentialLookup } from './principal.ts';
 import * as bucketPolicy from './policy/bucket-policy.ts';
+import { postObject } from './post/post-object.ts';
 import { putObject } from './put-object.ts';
 import { route } from './router.ts';
 import { authenticate } from './sigv4.ts';
@@ -104,6 +105,7 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   ListObjects: listObjects,
   ListObjectsV2: listObjectsV2,
   DeleteObjects: deleteObjects,
+  PostObject: postObject,
   PutObject: putObject,
   GetObject: getObject,
   HeadObject: headObject,
@@ -260,6 +262,11 @@ export class S3Front {
       origin: `${request.scheme}://${address.host}`,
       content: (sizeMax, checksums = 'body') =>
         openContent(request, { headers, payload, sizeMax, checksums, clock, patience }),
+      contentOf: (bytes, inner, sizeMax) =>
+        openContent(
+          { body: bytes },
+          { headers: inner, payload: { kind: 'unsigned' }, sizeMax, checksums: 'body', clock, patience },
+        ),
     });
   }
 

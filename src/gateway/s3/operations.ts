@@ -285,6 +285,7 @@ const BUILT = [
   { name: 'GetBucketOwnershipControls', method: 'GET', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
   { name: 'PutBucketOwnershipControls', method: 'PUT', level: 'bucket', when: ['ownershipControls'], ...PLAIN, body: true },
   { name: 'DeleteBucketOwnershipControls', method: 'DELETE', level: 'bucket', when: ['ownershipControls'], ...PLAIN },
+  { name: 'PostObject', method: 'POST', level: 'bucket', when: [], query: [], headers: [], body: true },
   { name: 'PutBucketCors', method: 'PUT', level: 'bucket', when: ['cors'], query: [], headers: [], body: true },
   { name: 'GetBucketCors', method: 'GET', level: 'bucket', when: ['cors'], ...PLAIN },
   { name: 'DeleteBucketCors', method: 'DELETE', level: 'bucket', when: ['cors'], ...PLAIN },
@@ -317,7 +318,6 @@ export type BuiltOperation = (typeof BUILT)[number]['name'];
 const LATER = `
 GET service ListDirectoryBuckets ?x-id=ListDirectoryBuckets
 POST bucket WriteGetObjectResponse ?x-id=WriteGetObjectResponse
-POST bucket PostObject
 GET bucket CreateSession ?session
 GET bucket GetBucketAbac ?abac
 PUT bucket PutBucketAbac ?abac
