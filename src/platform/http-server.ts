@@ -17,7 +17,9 @@ import { IncomingBody } from './http-body.ts';
 
 export interface HttpLimits {
   readonly connectionsMax: number;
+  /** Request line and headers together. */
   readonly headerBytesMax: number;
+  readonly headersMax: number;
   /** From the first byte of a request to the end of its headers. */
   readonly headersTimeoutMs: number;
   readonly keepAliveMs: number;
@@ -33,6 +35,7 @@ export interface HttpLimits {
 export const HTTP_LIMITS: HttpLimits = {
   connectionsMax: 1024,
   headerBytesMax: 16 * 1024,
+  headersMax: 256,
   headersTimeoutMs: 20_000,
   keepAliveMs: 65_000,
   writeStallMs: 60_000,
@@ -134,6 +137,8 @@ class Listener {
             handshakeTimeout: 10_000,
           });
     this.server.maxConnections = this.#limits.connectionsMax;
+    // Node would leave out the headers above its own limit and serve the rest: we count them ourselves.
+    this.server.maxHeadersCount = 0;
     this.#listen();
   }
 
@@ -181,6 +186,11 @@ class Listener {
 
   async #serve(message: IncomingMessage, reply: ServerResponse, expectsContinue: boolean): Promise<void> {
     const { socket } = message;
+    if (message.rawHeaders.length > 2 * this.#limits.headersMax) {
+      this.#options.telemetry.count('http_bad_requests', { code: 'too-many-headers' });
+      reply.writeHead(431, { Connection: 'close', 'Content-Length': 0 }).end();
+      return;
+    }
     this.#answering.set(socket, (this.#answering.get(socket) ?? 0) + 1);
     const body = new IncomingBody(message, expectsContinue ? () => reply.writeContinue() : undefined);
     let response: HttpResponse | undefined;
@@ -219,8 +229,11 @@ class Listener {
       if (reply.destroyed) return await abandon(response);
       reply.strictContentLength = true;
       reply.writeHead(response.status, fields);
-      if (response.body instanceof Uint8Array) reply.end(response.body);
-      else await pump(response.body, reply, this.#limits.writeStallMs);
+      const { writeStallMs } = this.#limits;
+      const { body: content } = response;
+      if (content instanceof Uint8Array && content.length <= SLICE_BYTES) reply.end(content);
+      else await pump(content instanceof Uint8Array ? slices(content) : content, reply, writeStallMs);
+      await taken(reply, writeStallMs);
     } catch (error) {
       this.#options.telemetry.count('http_answers_cut', { gone: String(error instanceof ClientGone) });
       reply.destroy();
@@ -257,6 +270,30 @@ class ClientGone extends Error {}
 async function abandon(response: HttpResponse): Promise<void> {
   if (response.body instanceof Uint8Array) return;
   await response.body[Symbol.asyncIterator]().return?.();
+}
+
+/** What is ready goes out in pieces, so that a client's progress through it can be seen. */
+const SLICE_BYTES = 64 * 1024;
+
+async function* slices(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += SLICE_BYTES) {
+    await Promise.resolve();
+    yield content.subarray(at, at + SLICE_BYTES);
+  }
+}
+
+/** Resolves when the last of an answer has left for the client; rejects when it is not taken in time. */
+function taken(reply: ServerResponse, stallMs: number): Promise<void> {
+  if (reply.writableFinished || reply.destroyed) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const stalled = setTimeout(() => reject(new ClientGone()), stallMs);
+    const settle = (): void => {
+      clearTimeout(stalled);
+      resolve();
+    };
+    reply.once('finish', settle);
+    reply.once('close', settle);
+  });
 }
 
 /** Writes a stream at the client's pace, and stops its source as soon as the client is gone or stalls. */

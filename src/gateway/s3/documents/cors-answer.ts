@@ -3,6 +3,7 @@
  * ordinary answers, errors among them, so that a page learns why it was refused. Preflight and request are
  * judged by one function.
  */
+import { AssertionError } from '../../../base/assert.ts';
 import { EMPTY } from '../../../base/bytes.ts';
 import type { HeaderField, HttpResponse } from '../../../base/http.ts';
 import { S3Error } from '../errors.ts';
@@ -116,7 +117,7 @@ export async function answerPreflight(store: ObjectStore, path: string, headers:
 
 /**
  * Headers for the answer to an ordinary request of a page; none when it names no origin, or one that no rule
- * covers. Never throws: an answer is not lost because its bucket cannot be read a second time.
+ * covers. Rejects on a broken invariant only: an answer is not lost because its bucket cannot be read a second time.
  */
 export async function corsFields(
   store: ObjectStore,
@@ -135,7 +136,8 @@ export async function corsFields(
     const question = { origin, method, headers: requestedHeaders(headers) };
     const match = matchCors(rules, question);
     return match === undefined ? [['Vary', VARY]] : answerFields(question, match.rule, match.pattern);
-  } catch {
+  } catch (error) {
+    if (error instanceof AssertionError) throw error;
     return [];
   }
 }
