@@ -43,6 +43,9 @@ export function missing(
   result: Missing | CustomerKeyFault,
   { versionId }: Pick<VersionAddress, 'versionId'>,
 ): S3Error {
+  // Ceph's clients read from the header that nothing hides the key; S3 leaves it away and means the same.
+  if (result.outcome === 'no-such-key')
+    return new S3Error('NoSuchKey', undefined, [], [['x-amz-delete-marker', 'false']]);
   if (result.outcome !== 'delete-marker') return refusal(result.outcome);
   const headers: HeaderField[] = [['x-amz-delete-marker', 'true'], ...versionHeaders(result.versionId)];
   if (versionId === undefined) return new S3Error('NoSuchKey', undefined, [], headers);

@@ -73,6 +73,8 @@ describe('versioning', () => {
   });
 
   test('a delete marker hides the versions below and is itself deleted by its id', async () => {
+    const never = await ask(world, { method: 'HEAD', path: `/${Bucket}/k` });
+    expect([never.status, never.headers['x-amz-delete-marker']]).toEqual([404, 'false']);
     await keepVersions('Enabled');
     const first = await put('k', 'one');
     const second = await put('k', 'two');
