@@ -23,6 +23,7 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/client/read.ts read': 'the operation; target client-answers',
   'src/client/stripe-code.ts openStripe': 'cells that were verified against their row; target client-answers',
   'src/gateway/s3/list.ts readPage': 'a listing of the store',
+  'src/gateway/s3/list-uploads.ts readUploadsPage': 'a listing of the store',
   'src/gateway/store/buckets.ts openBucket': 'a bucket of the registry',
   'src/gateway/store/buckets.ts readableBucket': 'a bucket of the registry',
   'src/gateway/store/listing.ts openListing': 'a listing of the index',

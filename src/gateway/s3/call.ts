@@ -46,6 +46,8 @@ export interface Call extends Surroundings {
   readonly usage: BucketUsage;
   readonly meter: KeyMeter;
   readonly method: string;
+  /** Did the request come over a connection that nobody can listen to: TLS or loopback? */
+  readonly confidential: boolean;
   readonly resource: Resource;
   readonly rawPath: string;
   readonly headers: Headers;
@@ -141,7 +143,7 @@ export function refusal(outcome: Refused): S3Error {
     case 'customer-key-needed':
       return new S3Error('InvalidRequest', 'The object was stored under a key of the customer, which is needed.');
     case 'customer-key-wrong':
-      return new S3Error('AccessDenied', 'The key of the customer is not the one that the object was stored under.');
+      return new S3Error('InvalidRequest', 'The key of the customer is not the one that the object was stored under.');
     default:
       return unreachable(outcome);
   }

@@ -55,6 +55,7 @@ export const S3_ERRORS = {
   InvalidBucketName: { status: 400, message: 'The bucket name is not valid.' },
   InvalidChunkSizeError: { status: 400, message: 'A chunk of the body is malformed.' },
   InvalidDigest: { status: 400, message: 'The Content-MD5 or checksum you sent is not valid.' },
+  InvalidEncryptionAlgorithmError: { status: 400, message: 'The encryption algorithm is not valid: it must be AES256.' },
   InvalidPart: { status: 400, message: 'A part was not found, or its ETag or checksum does not match.' },
   InvalidPartOrder: { status: 400, message: 'The list of parts is not in ascending order.' },
   InvalidPolicyDocument: { status: 400, message: 'The policy of the form is not valid.' },

@@ -23,6 +23,8 @@ import * as bucket from './bucket.ts';
 import type { Feature, Surroundings } from './call.ts';
 import { openContent, requireNoContent } from './content.ts';
 import type { Patience } from './content.ts';
+import { copyObject, uploadPartCopy } from './copy.ts';
+import { getObjectAttributes } from './object-attributes.ts';
 import { deleteObject, deleteObjects } from './delete.ts';
 import * as absent from './documents/absent.ts';
 import { answerPreflight, corsFields } from './documents/cors-answer.ts';
@@ -39,6 +41,7 @@ import { listObjects, listObjectsV2 } from './list.ts';
 import { listObjectVersions } from './list-versions.ts';
 import * as objectLock from './lock/object-lock.ts';
 import * as retention from './lock/retention.ts';
+import { listMultipartUploads } from './list-uploads.ts';
 import * as multipart from './multipart.ts';
 import * as notification from './notification/configuration.ts';
 import { NO_EVENTS } from './notification/events.ts';
@@ -112,6 +115,10 @@ const FEATURES: Readonly<Record<BuiltOperation, Feature>> = {
   DeleteObject: deleteObject,
   CreateMultipartUpload: multipart.createMultipartUpload,
   UploadPart: multipart.uploadPart,
+  CopyObject: copyObject,
+  ListMultipartUploads: listMultipartUploads,
+  GetObjectAttributes: getObjectAttributes,
+  UploadPartCopy: uploadPartCopy,
   CompleteMultipartUpload: multipart.completeMultipartUpload,
   AbortMultipartUpload: multipart.abortMultipartUpload,
   ListParts: multipart.listParts,
@@ -253,6 +260,7 @@ export class S3Front {
       usage: this.#usage,
       meter: this.#meter,
       method: request.method,
+      confidential: request.confidential,
       resource,
       rawPath: target.rawPath,
       headers,

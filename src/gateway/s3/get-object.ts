@@ -5,13 +5,17 @@
  */
 import type { HeaderField, HttpResponse } from '../../base/http.ts';
 import { attributeHeaders } from './attributes.ts';
-import { emptyResponse, objectOf } from './call.ts';
+import { emptyResponse } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { expiryOf } from './documents/effects.ts';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
+import { S3Error } from './errors.ts';
 import { checksumHeaders, describingHeaders } from './metadata.ts';
+import { choosePart } from './part-number.ts';
+import type { ChosenPart } from './part-number.ts';
 import type { ByteSpan, RangeRequest } from './port/content.ts';
 import type { ObjectInfo } from './port/objects.ts';
+import { customerKeyHeaders, customerKeyOf, refuseSealing, requireKeyOf } from './sealing.ts';
 import { missing, versionAddressOf, versionHeaders } from './version-id.ts';
 
 /** Everything of the answer but the bytes. */
@@ -22,11 +26,20 @@ interface Plan {
   readonly span: ByteSpan | undefined;
 }
 
-function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Plan {
+/** What is asked for of a version: all of it, a range, or a part. */
+interface Asked {
+  readonly range: RangeRequest | undefined;
+  readonly part: ChosenPart | undefined;
+}
+
+function plan(call: Call, info: ObjectInfo, { range, part }: Asked): Plan {
+  if (part !== undefined && part.etag !== info.etag)
+    throw new S3Error('ConditionalRequestConflict', 'The object was replaced meanwhile. Ask again.');
   const describing = [
     ...describingHeaders(info, call.query),
     ...versionHeaders(info.versionId),
     ...attributeHeaders(info.attributes),
+    ...customerKeyHeaders(info.customerKeyMd5),
   ];
   if (evaluateConditions(call.headers, info) === 'not-modified') {
     const kept = describing.filter(([name]) =>
@@ -34,34 +47,53 @@ function plan(call: Call, info: ObjectInfo, range: RangeRequest | undefined): Pl
     );
     return { status: 304, headers: kept, span: undefined };
   }
-  const applies = range !== undefined && rangeApplies(call.headers, info);
-  const span = applies ? resolveRange(range, info.size) : { from: 0, to: info.size };
+  const isRange = range !== undefined && rangeApplies(call.headers, info);
+  const whole = part?.span ?? { from: 0, to: info.size };
+  const span = isRange ? resolveRange(range, info.size) : whole;
   const headers: HeaderField[] = [...describing, ['Content-Length', String(span.to - span.from)]];
+  if (part !== undefined && part.partCount > 0) headers.push(['x-amz-mp-parts-count', String(part.partCount)]);
+  const applies = isRange || (part !== undefined && span.to > span.from);
   if (applies)
     headers.push(['Content-Range', `bytes ${String(span.from)}-${String(span.to - 1)}/${String(info.size)}`]);
   // A checksum of the whole says nothing about a part of it.
-  if (!applies && call.headers.has('x-amz-checksum-mode')) headers.push(...checksumHeaders(info.checksum));
+  const checksum = part === undefined ? info.checksum : part.checksum;
+  if (!isRange && call.headers.has('x-amz-checksum-mode')) headers.push(...checksumHeaders(checksum));
   return { status: applies ? 206 : 200, headers, span };
 }
 
 export const headObject: Feature = async (call) => {
+  refuseSealing(call);
+  const customerKey = customerKeyOf(call);
   const address = versionAddressOf(call);
+  const range = parseRange(call.headers.get('range'));
+  const part = await choosePart(call, address);
   const found = await call.store.headObject(address);
   if (found.outcome !== 'found') throw missing(found, address);
-  const { status, headers } = plan(call, found.info, parseRange(call.headers.get('range')));
-  const { bucket, key } = objectOf(call);
-  return emptyResponse(status, [...headers, ...(await expiryOf(call, bucket, key, found.info))]);
+  requireKeyOf(found.info, customerKey);
+  const { status, headers } = plan(call, found.info, { range, part });
+  return emptyResponse(status, [...headers, ...(await expiryOf(call, address.bucket, address.key, found.info))]);
 };
 
+/** What the store should fetch first. */
+function hintOf({ range, part }: Asked): RangeRequest | undefined {
+  if (part === undefined || part.span.to === part.span.from) return range;
+  return { kind: 'from', first: part.span.from, last: part.span.to - 1 };
+}
+
 export const getObject: Feature = async (call) => {
+  refuseSealing(call);
+  const customerKey = customerKeyOf(call);
   const range = parseRange(call.headers.get('range'));
   const address = versionAddressOf(call);
-  const found = await call.store.getObject({ ...address, range, customerKey: undefined });
+  const part = await choosePart(call, address);
+  const asked = { range, part };
+  const found = await call.store.getObject({ ...address, range: hintOf(asked), customerKey });
   if (found.outcome !== 'found') throw missing(found, address);
   let answer: Plan;
   let expiry: readonly HeaderField[];
   try {
-    answer = plan(call, found.info, range);
+    requireKeyOf(found.info, customerKey);
+    answer = plan(call, found.info, asked);
     expiry = await expiryOf(call, address.bucket, address.key, found.info);
   } catch (error) {
     found.close();

@@ -37,7 +37,7 @@ export function metadataOf(headers: Headers): ObjectMetadata {
     contentLanguage: headers.get('content-language'),
     expires: headers.get('expires'),
     websiteRedirect: undefined,
-    sse: headers.get('x-amz-server-side-encryption') === 'AES256' ? 'AES256' : undefined,
+    sse: undefined,
     user,
   };
   const systemBytes = Object.values(metadata).reduce(

@@ -19,10 +19,11 @@ import type { Checksum, ChecksumType } from './checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
-import { withDefaults } from './documents/effects.ts';
 import { encryptionHeaders } from './documents/encryption.ts';
 import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
+import { customerKeyOf, requireKeyOf, customerKeyHeaders, sealingOf } from './sealing.ts';
+import type { CustomerKey } from './port/content.ts';
 import type { CompleteUploadResult, PartInfo, UploadAddress, UploadInfo } from './port/uploads.ts';
 import { OBJECT_BYTES_MAX } from './put-object.ts';
 import {
@@ -74,7 +75,8 @@ function announcedChecksum(call: Call): UploadInfo['checksum'] {
 export const createMultipartUpload: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
   requireXmlKey(key);
-  const metadata = await withDefaults(call, bucket, metadataOf(call.headers));
+  const { sse, customerKey } = await sealingOf(call, bucket);
+  const metadata = { ...metadataOf(call.headers), sse };
   const checksum = announcedChecksum(call);
   const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const result = await call.store.createUpload({
@@ -83,7 +85,7 @@ export const createMultipartUpload: Feature = async (call) => {
     owner,
     metadata,
     attributes: attributesOfNew(call, { accessControl }),
-    customerKey: undefined,
+    customerKey,
     checksum,
     operation: operationOf(call),
   });
@@ -100,11 +102,12 @@ export const createMultipartUpload: Feature = async (call) => {
       element('Key', key),
       element('UploadId', result.uploadId),
     ]),
-    headers,
+    [...headers, ...customerKeyHeaders(customerKey?.md5)],
   );
 };
 
-export const uploadPart: Feature = async (call) => {
+/** The number of the part that the request is about. Throws S3Error. */
+export function partNumberOf(call: Call): number {
   const text = call.query.get('partNumber') ?? '';
   const number = Number(text);
   if (!/^\d{1,5}$/.test(text) || number < 1 || number > PARTS_MAX) {
@@ -113,17 +116,33 @@ export const uploadPart: Feature = async (call) => {
       `Part number must be an integer between 1 and ${String(PARTS_MAX)}.`,
     );
   }
+  return number;
+}
+
+/** The store demands the key of an upload that has one; that there is none to bring is for us to say. */
+async function partKeyOf(call: Call): Promise<CustomerKey | undefined> {
+  const customerKey = customerKeyOf(call);
+  if (customerKey === undefined) return undefined;
+  const found = await call.store.readUpload(addressOf(call));
+  if (found.outcome !== 'found') throw refusal(found.outcome);
+  requireKeyOf(found.upload, customerKey);
+  return customerKey;
+}
+
+export const uploadPart: Feature = async (call) => {
+  const number = partNumberOf(call);
+  const customerKey = await partKeyOf(call);
   const content = call.content(PART_BYTES_MAX);
   const result = await call.store.uploadPart({
     ...addressOf(call),
     number,
     content,
-    customerKey: undefined,
+    customerKey,
     operation: operationOf(call),
   });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
   const checksum: HeaderField[] = checksumHeaders(result.checksum).slice(0, 1);
-  return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksum]);
+  return emptyResponse(200, [['ETag', quoted(result.etag)], ...checksum, ...customerKeyHeaders(customerKey?.md5)]);
 };
 
 export const abortMultipartUpload: Feature = async (call) => {
@@ -274,6 +293,28 @@ function completedResponse(call: Call, address: UploadAddress, result: CompleteU
   );
 }
 
+/**
+ * A client that completes an upload once more under another invocation is told what it is told the first
+ * time, as long as the newest version is exactly the one that its list of parts makes.
+ */
+async function alreadyCompleted(
+  call: Call,
+  address: UploadAddress,
+  named: readonly NamedPart[],
+): Promise<CompleteUploadResult | undefined> {
+  if (!named.every(({ etag }) => /^[0-9a-f]{32}$/.test(etag))) return undefined;
+  const { bucket, key } = address;
+  const found = await call.store.headObject({ bucket, key, versionId: undefined }).catch((error: unknown) => {
+    // Who may write and not read is told what there is to know without looking.
+    if (error instanceof S3Error && error.code === 'AccessDenied') return undefined;
+    throw error;
+  });
+  if (found?.outcome !== 'found') return undefined;
+  const { etag, checksum, versionId, lastModifiedMs } = found.info;
+  const expected = multipartEtag(named.map((part) => ({ size: 0, etag: part.etag, checksum: undefined })));
+  return etag === expected ? { outcome: 'stored', etag, checksum, versionId, lastModifiedMs } : undefined;
+}
+
 export const completeMultipartUpload: Feature = async (call) => {
   const address = addressOf(call);
   requireXmlKey(address.key);
@@ -283,6 +324,10 @@ export const completeMultipartUpload: Feature = async (call) => {
   if (found.outcome === 'no-such-upload' && operation.repeatable) {
     const earlier = await call.store.completedUpload(address, operation);
     if (earlier !== undefined) return completedResponse(call, address, earlier);
+  }
+  if (found.outcome === 'no-such-upload') {
+    const done = await alreadyCompleted(call, address, named);
+    if (done !== undefined) return completedResponse(call, address, done);
   }
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const parts = chooseParts(named, found.parts);

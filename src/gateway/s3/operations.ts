@@ -7,6 +7,8 @@
  */
 
 import { actionsShown } from './access/actions.ts';
+import { COPY_SOURCE_HEADERS } from './copy-source.ts';
+import { CUSTOMER_KEY_HEADERS, SEALING_HEADERS, SOURCE_KEY_HEADERS } from './sealing.ts';
 
 import { ATTRIBUTE_HEADERS } from './attributes.ts';
 import { DELETE_CONDITION_HEADERS, WRITE_CONDITION_HEADERS } from './write-conditions.ts';
@@ -71,6 +73,7 @@ const READ_CONDITIONS = ['if-match', 'if-modified-since', 'if-none-match', 'if-u
 
 const READ_OBJECT = {
   query: [
+    'partNumber',
     'versionId',
     'response-cache-control',
     'response-content-disposition',
@@ -79,7 +82,7 @@ const READ_OBJECT = {
     'response-content-type',
     'response-expires',
   ],
-  headers: [...READ_CONDITIONS, 'if-range', 'range', 'x-amz-checksum-mode=ENABLED'],
+  headers: [...READ_CONDITIONS, 'if-range', 'range', 'x-amz-checksum-mode=ENABLED', ...SEALING_HEADERS],
   body: false,
 } as const;
 
@@ -96,9 +99,9 @@ const ACL_HEADERS = [
 const WRITE_OBJECT_HEADERS = [
   ...ACL_HEADERS,
   'x-amz-meta-*',
-  'x-amz-server-side-encryption=AES256',
   ...ATTRIBUTE_HEADERS,
   'x-amz-storage-class=STANDARD',
+  ...SEALING_HEADERS,
 ];
 
 const PLAIN = { query: [], headers: [], body: false } as const;
@@ -233,7 +236,7 @@ const BUILT = [
     level: 'object',
     when: ['partNumber', 'uploadId'],
     query: [],
-    headers: [],
+    headers: [...CUSTOMER_KEY_HEADERS],
     body: true,
   },
   {
@@ -242,8 +245,52 @@ const BUILT = [
     level: 'object',
     when: ['uploadId'],
     query: [],
-    headers: ['x-amz-checksum-type', 'x-amz-mp-object-size', ...WRITE_CONDITION_HEADERS],
+    headers: ['x-amz-checksum-type', 'x-amz-mp-object-size', ...WRITE_CONDITION_HEADERS, ...CUSTOMER_KEY_HEADERS],
     body: true,
+  },
+  {
+    name: 'CopyObject',
+    method: 'PUT',
+    level: 'object',
+    when: ['header:x-amz-copy-source'],
+    query: [],
+    headers: [
+      ...WRITE_OBJECT_HEADERS,
+      ...COPY_SOURCE_HEADERS,
+      ...SOURCE_KEY_HEADERS,
+      'x-amz-checksum-algorithm',
+      'x-amz-metadata-directive',
+      'x-amz-tagging-directive',
+      ...WRITE_CONDITION_HEADERS,
+    ],
+    body: false,
+  },
+  {
+    name: 'UploadPartCopy',
+    method: 'PUT',
+    level: 'object',
+    when: ['partNumber', 'uploadId', 'header:x-amz-copy-source'],
+    query: [],
+    headers: [...COPY_SOURCE_HEADERS, ...CUSTOMER_KEY_HEADERS, ...SOURCE_KEY_HEADERS, 'x-amz-copy-source-range'],
+    body: false,
+  },
+  {
+    name: 'ListMultipartUploads',
+    method: 'GET',
+    level: 'bucket',
+    when: ['uploads'],
+    query: ['delimiter', 'encoding-type', 'key-marker', 'max-uploads', 'prefix', 'upload-id-marker'],
+    headers: [],
+    body: false,
+  },
+  {
+    name: 'GetObjectAttributes',
+    method: 'GET',
+    level: 'object',
+    when: ['attributes'],
+    query: ['versionId'],
+    headers: ['x-amz-max-parts', 'x-amz-object-attributes', 'x-amz-part-number-marker', ...CUSTOMER_KEY_HEADERS],
+    body: false,
   },
   { name: 'AbortMultipartUpload', method: 'DELETE', level: 'object', when: ['uploadId'], ...PLAIN },
   {
@@ -349,20 +396,16 @@ GET bucket ListBucketMetricsConfigurations ?metrics
 PUT bucket PutBucketMetricsConfiguration ?metrics
 DELETE bucket DeleteBucketMetricsConfiguration ?metrics
 PUT bucket PutBucketReplication ?replication
-GET bucket ListMultipartUploads ?uploads
 PUT bucket PutBucketWebsite ?website
 GET object ListObjectAnnotations ?annotation
 GET object GetObjectAnnotation ?annotation&x-id=GetObjectAnnotation
 PUT object PutObjectAnnotation ?annotation
 DELETE object DeleteObjectAnnotation ?annotation
-GET object GetObjectAttributes ?attributes
 PUT object UpdateObjectEncryption ?encryption
 PUT object RenameObject ?renameObject
 POST object RestoreObject ?restore
 POST object SelectObjectContent ?select
 GET object GetObjectTorrent ?torrent
-PUT object CopyObject ?header:x-amz-copy-source
-PUT object UploadPartCopy ?partNumber&uploadId&header:x-amz-copy-source
 `;
 
 function laterRow(line: string): OperationRow {

@@ -5,11 +5,12 @@
 import { accessOfNewObject } from './access/new-object.ts';
 import { emptyResponse, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Feature } from './call.ts';
-import { headersOfNew, withDefaults } from './documents/effects.ts';
+import { headersOfNew } from './documents/effects.ts';
 import { attributesOfNew } from './attributes.ts';
 import { hasChecksum } from './content.ts';
 import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
+import { customerKeyHeaders, sealingOf } from './sealing.ts';
 import { newVersionHeaders } from './version-id.ts';
 import { writeConditionOf } from './write-conditions.ts';
 
@@ -18,7 +19,8 @@ export const OBJECT_BYTES_MAX = 5 * 1024 ** 4;
 
 export const putObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
-  const metadata = await withDefaults(call, bucket, metadataOf(call.headers));
+  const { sse, customerKey } = await sealingOf(call, bucket);
+  const metadata = { ...metadataOf(call.headers), sse };
   const { owner, accessControl } = await accessOfNewObject(call.access, bucket, call.headers, call.accounts);
   const attributes = attributesOfNew(call, { accessControl });
   const condition = writeConditionOf(call.headers);
@@ -34,18 +36,19 @@ export const putObject: Feature = async (call) => {
     content,
     metadata,
     attributes,
-    customerKey: undefined,
+    customerKey,
     condition,
     operation: operationOf(call),
   });
   if (result.outcome !== 'stored') throw refusal(result.outcome);
   const { lastModifiedMs } = result;
   const { tags } = attributes;
-  const about = await headersOfNew(call, bucket, key, { size: content.size, lastModifiedMs, tags, sse: metadata.sse });
+  const about = await headersOfNew(call, bucket, key, { size: content.size, lastModifiedMs, tags, sse });
   return emptyResponse(200, [
     ['ETag', quoted(result.etag)],
     ...checksumHeaders(result.checksum),
     ...newVersionHeaders(result.versionId),
     ...about,
+    ...customerKeyHeaders(customerKey?.md5),
   ]);
 };

@@ -1,6 +1,6 @@
 /**
- * What the documents of a bucket say about its objects: the default encryption that a new one bears, and what
- * answers about one tell of it. Features ask here and need not know the documents.
+ * What answers about an object tell of its bucket's documents. Features ask here and need not know the
+ * documents. The default encryption that a new object bears: ../sealing.ts.
  */
 import type { HeaderField } from '../../../base/http.ts';
 import type { Call } from '../call.ts';
@@ -8,17 +8,12 @@ import { S3Error } from '../errors.ts';
 import { expirationHeaders } from '../lifecycle/expiration-header.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { ObjectInfo, ObjectMetadata } from '../port/objects.ts';
-import { encryptionHeaders, sealedAs } from './encryption.ts';
+import { encryptionHeaders } from './encryption.ts';
 
 async function stateOf(call: Call, bucket: string): Promise<BucketState> {
   const state = await call.access.bucketState(bucket);
   if (state === undefined) throw new S3Error('NoSuchBucket');
   return state;
-}
-
-/** The metadata of a new object, with the bucket's default encryption where the request names none. */
-export async function withDefaults(call: Call, bucket: string, metadata: ObjectMetadata): Promise<ObjectMetadata> {
-  return { ...metadata, sse: sealedAs(await stateOf(call, bucket), metadata.sse) };
 }
 
 /** Headers about an object that was just written. */
