@@ -72,19 +72,6 @@ function acceptsCondition(input: Uint8Array): boolean {
       if (span !== null) holds(span.from >= 0 && span.from < span.to && span.to <= size, 'a span lies in the object');
     }
   }
-  for (const size of [1, 1000, 2 ** 50]) {
-    const span = orRefused(() => parseCopyRange(value, size));
-    if (span !== null) holds(span.from < span.to && span.to <= size, 'a copied range lies in the source');
-  }
-  const source = orRefused(() => parseCopySource(value));
-  if (source !== null) holds(source.key !== '' && utf8(source.key).length <= 1024, 'a source has a key that can be');
-  const customer = 'x-amz-server-side-encryption-customer';
-  for (const md5 of [value, 'DWygnHRtgiJ77HCm+1rvHw==']) {
-    const fields = [[`${customer}-algorithm`, 'AES256'], [`${customer}-key`, value], [`${customer}-key-md5`, md5]] as const;
-    const key = orRefused(() => parseCustomerKey(new Headers(fields)));
-    if (key !== null) holds(key?.key.length === 32, 'a key of the customer has 32 bytes');
-  }
-  orRefused(() => parseAttributes(value));
   for (const name of ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range']) {
     const headers = new Headers([[name, value]]);
     orRefused(() => evaluateConditions(headers, INFO));
@@ -100,6 +87,28 @@ function acceptsCondition(input: Uint8Array): boolean {
   const ms = parseTimestamp(value);
   if (ms !== undefined) holds(new Date(ms).toISOString().replace(/[-:]|\.\d+/g, '') === value, 'a timestamp is read back');
   return range !== undefined || ms !== undefined || standard !== undefined;
+}
+
+/** The input as the value of each header of a copy, of a customer's key and of GetObjectAttributes. */
+function acceptsCopyHeader(input: Uint8Array): boolean {
+  const value = bytesText(input);
+  let isKnown = false;
+  for (const size of [1, 1000, 2 ** 50]) {
+    const span = orRefused(() => parseCopyRange(value, size));
+    if (span !== null) isKnown = true;
+    if (span !== null) holds(span.from < span.to && span.to <= size, 'a copied range lies in the source');
+  }
+  const source = orRefused(() => parseCopySource(value));
+  if (source !== null) holds(source.key !== '' && utf8(source.key).length <= 1024, 'a source has a key that can be');
+  const customer = 'x-amz-server-side-encryption-customer';
+  for (const md5 of [value, 'DWygnHRtgiJ77HCm+1rvHw==']) {
+    const fields = [[`${customer}-algorithm`, 'AES256'], [`${customer}-key`, value], [`${customer}-key-md5`, md5]] as const;
+    const key = orRefused(() => parseCustomerKey(new Headers(fields)));
+    if (key !== null) isKnown = true;
+    if (key !== null) holds(key?.key.length === 32, 'a key of the customer has 32 bytes');
+  }
+  const attributes = orRefused(() => parseAttributes(value));
+  return isKnown || source !== null || attributes !== null;
 }
 
 function orRefused<T>(action: () => T): T | null {
@@ -287,8 +296,12 @@ const copySource = 'src/gateway/s3/copy-source.ts';
 export const s3Targets: readonly Target[] = [
   decoder({ name: 's3-target', covers: ['parseTarget', 'parseResource'].map((name) => `src/gateway/s3/uri.ts ${name}`), format: text(['%', '%00', '%ff', '%2F', '&', '=', '?', '+', '..', '/']), seeds: () => TARGETS.map(utf8), accepts: acceptsTarget, refuses: isS3Error }),
   decoder({
-    name: 's3-header-values', covers: [`${conditions} parseRange`, `${copySource} parseCopySource`, `${copySource} parseCopyRange`, 'src/gateway/s3/sealing.ts parseCustomerKey', 'src/gateway/s3/object-attributes.ts parseAttributes', 'src/gateway/s3/checksums.ts decodeChecksum', `${sigv4} parseTimestamp`], format: text(['bytes=', '-', ',', '"', '*', 'W/', ' GMT', 'Z', 'T', '=']),
-    seeds: () => ['bytes=0-99', 'bytes=-5', 'bytes=7-', '20260102T030405Z', 'NhCmhg==', '/bucket/a%20key?versionId=v1', 'pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=', 'ETag,Checksum'].map(utf8), accepts: acceptsCondition, refuses: isS3Error, inputs: 600,
+    name: 's3-header-values', covers: [`${conditions} parseRange`, 'src/gateway/s3/checksums.ts decodeChecksum', `${sigv4} parseTimestamp`], format: text(['bytes=', '-', ',', '"', '*', 'W/', ' GMT', 'Z', 'T', '=']),
+    seeds: () => ['bytes=0-99', 'bytes=-5', 'bytes=7-', '20260102T030405Z', 'NhCmhg=='].map(utf8), accepts: acceptsCondition, refuses: isS3Error, inputs: 600,
+  }),
+  decoder({
+    name: 's3-copy-headers', covers: [`${copySource} parseCopySource`, `${copySource} parseCopyRange`, 'src/gateway/s3/sealing.ts parseCustomerKey', 'src/gateway/s3/object-attributes.ts parseAttributes'], format: text(['/', '%2F', '%ff', '?versionId=', '&', 'bytes=', '-', ',', 'ETag', '=']),
+    seeds: () => ['/bucket/a%20key?versionId=v1', 'bytes=0-0', 'pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=', 'ETag,Checksum'].map(utf8), accepts: acceptsCopyHeader, refuses: isS3Error, inputs: 600,
   }),
   decoder({ name: 's3-token', covers: ['src/gateway/s3/continuation.ts openToken'], format: text(['A', '_', '-', '=']), seeds: () => TOKENS.map(utf8), accepts: acceptsToken, refuses: isS3Error }),
   decoder({ name: 's3-xml', covers: ['src/gateway/s3/xml.ts readXml'], format: text(['<a>', '</a>', '<a/>', '<!--', '<!DOCTYPE x [', '<![CDATA[', ']]>', '<?xml version="1.0"?>', '&amp;', '&#0;', '&#xD800;', '&x;', ' xmlns="a"', "='"]), seeds: () => Object.values(XML).map(utf8), lends: () => ['<!-- a -->', '<![CDATA[a]]>', '<!DOCTYPE Delete>', '<?a b?>', `${'<a>'.repeat(16)}${'</a>'.repeat(16)}`].map((word) => utf8(XML.DELETE_XML.replace('<Quiet>', `${word}<Quiet>`))), accepts: acceptsXml, refuses: isS3Error, inputs: 600 }),
