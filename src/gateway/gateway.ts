@@ -37,6 +37,7 @@ import { directoryOf } from './s3/access/credential-store.ts';
 import type { KeyUse } from './s3/access/key-meter.ts';
 import type { Quotas } from './s3/access/usage.ts';
 import { BackgroundWork } from './store/background-work.ts';
+import { BucketStates } from './store/bucket-states.ts';
 import type { StoreContext } from './store/context.ts';
 import { HoldfastStore } from './store/holdfast-store.ts';
 import { sweepParts } from './store/upload-leftovers.ts';
@@ -176,7 +177,8 @@ export class Gateway {
     this.#barrier = barrier;
     this.#orphans = orphans;
     this.#background = background;
-    this.#ctx = { ...shared, onWritten, partsKeptMs, closingMs };
+    const states = new BucketStates(clock);
+    this.#ctx = { ...shared, states, ownerId: owner.ownerId, onWritten, partsKeptMs, closingMs };
     this.store = new HoldfastStore(this.#ctx);
     this.#front = this.#makeFront(owner);
     this.handle = this.#front.handle;

@@ -85,6 +85,13 @@ export class Operation {
     return this.#isRepeatable ? fingerprint : null;
   }
 
+  /** Is there, as far as is known before the content has come, an earlier request of this id? */
+  async mayBeRepetition(): Promise<boolean> {
+    if (!this.#isRepeatable) return false;
+    if (this.#underWay.has(mapKey(this.id)) || (await this.#lookup(this.id)) !== undefined) return true;
+    return (await this.#investigate(this.id)) !== 'never';
+  }
+
   /**
    * Waits for other requests of this id, then says whether one of them did the same already. With 'none' this
    * request goes on alone until `end`.

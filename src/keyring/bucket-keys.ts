@@ -7,14 +7,14 @@
  * Every open returns null when the bytes are not what these keys sealed for this place.
  */
 import { assert } from '../base/assert.ts';
-import { concat, u32be, utf8 } from '../base/bytes.ts';
+import { concat, equal, u32be, utf8 } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { ENC_META_BYTES_MAX } from '../base/limits.ts';
 import type { Random } from '../base/ports.ts';
 import { AEAD_KEY_BYTES, prf } from '../crypto/primitives.ts';
 import type { Manifest } from '../protocol/manifest.ts';
 import { decodeMeta, encodeMeta } from './metadata.ts';
-import type { TombstoneMeta, VersionMeta } from './metadata.ts';
+import type { ContentMeta, CustomerSeal, KeylessMeta, VersionMeta } from './metadata.ts';
 import { deriveKey } from './purposes.ts';
 import { open, pad, seal, sealedPaddedBytes, unpad } from './sealing.ts';
 
@@ -72,6 +72,11 @@ export class BucketKeys {
     return prf(this.#secrets.nameKey, 'part', uploadId, u32be(number));
   }
 
+  /** keyId of the hidden register of the bucket's documents. */
+  documentsKeyId(): Uint8Array {
+    return prf(this.#secrets.nameKey, 'documents');
+  }
+
   wrap(random: Random, keyId: Uint8Array, dataKey: Uint8Array): Uint8Array {
     assert(dataKey.length === AEAD_KEY_BYTES, 'a data key has 32 bytes');
     const { version, key } = this.#newest;
@@ -91,13 +96,13 @@ export class BucketKeys {
     random: Random,
     keyId: Uint8Array,
     dataKey: Uint8Array,
-    meta: Exclude<VersionMeta, TombstoneMeta>,
+    meta: ContentMeta,
   ): Uint8Array {
     return seal(random, deriveKey(dataKey, 'meta'), this.#associated('meta', keyId), padded(meta, 0));
   }
 
-  /** `encMeta` of a tombstone. */
-  sealTombstone(random: Random, keyId: Uint8Array, meta: TombstoneMeta): Uint8Array {
+  /** `encMeta` of what has no content. */
+  sealTombstone(random: Random, keyId: Uint8Array, meta: KeylessMeta): Uint8Array {
     const { version, key } = this.#newest;
     const associated = this.#associated('tombstone', keyId);
     return concat(
@@ -109,17 +114,17 @@ export class BucketKeys {
   /** Opens what a manifest of this bucket and generation seals. */
   openVersion(version: SealedVersion): OpenedVersion | null {
     const { keyId, encMeta } = version;
-    if (version.kind === 'TOMBSTONE') {
+    if (version.kind === 'TOMBSTONE' || version.kind === 'REMOVE') {
       const wrapping = this.#wrappingKey(encMeta);
       if (wrapping === undefined) return null;
       const key = deriveKey(wrapping.key, 'tombstone');
       const meta = parsed(open(key, this.#associated('tombstone', keyId), encMeta.subarray(VERSION_BYTES)));
-      return meta?.t === 'tombstone' ? { meta, dataKey: null } : null;
+      return meta !== null && meta.t === (version.kind === 'REMOVE' ? 'remove' : 'tombstone') ? { meta, dataKey: null } : null;
     }
     const dataKey = this.unwrap(keyId, version.wrappedKey);
     if (dataKey === null) return null;
     const meta = parsed(open(deriveKey(dataKey, 'meta'), this.#associated('meta', keyId), encMeta));
-    return meta === null || meta.t === 'tombstone' ? null : { meta, dataKey };
+    return meta === null || meta.t === 'tombstone' || meta.t === 'remove' ? null : { meta, dataKey };
   }
 
   #wrappingKey(versioned: Uint8Array): WrappingKey | undefined {
@@ -154,4 +159,18 @@ function parsed(opened: Uint8Array | null): VersionMeta | null {
   if (plain === null) return null;
   const decoded = decodeMeta(plain);
   return decoded.ok ? decoded.value : null;
+}
+
+/** What recognises a customer's key beside `dataKey`. */
+export function customerSeal(dataKey: Uint8Array, key: Uint8Array, md5: string): CustomerSeal {
+  return { md5, check: Uint8Array.from(prf(dataKey, 'customer key check', key)) };
+}
+
+export function fitsCustomer(dataKey: Uint8Array, key: Uint8Array, { check }: CustomerSeal): boolean {
+  return equal(prf(dataKey, 'customer key check', key), check);
+}
+
+/** The key of the content: the data key, and with it the customer's where there is one. */
+export function contentKey(dataKey: Uint8Array, customerKey: Uint8Array | undefined): Uint8Array {
+  return customerKey === undefined ? dataKey : Uint8Array.from(prf(dataKey, 'customer key', customerKey));
 }

@@ -8,7 +8,7 @@ import { sha256 } from '../crypto/primitives.ts';
 import { accessKeysSchema, createAccessKey, encodeAccessKeys } from './access-keys.ts';
 import { BucketKeys } from './bucket-keys.ts';
 import type { ObjectMeta, StoredHeaders, TombstoneMeta } from './metadata.ts';
-import { decodeMeta, encodeMeta } from './metadata.ts';
+import { decodeMeta, encodeMeta, NO_ATTRIBUTES } from './metadata.ts';
 import { OwnerKeys } from './owner-keys.ts';
 import { open, pad, PAD_STEP_BYTES, seal, unpad } from './sealing.ts';
 
@@ -26,6 +26,7 @@ function seededRandom(seed: string): Random {
 
 const random = seededRandom('keyring');
 const owner = new OwnerKeys(new Uint8Array(32).fill(1));
+const FIRST = { owner: null, kept: 'NEVER', attributes: NO_ATTRIBUTES, customer: null, partList: null, partListBytes: 0 } as const;
 const NO_HEADERS: StoredHeaders = {
   contentType: null,
   cacheControl: null,
@@ -33,6 +34,8 @@ const NO_HEADERS: StoredHeaders = {
   contentEncoding: null,
   contentLanguage: null,
   expires: null,
+  websiteRedirect: null,
+  sse: null,
   user: [],
 };
 
@@ -43,7 +46,8 @@ function keysOf(name: string, gen: number): BucketKeys {
 
 function objectMeta(name: string): ObjectMeta {
   return {
-    v: 1,
+    ...FIRST,
+    v: 2,
     t: 'object',
     name,
     etag: 'd41d8cd98f00b204e9800998ecf8427e',
@@ -56,8 +60,10 @@ function objectMeta(name: string): ObjectMeta {
 }
 
 const tombstone: TombstoneMeta = {
-  v: 1,
+  v: 2,
   t: 'tombstone',
+  owner: null,
+  kept: 'NEVER',
   of: { t: 'object', name: 'a' },
   mtimeMs: 2,
   operation: null,
@@ -198,7 +204,7 @@ describe('metadata', () => {
     for (const bad of [
       objectMeta(''),
       objectMeta('n'.repeat(1025)),
-      { ...objectMeta('a'), v: 2 as unknown as 1 },
+      { ...objectMeta('a'), v: 3 as unknown as 2 },
     ]) {
       expect(decodeMeta(encodeMeta(bad)).ok).toBe(false);
     }
@@ -223,7 +229,7 @@ describe('owner keys', () => {
 
   it('open a bucket record only in its place', () => {
     const bucketId = owner.bucketId('photos');
-    const sealed = { v: 1 as const, name: 'photos', createdMs: 5, secrets: owner.firstSecrets(bucketId, 1) };
+    const sealed = { v: 2 as const, owner: null, defaultRetention: null, name: 'photos', createdMs: 5, secrets: owner.firstSecrets(bucketId, 1) };
     const encMeta = owner.sealBucket(random, bucketId, 1, sealed);
     expect(owner.openBucket(bucketId, 1, encMeta)?.seal).toEqual(sealed);
     expect(owner.openBucket(bucketId, 2, encMeta)).toBeNull();

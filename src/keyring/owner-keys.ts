@@ -24,15 +24,22 @@ const WRAPPING_KEYS_MAX = 64;
 
 /** The sealed part of a bucket record. */
 export interface BucketSeal {
-  readonly v: 1;
+  readonly v: 2;
   readonly name: string;
   /** Unix milliseconds when this generation was created. */
   readonly createdMs: number;
   readonly secrets: BucketSecrets;
+  /** Account that made it; null: the owner of the keys. */
+  readonly owner: string | null;
+  /** Retention of new versions that name none. */
+  readonly defaultRetention: {
+    readonly mode: 'GOVERNANCE' | 'COMPLIANCE';
+    readonly unit: 'days' | 'years';
+    readonly count: number;
+  } | null;
 }
 
-const sealSchema: z.ZodType<BucketSeal> = z.strictObject({
-  v: z.literal(1),
+const sealed = {
   name: z.string().min(1).max(255),
   createdMs: uintUpTo(TIME_MS_MAX),
   secrets: z.strictObject({
@@ -42,7 +49,24 @@ const sealSchema: z.ZodType<BucketSeal> = z.strictObject({
       .max(WRAPPING_KEYS_MAX),
     nameKey: bytesOf(32),
   }),
-});
+};
+const sealSchema: z.ZodType<BucketSeal> = z.union([
+  z
+    .strictObject({ ...sealed, v: z.literal(1) })
+    .transform((old): BucketSeal => ({ ...old, v: 2, owner: null, defaultRetention: null })),
+  z.strictObject({
+    ...sealed,
+    v: z.literal(2),
+    owner: z.string().max(128).nullable(),
+    defaultRetention: z
+      .strictObject({
+        mode: z.enum(['GOVERNANCE', 'COMPLIANCE']),
+        unit: z.enum(['days', 'years']),
+        count: uintUpTo(36_500),
+      })
+      .nullable(),
+  }),
+]);
 
 export class OwnerKeys {
   readonly #bucketNames: Uint8Array;
@@ -75,8 +99,8 @@ export class OwnerKeys {
   }
 
   /** `encMeta` of a bucket record. */
-  sealBucket(random: Random, bucketId: Uint8Array, gen: number, sealed: BucketSeal): Uint8Array {
-    const out = seal(random, this.#bucketRecords, bucketAssociated(bucketId, gen), pad(encode(sealed)));
+  sealBucket(random: Random, bucketId: Uint8Array, gen: number, plain: BucketSeal): Uint8Array {
+    const out = seal(random, this.#bucketRecords, bucketAssociated(bucketId, gen), pad(encode(plain)));
     assert(out.length <= ENC_META_BYTES_MAX, 'a bucket seal fits its record');
     return out;
   }

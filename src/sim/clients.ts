@@ -7,9 +7,8 @@ import { isOperationError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
 import { incremental, sha256 } from '../crypto/primitives.ts';
 import type { Gateway } from '../gateway/gateway.ts';
-import type { BucketMode } from '../gateway/s3/object-store.ts';
 import type { IncomingContent, OperationId } from '../gateway/s3/port/content.ts';
-import type { ObjectMetadata, WriteCondition } from '../gateway/s3/port/objects.ts';
+import type { ObjectAttributes, ObjectMetadata, WriteCondition } from '../gateway/s3/port/objects.ts';
 import { BucketKeys } from '../keyring/bucket-keys.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import type { Operation, Value } from './checkers/linearizability.ts';
@@ -28,10 +27,15 @@ const NO_METADATA: ObjectMetadata = {
   contentEncoding: undefined,
   contentLanguage: undefined,
   expires: undefined,
+  websiteRedirect: undefined,
+  sse: undefined,
   user: [],
 };
+const NO_ATTRIBUTES: ObjectAttributes = { tags: [], accessControl: undefined, retention: undefined, legalHold: false };
+const OWNER = 'simulated';
 /** A client whose connection was cut sends the request again, as the SDKs do. */
 const ATTEMPTS = 3;
+const NEW_BUCKET = { bucket: BUCKET, owner: OWNER, lockEnabled: false, documents: {} } as const;
 const AGAIN_MS = 400;
 const CHUNK_BYTES = 64 * 1024;
 const LIST_ROWS_MAX = 1_000;
@@ -62,7 +66,7 @@ interface Expected {
 
 export class Clients {
   readonly #cluster: SimulatedCluster;
-  readonly #mode: BucketMode;
+  readonly #isSerialised: boolean;
   readonly #trace: Trace;
   readonly #clock: Clock;
   readonly histories: readonly Operation[][];
@@ -78,8 +82,8 @@ export class Clients {
   /** A total order of everything that clients see, finer than the clock. */
   #tick = 0;
 
-  constructor(cluster: SimulatedCluster, trace: Trace, keys: number, mode: BucketMode) {
-    this.#mode = mode;
+  constructor(cluster: SimulatedCluster, trace: Trace, keys: number, isSerialised: boolean) {
+    this.#isSerialised = isSerialised;
     this.#cluster = cluster;
     this.#trace = trace;
     this.#clock = cluster.clock;
@@ -125,7 +129,7 @@ export class Clients {
   async createBucket(): Promise<void> {
     for (;;) {
       const id = { id: sha256(utf8('create the bucket')), repeatable: true };
-      const asked = await this.#cluster.ask(0, (gateway) => gateway.store.createBucket(BUCKET, id, this.#mode).catch(() => null));
+      const asked = await this.#cluster.ask(0, (gateway) => gateway.store.createBucket({ ...NEW_BUCKET, serialised: this.#isSerialised, operation: id }).catch(() => null));
       if (asked.kind === 'done' && asked.value?.outcome === 'created') return;
       await this.#clock.sleep(AGAIN_MS);
     }
@@ -281,8 +285,8 @@ async function writeOnce(
     const name = Clients.keyName(key);
     const result =
       bytes === null
-        ? await store.deleteObject(BUCKET, name, operation)
-        : await store.putObject({ bucket: BUCKET, key: name, content: incoming(bytes), metadata: NO_METADATA, condition, operation });
+        ? await store.deleteObject({ bucket: BUCKET, key: name, versionId: undefined, owner: OWNER, condition, bypassGovernance: false, operation })
+        : await store.putObject({ bucket: BUCKET, key: name, content: incoming(bytes), metadata: NO_METADATA, owner: OWNER, attributes: NO_ATTRIBUTES, customerKey: undefined, condition, operation });
     if (result.outcome === 'unknown') return 'unknown';
     if (result.outcome === 'condition-failed') return 'declined';
     if (result.outcome === 'no-such-key') return 'nothing-there';
@@ -298,7 +302,7 @@ type Seen = { readonly bytes: Uint8Array } | { readonly etag: string } | null | 
 
 async function getOnce({ store }: Gateway, key: number): Promise<Seen> {
   try {
-    const found = await store.getObject({ bucket: BUCKET, key: Clients.keyName(key), range: undefined });
+    const found = await store.getObject({ bucket: BUCKET, key: Clients.keyName(key), versionId: undefined, customerKey: undefined, range: undefined });
     if (found.outcome !== 'found') return found.outcome === 'no-such-key' ? null : 'failed';
     const chunks: Uint8Array[] = [];
     // A chunk may be used again once the next one is asked for.
@@ -312,7 +316,7 @@ async function getOnce({ store }: Gateway, key: number): Promise<Seen> {
 
 async function headOnce({ store }: Gateway, key: number): Promise<Seen> {
   try {
-    const found = await store.headObject(BUCKET, Clients.keyName(key));
+    const found = await store.headObject({ bucket: BUCKET, key: Clients.keyName(key), versionId: undefined });
     if (found.outcome === 'found') return { etag: found.info.etag };
     return found.outcome === 'no-such-key' ? null : 'failed';
   } catch (error) {

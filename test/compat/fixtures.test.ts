@@ -112,14 +112,14 @@ describe.each(readdirSync(FIXTURES).filter((name) => statSync(join(FIXTURES, nam
     const expected = JSON.parse(readFileSync(join(FIXTURES, version, 'contents.json'), 'utf8')) as Contents;
     const { store } = await open(dir);
     for (const { key, size, sha256: digest } of expected.contents) {
-      const result = await store.getObject({ bucket: expected.bucket, key, range: undefined });
+      const result = await store.getObject({ bucket: expected.bucket, key, versionId: undefined, customerKey: undefined, range: undefined });
       if (result.outcome !== 'found') throw new Error(`${key}: ${result.outcome}`);
       const bytes = size === 0 ? new Uint8Array(0) : await collectBytes(result.read({ from: 0, to: size }));
       expect([result.info.size, hex(sha256(bytes))]).toEqual([size, digest]);
       result.close();
     }
     for (const key of expected.gone) {
-      expect((await store.getObject({ bucket: expected.bucket, key, range: undefined })).outcome).toBe('no-such-key');
+      expect((await store.getObject({ bucket: expected.bucket, key, versionId: undefined, customerKey: undefined, range: undefined })).outcome).toBe('no-such-key');
     }
   });
 });

@@ -3,7 +3,18 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
 import type { PutObjectResult, WriteCondition } from '../../src/gateway/s3/port/objects.ts';
-import { contentOfBytes, etagOf, getBytesOf, keysOf, NO_METADATA, operationOf, startGateway } from '../world/gateway-world.ts';
+import {
+  contentOfBytes,
+  etagOf,
+  getBytesOf,
+  keysOf,
+  makeBucket,
+  NO_METADATA,
+  operationOf,
+  PLAIN_VERSION,
+  removeObject,
+  startGateway,
+} from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 
@@ -17,7 +28,7 @@ async function start(): Promise<readonly [TestGateway, TestGateway]> {
   world = await World.start({ n: 4, f: 1, writers: 2 });
   const both = [await startGateway(world, 0), await startGateway(world, 1)] as const;
   gateways = [...both];
-  expect(await both[0].store.createBucket(BUCKET, operationOf())).toEqual({ outcome: 'created' });
+  expect(await makeBucket(both[0].store, BUCKET)).toEqual({ outcome: 'created' });
   return both;
 }
 
@@ -34,7 +45,7 @@ function put(
   operation = operationOf(),
 ): Promise<PutObjectResult> {
   const content = contentOfBytes(utf8(text));
-  return store.putObject({ bucket: BUCKET, key, content, metadata: NO_METADATA, condition, operation });
+  return store.putObject({ ...PLAIN_VERSION, bucket: BUCKET, key, content, metadata: NO_METADATA, condition, operation });
 }
 
 describe('a conditional write', () => {
@@ -79,10 +90,10 @@ describe('a conditional write', () => {
   it('after a deletion finds nothing there', async () => {
     const [one, two] = await start();
     expect((await put(one.store, 'a', 'one', MUST_NOT_EXIST)).outcome).toBe('stored');
-    expect(await two.store.deleteObject(BUCKET, 'a', operationOf(), { ifMatch: 'other' })).toEqual(FAILED);
-    expect(await two.store.deleteObject(BUCKET, 'a', operationOf(), { ifMatch: etagOf(utf8('one')) })).toEqual({ outcome: 'deleted' });
+    expect(await removeObject(two.store, BUCKET, 'a', operationOf(), { ifMatch: 'other' })).toEqual(FAILED);
+    expect(await removeObject(two.store, BUCKET, 'a', operationOf(), { ifMatch: etagOf(utf8('one')) })).toMatchObject({ outcome: 'deleted' });
     expect(await put(one.store, 'a', 'two', { ifMatch: '*' })).toEqual({ outcome: 'no-such-key' });
-    expect(await two.store.deleteObject(BUCKET, 'a', operationOf(), { ifMatch: '*' })).toEqual({ outcome: 'no-such-key' });
+    expect(await removeObject(two.store, BUCKET, 'a', operationOf(), { ifMatch: '*' })).toEqual({ outcome: 'no-such-key' });
     expect((await put(one.store, 'a', 'two', MUST_NOT_EXIST)).outcome).toBe('stored');
   });
 
@@ -99,10 +110,10 @@ describe('a conditional write', () => {
 
   it('cannot be decided in a PLAIN bucket', async () => {
     const [{ store }] = await start();
-    await store.createBucket('undecided', operationOf(), 'plain');
+    await makeBucket(store, 'undecided', operationOf(), false);
     const content = contentOfBytes(utf8('a'));
-    const request = { bucket: 'undecided', key: 'a', content, metadata: NO_METADATA, operation: operationOf() };
+    const request = { ...PLAIN_VERSION, bucket: 'undecided', key: 'a', content, metadata: NO_METADATA, operation: operationOf() };
     expect(await store.putObject({ ...request, condition: MUST_NOT_EXIST })).toEqual({ outcome: 'condition-unsupported' });
-    expect(await store.deleteObject('undecided', 'a', operationOf(), { ifMatch: '*' })).toEqual({ outcome: 'condition-unsupported' });
+    expect(await removeObject(store, 'undecided', 'a', operationOf(), { ifMatch: '*' })).toEqual({ outcome: 'condition-unsupported' });
   });
 });

@@ -10,8 +10,7 @@ import {
   NO_METADATA,
   operationOf,
   putBytes,
-  startGateway,
-} from '../world/gateway-world.ts';
+  startGateway, makeBucket, removeObject, headOf, PLAIN_VERSION } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 import type { WorldOptions } from '../world/world.ts';
@@ -44,7 +43,7 @@ const SIZES = [0, 1, 4080, 4081, 100_000, 2_000_000];
 describe('a gateway', () => {
   it('gives back objects of every kind of size, with their metadata', async () => {
     const { store } = await gatewayOf(await start());
-    expect(await store.createBucket('photos', operationOf())).toEqual({ outcome: 'created' });
+    expect(await makeBucket(store, 'photos', operationOf())).toEqual({ outcome: 'created' });
     for (const size of SIZES) {
       const bytes = contentOf(`object ${size}`, size);
       const metadata = {
@@ -53,24 +52,24 @@ describe('a gateway', () => {
         user: [['colour', 'gr\u00fcn']] as const,
       };
       const key = `a/${size} \u{1F600}`;
-      const put = await store.putObject({
+      const put = await store.putObject({ ...PLAIN_VERSION,
         bucket: 'photos',
         key,
         content: contentOfBytes(bytes),
         metadata,
         operation: operationOf(),
       });
-      expect(put).toEqual({ outcome: 'stored', etag: etagOf(bytes), checksum: undefined });
+      expect(put).toMatchObject({ outcome: 'stored', etag: etagOf(bytes), checksum: undefined });
       const got = await getBytesOf(store, 'photos', key);
       expect(got instanceof Uint8Array && sameBytes(got, bytes)).toBe(true);
-      const head = await store.headObject('photos', key);
+      const head = await headOf(store, 'photos', key);
       expect(head).toMatchObject({ outcome: 'found', info: { size, etag: etagOf(bytes), metadata } });
     }
   });
 
   it('gives ranges, and any other span than the one it was asked for first', async () => {
     const { store } = await gatewayOf(await start());
-    await store.createBucket('photos', operationOf());
+    await makeBucket(store, 'photos', operationOf());
     const bytes = contentOf('ranged', 1_700_000);
     await putBytes(store, 'photos', 'ranged', bytes);
     const spans = [
@@ -81,7 +80,7 @@ describe('a gateway', () => {
       { range: undefined, from: 800_000, to: 900_000 },
     ] as const;
     for (const { range, from, to } of spans) {
-      const found = await store.getObject({ bucket: 'photos', key: 'ranged', range });
+      const found = await store.getObject({ bucket: 'photos', key: 'ranged', versionId: undefined, customerKey: undefined, range });
       if (found.outcome !== 'found') throw new Error(found.outcome);
       const chunks: number[] = [];
       for await (const chunk of found.read({ from, to })) chunks.push(...chunk);
@@ -91,11 +90,13 @@ describe('a gateway', () => {
 
   it('reads on only from the version that it opened', async () => {
     const { store } = await gatewayOf(await start());
-    await store.createBucket('photos', operationOf());
+    await makeBucket(store, 'photos', operationOf());
     await putBytes(store, 'photos', 'a', contentOf('first', 900_000));
     const found = await store.getObject({
       bucket: 'photos',
       key: 'a',
+      versionId: undefined,
+      customerKey: undefined,
       range: { kind: 'from', first: 0, last: 9 },
     });
     if (found.outcome !== 'found') throw new Error(found.outcome);
@@ -112,13 +113,13 @@ describe('a gateway', () => {
     expect(await getBytesOf(store, 'none', 'a')).toBe('no-such-bucket');
     expect(await keysOf(store, 'none')).toBe('no-such-bucket');
     expect(await putBytes(store, 'none', 'a', utf8('a'))).toEqual({ outcome: 'no-such-bucket' });
-    await store.createBucket('photos', operationOf());
+    await makeBucket(store, 'photos', operationOf());
     expect(await getBytesOf(store, 'photos', 'a')).toBe('no-such-key');
-    expect(await store.deleteObject('photos', 'a', operationOf())).toEqual({ outcome: 'deleted' });
+    expect(await removeObject(store, 'photos', 'a', operationOf())).toMatchObject({ outcome: 'deleted' });
     await putBytes(store, 'photos', 'a', utf8('first'));
     await putBytes(store, 'photos', 'a', utf8('second'));
     expect(await getBytesOf(store, 'photos', 'a')).toEqual(utf8('second'));
-    expect(await store.deleteObject('photos', 'a', operationOf())).toEqual({ outcome: 'deleted' });
+    expect(await removeObject(store, 'photos', 'a', operationOf())).toMatchObject({ outcome: 'deleted' });
     expect(await getBytesOf(store, 'photos', 'a')).toBe('no-such-key');
     expect(await keysOf(store, 'photos')).toEqual([]);
     await putBytes(store, 'photos', 'a', utf8('third'));
@@ -127,7 +128,7 @@ describe('a gateway', () => {
 
   it('lists keys in the order of their bytes, in any window', async () => {
     const { store } = await gatewayOf(await start());
-    await store.createBucket('photos', operationOf());
+    await makeBucket(store, 'photos', operationOf());
     const keys = ['a', 'a/b', 'a/b/c', 'b', 'z', '\u00e9', '\ufeffbom', '\uffff', '\u{10000}'];
     await Promise.all([...keys].reverse().map((key) => putBytes(store, 'photos', key, utf8(key))));
     expect(await keysOf(store, 'photos')).toEqual(keys);
@@ -142,12 +143,12 @@ describe('a gateway', () => {
     const world = await start();
     const one = await gatewayOf(world, 0);
     const other = await gatewayOf(world, 1);
-    await one.store.createBucket('photos', operationOf());
+    await makeBucket(one.store, 'photos', operationOf());
     for (let i = 0; i < 20; i += 1) {
       await putBytes(one.store, 'photos', `key ${i}`, utf8(String(i)));
       expect(((await keysOf(other.store, 'photos')) as string[]).includes(`key ${i}`)).toBe(true);
       if (i % 3 !== 0) continue;
-      await other.store.deleteObject('photos', `key ${i}`, operationOf());
+      await removeObject(other.store, 'photos', `key ${i}`, operationOf());
       expect(((await keysOf(one.store, 'photos')) as string[]).includes(`key ${i}`)).toBe(false);
       expect(await getBytesOf(one.store, 'photos', `key ${i}`)).toBe('no-such-key');
     }
@@ -157,12 +158,12 @@ describe('a gateway', () => {
   it('builds the same listing from the logs when its index is gone, and while it is used', async () => {
     const world = await start();
     const first = await gatewayOf(world);
-    await first.store.createBucket('photos', operationOf());
-    await first.store.createBucket('films', operationOf());
+    await makeBucket(first.store, 'photos', operationOf());
+    await makeBucket(first.store, 'films', operationOf());
     for (let i = 0; i < 40; i += 1)
       await putBytes(first.store, i % 4 === 0 ? 'films' : 'photos', `key ${i}`, utf8(`value ${i}`));
     for (let i = 0; i < 40; i += 5)
-      await first.store.deleteObject(i % 4 === 0 ? 'films' : 'photos', `key ${i}`, operationOf());
+      await removeObject(first.store, i % 4 === 0 ? 'films' : 'photos', `key ${i}`, operationOf());
     const before = [
       await keysOf(first.store, 'photos'),
       await keysOf(first.store, 'films'),
@@ -187,7 +188,7 @@ describe('a gateway', () => {
   it('notices a rotten row, builds its index anew and lists the same', async () => {
     const world = await start();
     const { store, index } = await gatewayOf(world);
-    await store.createBucket('photos', operationOf());
+    await makeBucket(store, 'photos', operationOf());
     for (let i = 0; i < 10; i += 1) await putBytes(store, 'photos', `key ${i}`, utf8(`value ${i}`));
     const before = await keysOf(store, 'photos');
     for await (const [key, value] of index.iterator()) {
@@ -200,7 +201,7 @@ describe('a gateway', () => {
   it('keeps its buckets and objects over a restart, with its index and without', async () => {
     const world = await start();
     const first = await gatewayOf(world);
-    await first.store.createBucket('photos', operationOf());
+    await makeBucket(first.store, 'photos', operationOf());
     await putBytes(first.store, 'photos', 'a', utf8('a'));
     await first.gateway.stop();
     gateways.length = 0;

@@ -11,8 +11,7 @@ import {
   keysOf,
   NO_METADATA,
   operationOf,
-  startGateway,
-} from '../world/gateway-world.ts';
+  startGateway, makeBucket, headOf, ACCOUNT, NO_ATTRIBUTES } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 
@@ -24,7 +23,7 @@ async function start(): Promise<readonly [World, TestGateway, TestGateway]> {
   worlds.push(world);
   const pair = [await startGateway(world, 0), await startGateway(world, 1)] as const;
   gateways.push(...pair);
-  await pair[0].store.createBucket('films', operationOf());
+  await makeBucket(pair[0].store, 'films', operationOf());
   return [world, ...pair];
 }
 
@@ -36,7 +35,7 @@ afterEach(async () => {
 const METADATA = { ...NO_METADATA, contentType: 'video/mp4' };
 
 async function create(store: ObjectStore, key: string): Promise<UploadAddress> {
-  const created = await store.createUpload({
+  const created = await store.createUpload({ owner: ACCOUNT, attributes: NO_ATTRIBUTES, customerKey: undefined,
     bucket: 'films',
     key,
     metadata: METADATA,
@@ -48,7 +47,7 @@ async function create(store: ObjectStore, key: string): Promise<UploadAddress> {
 }
 
 function upload(store: ObjectStore, address: UploadAddress, number: number, bytes: Uint8Array) {
-  return store.uploadPart({ ...address, number, content: contentOfBytes(bytes), operation: operationOf() });
+  return store.uploadPart({ customerKey: undefined, ...address, number, content: contentOfBytes(bytes), operation: operationOf() });
 }
 
 async function partsOf(store: ObjectStore, address: UploadAddress): Promise<readonly PartInfo[]> {
@@ -100,12 +99,12 @@ describe('a multipart upload', () => {
       checksum: undefined,
     };
     const operation = operationOf('complete');
-    const completed = await other.store.completeUpload({ ...request, operation });
-    expect(completed).toEqual({ outcome: 'stored', etag: 'abc-3', checksum: undefined });
+    const completed = await other.store.completeUpload({ condition: undefined, ...request, operation });
+    expect(completed).toMatchObject({ outcome: 'stored', etag: 'abc-3', checksum: undefined });
     for (const { store } of [one, other]) {
       const got = await getBytesOf(store, 'films', 'long film');
       expect(got instanceof Uint8Array && sameBytes(got, concat(...pieces))).toBe(true);
-      expect(await store.headObject('films', 'long film')).toMatchObject({
+      expect(await headOf(store, 'films', 'long film')).toMatchObject({
         info: { etag: 'abc-3', metadata: METADATA },
       });
       expect(await store.readUpload(address)).toEqual({ outcome: 'no-such-upload' });
@@ -127,7 +126,7 @@ describe('a multipart upload', () => {
     const address = await create(store, 'ranged');
     const pieces = [contentOf('a', 900_000), contentOf('b', 800_000)];
     for (const [i, piece] of pieces.entries()) await upload(store, address, i + 1, piece);
-    await store.completeUpload({
+    await store.completeUpload({ condition: undefined,
       ...address,
       parts: await partsOf(store, address),
       etag: 'e-2',
@@ -137,6 +136,8 @@ describe('a multipart upload', () => {
     const found = await store.getObject({
       bucket: 'films',
       key: 'ranged',
+      versionId: undefined,
+      customerKey: undefined,
       range: { kind: 'from', first: 899_990, last: 900_009 },
     });
     if (found.outcome !== 'found') throw new Error(found.outcome);
@@ -152,12 +153,12 @@ describe('a multipart upload', () => {
     const parts = await partsOf(store, address);
     await upload(store, address, 1, contentOf('second', 1000));
     const request = { ...address, etag: 'e-1', checksum: undefined };
-    expect(await store.completeUpload({ ...request, parts, operation: operationOf() })).toEqual({
+    expect(await store.completeUpload({ condition: undefined, ...request, parts, operation: operationOf() })).toEqual({
       outcome: 'changed',
     });
     await upload(store, address, 1, new Uint8Array(0));
     const empty = await partsOf(store, address);
-    expect(await store.completeUpload({ ...request, parts: empty, operation: operationOf() })).toMatchObject({
+    expect(await store.completeUpload({ condition: undefined, ...request, parts: empty, operation: operationOf() })).toMatchObject({
       outcome: 'stored',
     });
     expect(await getBytesOf(store, 'films', 'a')).toEqual(new Uint8Array(0));
@@ -223,7 +224,7 @@ describe('a multipart upload', () => {
     const [, one, other] = await start();
     const address = await create(one.store, 'a');
     await upload(one.store, address, 1, contentOf('a part', 10_000));
-    expect(await other.store.deleteBucket('films', operationOf())).toEqual({ outcome: 'deleted' });
+    expect(await other.store.deleteBucket('films', operationOf())).toMatchObject({ outcome: 'deleted' });
     expect(await one.store.readUpload(address)).toEqual({ outcome: 'no-such-bucket' });
   });
 
@@ -238,7 +239,7 @@ describe('a multipart upload', () => {
       tuning: { upkeepMs: 60_000, partsKeptMs: 60_000, closingMs: 1000 },
     });
     const parts = await partsOf(slow.store, address);
-    await slow.store.completeUpload({
+    await slow.store.completeUpload({ condition: undefined,
       ...address,
       parts,
       etag: 'e-1',

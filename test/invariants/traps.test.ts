@@ -8,7 +8,7 @@ import { decodeAnswer, encodeRequest } from '../../src/protocol/messages.ts';
 import type { Request, RequestType } from '../../src/protocol/messages.ts';
 import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { contentOf } from '../world/client-world.ts';
-import { keysOf, operationOf, putBytes, startGateway } from '../world/gateway-world.ts';
+import { keysOf, operationOf, putBytes, startGateway, makeBucket } from '../world/gateway-world.ts';
 import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
 import { seededKey } from '../../src/sim/members.ts';
 import { ALL, LIAR, Scene } from './scene.ts';
@@ -69,7 +69,7 @@ describe('a listing (trap H17)', () => {
       const deadlines = { commitMs: 300, completeMs: 300, barrierMs: 4_000 };
       const writer = await startGateway(world, 0, { deadlines });
       gateways.push(writer);
-      expect((await writer.store.createBucket('bucket', operationOf())).outcome).toBe('created');
+      expect((await makeBucket(writer.store, 'bucket', operationOf())).outcome).toBe('created');
       for (const slot of [1, 2, LIAR]) world.interceptors.set(slot, failing('COMMIT'));
       await putBytes(writer.store, 'bucket', 'half written', contentOf('half', 100)).catch(() => undefined);
       own.hears(0, []);

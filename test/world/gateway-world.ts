@@ -14,7 +14,7 @@ import { Gateway } from '../../src/gateway/gateway.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
 import type { IncomingContent, OperationId } from '../../src/gateway/s3/port/content.ts';
-import type { ObjectMetadata } from '../../src/gateway/s3/port/objects.ts';
+import type { ObjectAttributes, ObjectMetadata, WriteCondition } from '../../src/gateway/s3/port/objects.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';
 import { LevelStore } from '../../src/platform/level-store.ts';
 import { bodyOf, collectBytes } from './client-world.ts';
@@ -77,8 +77,42 @@ export const NO_METADATA: ObjectMetadata = {
   contentEncoding: undefined,
   contentLanguage: undefined,
   expires: undefined,
+  websiteRedirect: undefined,
+  sse: undefined,
   user: [],
 };
+
+export const NO_ATTRIBUTES: ObjectAttributes = {
+  tags: [],
+  accessControl: undefined,
+  retention: undefined,
+  legalHold: false,
+};
+
+/** Account of the tests. */
+export const ACCOUNT = 'account of the tests';
+
+/** What most tests leave out of a new version. */
+export const PLAIN_VERSION = {
+  owner: ACCOUNT,
+  attributes: NO_ATTRIBUTES,
+  customerKey: undefined,
+  condition: undefined,
+} as const;
+
+/** Makes a bucket as requests do that ask for nothing in particular. */
+export function makeBucket(store: ObjectStore, bucket: string, operation: OperationId = operationOf(), serialised: boolean = true) {
+  return store.createBucket({ bucket, owner: ACCOUNT, lockEnabled: false, serialised, documents: {}, operation });
+}
+
+export function removeObject(store: ObjectStore, bucket: string, key: string, operation: OperationId = operationOf(), condition?: WriteCondition) {
+  const which = { bucket, key, versionId: undefined, owner: ACCOUNT, condition, bypassGovernance: false };
+  return store.deleteObject({ ...which, operation });
+}
+
+export function headOf(store: ObjectStore, bucket: string, key: string, versionId?: string) {
+  return store.headObject({ bucket, key, versionId });
+}
 
 let operations = 0;
 
@@ -123,7 +157,7 @@ export function putBytes(
   bytes: Uint8Array,
   operation: OperationId = operationOf(),
 ) {
-  return store.putObject({ bucket, key, content: contentOfBytes(bytes), metadata: NO_METADATA, operation });
+  return store.putObject({ ...PLAIN_VERSION, bucket, key, content: contentOfBytes(bytes), metadata: NO_METADATA, operation });
 }
 
 /** The bytes of an object, or the outcome when there is none. */
@@ -132,7 +166,7 @@ export async function getBytesOf(
   bucket: string,
   key: string,
 ): Promise<Uint8Array | string> {
-  const found = await store.getObject({ bucket, key, range: undefined });
+  const found = await store.getObject({ bucket, key, versionId: undefined, customerKey: undefined, range: undefined });
   if (found.outcome !== 'found') return found.outcome;
   return concat(await collectBytes(found.read({ from: 0, to: found.info.size })));
 }

@@ -53,6 +53,14 @@ export interface RegistryPorts {
   readonly k: number;
 }
 
+/** What is chosen once for a generation. */
+export interface NewBucket {
+  /** Account. */
+  readonly owner: string;
+  readonly lockEnabled: boolean;
+  readonly serialised: boolean;
+}
+
 const CACHED_MAX = 4096;
 /**
  * An identifier that no record stands under is not asked for again before this; whose objects it has cannot
@@ -131,12 +139,13 @@ export class BucketRegistry {
   describe(
     bucketId: Uint8Array,
     row: { readonly clear: Uint8Array; readonly encMeta: Uint8Array },
-  ): { readonly name: string; readonly createdMs: number; readonly state: BucketRecord['state'] } | null {
+  ): Pick<BucketSeal, 'name' | 'createdMs' | 'owner'> & { readonly state: BucketRecord['state'] } | null {
     const record = decodeBucketRecord(row.clear);
     if (!record.ok) return null;
     const opened = this.#ports.owner.openBucket(bucketId, record.value.gen, row.encMeta);
     if (opened === null) return null;
-    return { name: opened.seal.name, createdMs: opened.seal.createdMs, state: record.value.state };
+    const { name, createdMs, owner } = opened.seal;
+    return { name, createdMs, owner, state: record.value.state };
   }
 
   /**
@@ -172,24 +181,26 @@ export class BucketRegistry {
   nextGeneration(
     name: string,
     previous: Bucket | null,
-    mode: BucketRecord['mode'],
+    { owner: account, lockEnabled, serialised }: NewBucket,
   ): { readonly seal: BucketSeal; readonly record: BucketRecord } {
     const { owner, clock, k } = this.#ports;
     const bucketId = this.idOf(name);
     const gen = (previous?.record.gen ?? 0) + 1;
     const seal: BucketSeal = {
-      v: 1,
+      v: 2,
       name,
       createdMs: clock.nowMs(),
       secrets: owner.firstSecrets(bucketId, gen),
+      owner: account,
+      defaultRetention: null,
     };
     const record: BucketRecord = {
-      v: mode === 'PLAIN' ? 1 : 2,
+      v: 2,
       bucketId,
       gen,
-      mode,
-      versioning: 'NEVER',
-    lock: false,
+      mode: serialised ? 'SERIALISED' : 'PLAIN',
+      versioning: lockEnabled ? 'ENABLED' : 'NEVER',
+      lock: lockEnabled,
       geometries: [k],
       quotaBytes: 0,
       state: 'OPEN',
@@ -197,9 +208,15 @@ export class BucketRegistry {
     return { seal, record };
   }
 
-  /** The same bucket in another state. */
-  async change(bucket: Bucket, state: BucketRecord['state'], opId: Uint8Array): Promise<WriteResult> {
-    return this.write(bucket.seal, { ...bucket.record, state }, opId);
+  /** The same bucket with another record. */
+  async change(
+    { seal, record }: Bucket,
+    changes: Partial<Pick<BucketRecord, 'state' | 'versioning' | 'lock'>> & Partial<Pick<BucketSeal, 'defaultRetention'>>,
+    opId: Uint8Array,
+  ): Promise<WriteResult> {
+    const { defaultRetention = seal.defaultRetention, ...rest } = changes;
+    const enforces = rest.versioning !== undefined || rest.lock !== undefined;
+    return this.write({ ...seal, defaultRetention }, { ...record, ...(enforces ? { v: 2 } : {}), ...rest }, opId);
   }
 
   async #read(bucketId: Uint8Array): Promise<Bucket | null> {

@@ -5,7 +5,7 @@
 import type { z } from 'zod';
 import { fromMapKey, mapKey } from '../../base/bytes.ts';
 import type { KeyValueStore } from '../../base/ports.ts';
-import { decodeRow } from './rows.ts';
+import { decodeRow, endOf } from './rows.ts';
 
 export class Batch {
   readonly #store: KeyValueStore;
@@ -24,6 +24,17 @@ export class Batch {
   async row<T>(key: Uint8Array, schema: z.ZodType<T>): Promise<T | undefined> {
     const bytes = await this.get(key);
     return bytes === undefined ? undefined : decodeRow(schema, bytes);
+  }
+
+  /** Keys that begin with `prefix`, in no order. */
+  async keys(prefix: Uint8Array): Promise<readonly Uint8Array[]> {
+    const name = mapKey(prefix);
+    const found: Uint8Array[] = [];
+    for await (const [key] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) {
+      if (!this.#changes.has(mapKey(key))) found.push(key);
+    }
+    for (const [key, value] of this.#changes) if (value !== null && key.startsWith(name)) found.push(fromMapKey(key));
+    return found;
   }
 
   put(key: Uint8Array, value: Uint8Array): void {

@@ -11,6 +11,7 @@ interface Wanted {
   readonly keyId: Uint8Array;
   readonly stamp: Stamp;
   readonly slots: readonly number[];
+  readonly exact: boolean;
   readonly resolve: (certified: Certified | null) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -29,14 +30,14 @@ export class CertificateFetcher {
 
   /**
    * A verified certificate of the key at `stamp` or above; null when no node gives one. `slot`: whose log
-   * names it.
+   * names it. `exact`: of that stamp alone.
    */
-  fetch(keyId: Uint8Array, stamp: Stamp, slot: number): Promise<Certified | null> {
-    const name = `${mapKey(keyId)}${stamp.gen}.${stamp.counter}.${mapKey(stamp.writerId)}`;
+  fetch(keyId: Uint8Array, stamp: Stamp, slot: number, exact: boolean = false): Promise<Certified | null> {
+    const name = `${exact ? '=' : '>'}${mapKey(keyId)}${stamp.gen}.${stamp.counter}.${mapKey(stamp.writerId)}`;
     const known = this.#underWay.get(name);
     if (known !== undefined) return known;
     const fetching = new Promise<Certified | null>((resolve, reject) => {
-      this.#queue.push({ keyId, stamp, slots: [slot], resolve, reject });
+      this.#queue.push({ keyId, stamp, slots: [slot], exact, resolve, reject });
     }).finally(() => this.#underWay.delete(name));
     this.#underWay.set(name, fetching);
     if (!this.#isRunning) void this.#run();

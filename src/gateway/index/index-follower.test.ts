@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../base/bytes.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
 import type { Certified } from '../../client/certificates.ts';
+import type { VersionHead } from '../../client/read.ts';
 import type { FreshVerdict, LogFollower, TakeEntries } from '../../client/follow.ts';
 import { sha256 } from '../../crypto/primitives.ts';
 import { OwnerKeys } from '../../keyring/owner-keys.ts';
@@ -56,6 +57,8 @@ class FakeNodes {
     return { ok: true, slot, size: log.length };
   }
 
+  headAt = (): Promise<VersionHead> => Promise.resolve({ kind: 'absent' });
+
   certificates = (
     wanted: readonly { readonly keyId: Uint8Array }[],
   ): Promise<readonly (Certified | null)[]> =>
@@ -85,7 +88,7 @@ function entryOf(name: string, counter: number): CommittedBody {
 }
 
 function certifiedOf({ manifestHash, bucketId, keyId, stamp, kind }: CommittedBody): Certified {
-  const manifest = { bucketId, keyId, stamp, kind, opId: id('operation') } as unknown as Manifest;
+  const manifest = { bucketId, keyId, stamp, kind, slot: null, opId: id('operation') } as unknown as Manifest;
   const signed = { manifest, hash: manifestHash } as unknown as Certified['signed'];
   return {
     cert: { signed, receipts: [] } as unknown as Certified['cert'],

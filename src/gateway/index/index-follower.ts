@@ -15,15 +15,16 @@ import { SYSTEM_BUCKET_ID } from '../../protocol/bucket-record.ts';
 import type { CommittedBody } from '../../protocol/log-entries.ts';
 import { quorumSize } from '../../protocol/quorum.ts';
 import type { Quorums } from '../../protocol/quorum.ts';
-import { compareStamps } from '../../protocol/stamp.ts';
+import { compareStamps, sameStamp } from '../../protocol/stamp.ts';
 import type { BucketRegistry } from '../buckets/bucket-registry.ts';
 import { CertificateFetcher } from './certificate-fetcher.ts';
 import { indexedVersion } from './indexed-version.ts';
 import type { IndexedVersion } from './indexed-version.ts';
 import type { IndexUpdate, ObjectIndex } from './object-index.ts';
+import type { KeyRow } from './rows.ts';
 
 export interface FollowerPorts {
-  readonly client: Pick<ProtocolClient, 'certificates' | 'follow'>;
+  readonly client: Pick<ProtocolClient, 'certificates' | 'follow' | 'headAt'>;
   readonly index: ObjectIndex;
   readonly registry: BucketRegistry;
   readonly clock: Clock;
@@ -167,24 +168,38 @@ export class IndexFollower {
       entries.map(async (entry) => {
         const { keyId, manifestHash, stamp } = entry;
         const known = await index.key(keyId);
-        const order = known === undefined ? 1 : compareStamps(stamp, known.stamp);
-        if (order < 0) return;
-        if (order === 0) {
+        if (await index.knows(known, keyId, stamp)) {
           if (known?.settled === false) updates.push({ t: 'seen', keyId, manifestHash, slot });
           return;
         }
-        const certified = await this.#fetcher.fetch(keyId, stamp, slot);
-        if (certified === null) {
-          left.push(entry);
-          return;
-        }
-        const version = await this.version(certified);
-        const slots = equal(certified.signed.hash, manifestHash) ? [slot] : [];
-        updates.push({ t: 'version', version, slots });
+        const taken = await this.#updatesFor(slot, entry, known);
+        if (taken === null) left.push(entry);
+        else updates.push(...taken);
       }),
     );
     if (updates.length > 0) await index.apply(updates);
     return left;
+  }
+
+  /** What the index takes in for an entry that it does not know; null: nobody gives the certificate. */
+  async #updatesFor(slot: number, entry: CommittedBody, known: KeyRow | undefined): Promise<readonly IndexUpdate[] | null> {
+    const { keyId, manifestHash, stamp } = entry;
+    const updates: IndexUpdate[] = [];
+    if (known === undefined || compareStamps(stamp, known.stamp) > 0) {
+      const certified = await this.#fetcher.fetch(keyId, stamp, slot);
+      if (certified === null) return null;
+      const isNamed = equal(certified.signed.hash, manifestHash);
+      updates.push({ t: 'version', version: await this.version(certified), slots: isNamed ? [slot] : [] });
+      const removes = certified.signed.manifest.slot?.removes ?? 'ALL';
+      if (isNamed || sameStamp(certified.stamp, stamp) || removes === 'ALL') return updates;
+    }
+    // Below the newest of a key that keeps versions: this very one, unless it has ended.
+    const own = await this.#fetcher.fetch(keyId, stamp, slot, true);
+    if (own !== null) return [...updates, { t: 'version', version: await this.version(own), slots: [slot] }];
+    const now = await this.#ports.client.headAt(keyId, stamp);
+    if (now.kind === 'absent') return null;
+    if (now.kind === 'removed') return [...updates, { t: 'gone', keyId, stamp }];
+    return [...updates, { t: 'version', version: await this.version(now.certified), slots: [slot] }];
   }
 
   /** A certificate as the index takes it in. */

@@ -16,8 +16,8 @@ import type { Stamp } from '../../protocol/stamp.ts';
 import type { IndexFollower } from './index-follower.ts';
 import { indexedVersion } from './indexed-version.ts';
 import type { IndexedVersion } from './indexed-version.ts';
-import type { ListedObject, ListedPart, ObjectIndex } from './object-index.ts';
-import type { BucketRow, KeyRow, ObjectRow, OperationRow } from './rows.ts';
+import type { ListedObject, ListedPart, ListedUpload, ListedVersion, ObjectIndex } from './object-index.ts';
+import type { BucketRow, KeyRow, ObjectRow, OperationRow, VersionRow } from './rows.ts';
 
 export interface OperationResult {
   readonly opId: Uint8Array;
@@ -34,6 +34,10 @@ export interface BarrierPorts {
   /** A follower that begins where the index stands; with an empty one, at the first entries. */
   readonly follow: () => Promise<IndexFollower>;
 }
+
+type Rest<T> = T extends (bucketId: Uint8Array, ...rest: infer R) => unknown ? R : never;
+type VersionRange = Rest<ObjectIndex['versions']>;
+type UploadRange = Rest<ObjectIndex['uploads']>;
 
 const WRITE_BACKS_AT_ONCE = 16;
 const ADOPTION_POLL_MS = 50;
@@ -85,6 +89,21 @@ export class ListingBarrier {
     limit: number,
   ): Promise<readonly ListedObject[]> {
     return this.#shown(bucketId, (index) => index.objects(bucketId, gen, from, below, limit));
+  }
+
+  /** Versions of a bucket, each on c nodes when this returns. Only after `pass`. */
+  versions(bucketId: Uint8Array, ...range: VersionRange): Promise<readonly ListedVersion[]> {
+    return this.#shown(bucketId, (index) => index.versions(bucketId, ...range));
+  }
+
+  /** All versions of one object. Only after `pass`. */
+  versionsOf(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
+    return this.#shown(bucketId, (index) => index.versionsOf(bucketId, gen, name));
+  }
+
+  /** Unfinished uploads, each on c nodes when this returns. Only after `pass`. */
+  uploads(bucketId: Uint8Array, ...range: UploadRange): Promise<readonly ListedUpload[]> {
+    return this.#shown(bucketId, (index) => index.uploads(bucketId, ...range));
   }
 
   /** Parts of an upload, each on c nodes when this returns. Only after `pass`. */

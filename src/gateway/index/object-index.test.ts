@@ -5,7 +5,8 @@ import { hex, utf8 } from '../../base/bytes.ts';
 import type { Random } from '../../base/ports.ts';
 import { sha256 } from '../../crypto/primitives.ts';
 import { BucketKeys } from '../../keyring/bucket-keys.ts';
-import type { StoredHeaders, VersionMeta } from '../../keyring/metadata.ts';
+import { NO_ATTRIBUTES } from '../../keyring/metadata.ts';
+import type { ObjectMeta, StoredHeaders } from '../../keyring/metadata.ts';
 import { OwnerKeys } from '../../keyring/owner-keys.ts';
 import { LevelStore } from '../../platform/level-store.ts';
 import { encodeManifest } from '../../protocol/manifest.ts';
@@ -23,6 +24,7 @@ const random: Random = {
 };
 const NOW_MS = 10_000_000;
 const WINDOW_MS = 3_600_000;
+const FIRST = { owner: null, kept: 'NEVER', attributes: NO_ATTRIBUTES, customer: null, partList: null, partListBytes: 0 } as const;
 const HEADERS: StoredHeaders = {
   contentType: null,
   cacheControl: null,
@@ -30,6 +32,8 @@ const HEADERS: StoredHeaders = {
   contentEncoding: null,
   contentLanguage: null,
   expires: null,
+  websiteRedirect: null,
+  sse: null,
   user: [],
 };
 
@@ -57,8 +61,9 @@ function signedOf(version: Version): SignedManifest {
   const keyId = Uint8Array.from(keys.objectKeyId(name));
   const dataKey = random.bytes(32);
   const mark = operation === undefined ? null : Uint8Array.from(sha256(utf8(`fingerprint ${operation}`)));
-  const object: VersionMeta = {
-    v: 1,
+  const object: ObjectMeta = {
+    ...FIRST,
+    v: 2,
     t: 'object',
     name,
     etag: `etag ${counter}`,
@@ -91,8 +96,10 @@ function signedOf(version: Version): SignedManifest {
     wrappedKey: isTombstone ? new Uint8Array(0) : keys.wrap(random, keyId, dataKey),
     encMeta: isTombstone
       ? keys.sealTombstone(random, keyId, {
-          v: 1,
+          v: 2,
           t: 'tombstone',
+          owner: null,
+          kept: 'NEVER',
           of: { t: 'object', name },
           mtimeMs,
           operation: mark,

@@ -6,12 +6,14 @@
  * Updates go through one queue: all that wait are applied in one batch, so that two versions of a key never
  * race and many small writes share one write of the store.
  */
-import { concat, equal } from '../../base/bytes.ts';
+import { concat, EMPTY, equal, hex } from '../../base/bytes.ts';
 import type { KeyValueStore } from '../../base/ports.ts';
-import { compareStamps } from '../../protocol/stamp.ts';
+import { compareStamps, sameStamp, ZERO_STAMP } from '../../protocol/stamp.ts';
+import type { Stamp } from '../../protocol/stamp.ts';
+import type { SignedManifest } from '../../protocol/manifest.ts';
 import { Batch } from './batch.ts';
 import type { IndexedVersion } from './indexed-version.ts';
-import { placementOf } from './indexed-version.ts';
+import { objectPlacement, placementsOf, versionPlacement } from './indexed-version.ts';
 import {
   decodeRow,
   encodeRow,
@@ -19,17 +21,22 @@ import {
   expiryKey,
   multipartKey,
   multipartPrefix,
+  namedKey,
+  newestFirst,
   OBJECT_NAME_AT,
   objectKey,
   objectsPrefix,
+  openNamedKey,
   partNumberOf,
   PREFIX,
   rowKey,
   ROWS,
   sortable,
+  stampKey,
+  stampsPrefix,
   UPLOAD_ID_AT,
 } from './rows.ts';
-import type { BucketRow, KeyRow, ObjectRow, OperationRow, PartRow } from './rows.ts';
+import type { BucketRow, KeyRow, ObjectRow, OperationRow, PartRow, UploadRow, VersionRow } from './rows.ts';
 
 export type IndexUpdate =
   /** A certified version. `slots`: whose logs show it; 'settled': at least c nodes hold it. */
@@ -43,6 +50,8 @@ export type IndexUpdate =
     }
   /** The result of an operation whose version was replaced before it could be seen. */
   | { readonly t: 'operation'; readonly opId: Uint8Array; readonly row: OperationRow; readonly nowMs: number }
+  /** A version has been removed before it was seen. */
+  | { readonly t: 'gone'; readonly keyId: Uint8Array; readonly stamp: Stamp }
   | { readonly t: 'settled'; readonly keyId: Uint8Array; readonly manifestHash: Uint8Array }
   | { readonly t: 'tail'; readonly slot: number; readonly bytes: Uint8Array }
   /** Forgets everything that was taken in before. */
@@ -50,6 +59,15 @@ export type IndexUpdate =
 
 export interface ListedObject extends ObjectRow {
   readonly name: string;
+}
+
+export interface ListedVersion extends VersionRow {
+  readonly name: string;
+}
+
+export interface ListedUpload extends UploadRow {
+  readonly name: string;
+  readonly uploadId: Uint8Array;
 }
 
 export interface ListedPart extends PartRow {
@@ -133,6 +151,67 @@ export class ObjectIndex {
   async object(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<ObjectRow | undefined> {
     const bytes = await this.#store.get(objectKey(bucketId, gen, name));
     return bytes === undefined ? undefined : decodeRow(ROWS.object, bytes);
+  }
+
+  /**
+   * Versions with `from <= name < below`, of each name the newest first. `after`: of the name `from` only what
+   * is older than this stamp.
+   */
+  async versions(
+    bucketId: Uint8Array,
+    gen: number,
+    from: Uint8Array,
+    after: Pick<Stamp, 'counter' | 'writerId'> | undefined,
+    below: Uint8Array | undefined,
+    limit: number,
+  ): Promise<readonly ListedVersion[]> {
+    const above = after === undefined ? undefined : namedKey('version', bucketId, gen, from, newestFirst(after));
+    const gte = above === undefined ? namedKey('version', bucketId, gen, from) : concat(above, new Uint8Array(1));
+    const lt = below === undefined ? endOf(namedKey('version', bucketId, gen, EMPTY)) : namedKey('version', bucketId, gen, below);
+    const out: ListedVersion[] = [];
+    for await (const [key, value] of this.#store.range({ gte, lt, limit })) {
+      out.push({ name: names.decode(openNamedKey(key).name), ...decodeRow(ROWS.version, value) });
+    }
+    return out;
+  }
+
+  /** All versions of one object, the newest first. */
+  async versionsOf(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
+    const prefix = namedKey('version', bucketId, gen, name, EMPTY);
+    const out: VersionRow[] = [];
+    for await (const [, value] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) {
+      out.push(decodeRow(ROWS.version, value));
+    }
+    return out;
+  }
+
+  /** Unfinished uploads by name, then id. `after`: of the name `from` only uploads whose id in hex is above. */
+  async uploads(
+    bucketId: Uint8Array,
+    gen: number,
+    from: Uint8Array,
+    after: string | undefined,
+    below: Uint8Array | undefined,
+    limit: number,
+  ): Promise<readonly ListedUpload[]> {
+    const gte = namedKey('upload', bucketId, gen, from);
+    const lt = below === undefined ? endOf(namedKey('upload', bucketId, gen, EMPTY)) : namedKey('upload', bucketId, gen, below);
+    const out: ListedUpload[] = [];
+    if (limit === 0) return out;
+    for await (const [key, value] of this.#store.range({ gte, lt })) {
+      const { name, rest: uploadId } = openNamedKey(key);
+      if (after !== undefined && equal(name, from) && hex(uploadId) <= after) continue;
+      out.push({ name: names.decode(name), uploadId: uploadId.slice(), ...decodeRow(ROWS.upload, value) });
+      if (out.length >= limit) break;
+    }
+    return out;
+  }
+
+  /** Was this version taken in, or is it known to have ended? */
+  async knows(known: KeyRow | undefined, keyId: Uint8Array, stamp: Stamp): Promise<boolean> {
+    if (known === undefined || compareStamps(stamp, known.stamp) > 0) return false;
+    if (sameStamp(stamp, known.stamp) || compareStamps(stamp, known.floor) < 0) return true;
+    return (await this.#store.get(stampKey(keyId, stamp))) !== undefined;
   }
 
   /** Parts of one upload in ascending order of their numbers. */
@@ -226,6 +305,9 @@ export class ObjectIndex {
         case 'seen':
           await this.#takeSeen(batch, update.keyId, update.manifestHash, 1 << update.slot);
           break;
+        case 'gone':
+          await this.#end(batch, update.keyId, update.stamp);
+          break;
         case 'operation':
           await this.#takeOperation(batch, update.row, update.opId, update.nowMs);
           break;
@@ -250,25 +332,78 @@ export class ObjectIndex {
     const known = await batch.row(key, ROWS.key);
     if (version.operation !== null)
       await this.#takeOperation(batch, version.operation, manifest.opId, version.nowMs);
-    if (known !== undefined) {
-      const order = compareStamps(manifest.stamp, known.stamp);
-      if (order < 0) return;
-      if (order === 0) {
-        if (!equal(known.manifestHash, hash)) return;
-        if (slots === 'settled') return this.#takeSettled(batch, manifest.keyId, hash);
-        return this.#takeSeen(batch, manifest.keyId, hash, maskOf(slots));
-      }
-      if (known.place.length > 0) batch.del(known.place);
-      if (!known.settled) batch.del(unsettledKey(known.bucketId, manifest.keyId));
+    const order = known === undefined ? 1 : compareStamps(manifest.stamp, known.stamp);
+    if (known !== undefined && order < 0) return this.#takeOlder(batch, version, known);
+    if (known !== undefined && order === 0) {
+      if (!equal(known.manifestHash, hash)) return;
+      if (slots === 'settled') return this.#takeSettled(batch, manifest.keyId, hash);
+      return this.#takeSeen(batch, manifest.keyId, hash, maskOf(slots));
     }
-    const placement = placementOf(version);
+    for (const place of known?.places ?? []) batch.del(place);
+    if (known?.settled === false) batch.del(unsettledKey(known.bucketId, manifest.keyId));
+    const floor = endsAll(version.signed) ? manifest.stamp : (known?.floor ?? ZERO_STAMP);
+    await this.#takeChain(batch, version, floor);
+    const latest = latestAfter(version);
     const holders = slots === 'settled' ? 0 : maskOf(slots);
     const settled = slots === 'settled' || bits(holders) >= this.#options.holdersNeeded;
-    if (placement !== null) batch.put(placement.key, encodeRow(placement.row));
     if (!settled) batch.put(unsettledKey(manifest.bucketId, manifest.keyId), version.certBytes);
-    const place = placement?.key ?? new Uint8Array(0);
     const { bucketId, stamp, kind } = manifest;
-    batch.put(key, encodeRow({ bucketId, stamp, manifestHash: hash, kind, holders, settled, place }));
+    const places = kind === 'REMOVE' ? await this.#showAgain(batch, version, latest) : show(batch, version);
+    batch.put(key, encodeRow({ bucketId, stamp, manifestHash: hash, kind, holders, settled, latest, floor, places }));
+  }
+
+  /** A version below the newest: it may be one of those that are kept. */
+  async #takeOlder(batch: Batch, version: IndexedVersion, known: KeyRow): Promise<void> {
+    const { manifest } = version.signed;
+    const { keyId, stamp } = manifest;
+    if (compareStamps(stamp, known.floor) < 0) return;
+    const isEnded = (await batch.get(stampKey(keyId, stamp))) !== undefined;
+    const floor = endsAll(version.signed) ? stamp : known.floor;
+    await this.#takeChain(batch, version, floor, isEnded);
+    const isLatest = !isEnded && known.latest !== null && sameStamp(stamp, known.latest);
+    const places = isLatest ? show(batch, version) : known.places;
+    batch.put(rowKey('key', keyId), encodeRow({ ...known, floor, places }));
+  }
+
+  /** Its row among the versions of the key, and what ends with it. */
+  async #takeChain(batch: Batch, version: IndexedVersion, floor: Stamp, isEnded: boolean = false): Promise<void> {
+    const { keyId, stamp, slot } = version.signed.manifest;
+    if (endsAll(version.signed)) await this.#endBelow(batch, keyId, floor);
+    if (slot === null) return;
+    if (slot.removes !== 'ALL') for (const removed of slot.removes) await this.#end(batch, keyId, removed);
+    if (isEnded) return;
+    const placed = versionPlacement(version);
+    if (placed !== null) batch.put(placed.key, encodeRow(placed.row));
+    batch.put(stampKey(keyId, stamp), placed?.key ?? EMPTY);
+  }
+
+  /** The version has ended, whether it was seen or not. */
+  async #end(batch: Batch, keyId: Uint8Array, stamp: Stamp): Promise<void> {
+    const at = stampKey(keyId, stamp);
+    const place = await batch.get(at);
+    if (place !== undefined && place.length > 0) batch.del(place);
+    batch.put(at, EMPTY);
+  }
+
+  async #endBelow(batch: Batch, keyId: Uint8Array, floor: Stamp): Promise<void> {
+    const limit = hex(stampKey(keyId, floor));
+    for (const at of await batch.keys(stampsPrefix(keyId))) {
+      if (hex(at) >= limit) continue;
+      const place = await batch.get(at);
+      if (place !== undefined && place.length > 0) batch.del(place);
+      batch.del(at);
+    }
+  }
+
+  /** The version that a REMOVE left as the newest is listed again, if it is here yet. */
+  async #showAgain(batch: Batch, { signed }: IndexedVersion, latest: Stamp | null): Promise<readonly Uint8Array[]> {
+    const { bucketId, keyId, stamp } = signed.manifest;
+    const place = latest === null ? undefined : await batch.get(stampKey(keyId, latest));
+    const row = place === undefined || place.length === 0 ? undefined : await batch.row(place, ROWS.version);
+    if (place === undefined || row === undefined || row.isMarker) return [];
+    const shown = objectPlacement(bucketId, stamp.gen, openNamedKey(place).name, row);
+    batch.put(shown.key, shown.value);
+    return [shown.key];
   }
 
   async #takeSeen(batch: Batch, keyId: Uint8Array, manifestHash: Uint8Array, mask: number): Promise<void> {
@@ -316,4 +451,22 @@ function bits(mask: number): number {
   let count = 0;
   for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
   return count;
+}
+
+/** The rows of a key's newest version; their keys. */
+function show(batch: Batch, version: IndexedVersion): readonly Uint8Array[] {
+  return placementsOf(version).map(({ key, value }) => {
+    batch.put(key, value);
+    return key;
+  });
+}
+
+/** Does every version before it end with it? PLAIN versions replace each other. */
+function endsAll({ manifest }: SignedManifest): boolean {
+  return manifest.slot === null || manifest.slot.removes === 'ALL';
+}
+
+function latestAfter({ signed, meta }: IndexedVersion): Stamp | null {
+  if (signed.manifest.kind !== 'REMOVE') return signed.manifest.stamp;
+  return meta?.t === 'remove' ? (meta.latest?.stamp ?? null) : null;
 }

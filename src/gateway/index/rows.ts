@@ -8,6 +8,9 @@
  * | `k` keyId | what is known of the key's highest version |
  * | `n` bucketId gen name | a live object, as LIST shows it |
  * | `m` bucketId gen uploadId number | a multipart upload (number 0) or one of its parts |
+ * | `l` bucketId gen name uploadId | an unfinished upload, as ListMultipartUploads shows it |
+ * | `v` bucketId gen name stamp | a version or delete marker of a serialised bucket, the newest first |
+ * | `s` keyId stamp | where such a version's row is; empty: it is shown nowhere, or was removed |
  * | `u` bucketId keyId | certificate of a version seen on fewer than c logs |
  * | `b` bucketId | bucket record |
  * | `o` opId | result of an operation that may be repeated (13.11) |
@@ -17,7 +20,9 @@
 import { z } from 'zod';
 import { concat, utf8 } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
-import { ENC_META_BYTES_MAX, PART_COUNT_MAX } from '../../base/limits.ts';
+import { ENC_META_BYTES_MAX } from '../../base/limits.ts';
+import { PART_LIST_NUMBER } from '../../keyring/metadata.ts';
+import type { Kept } from '../../keyring/metadata.ts';
 import { bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from '../../protocol/encoding.ts';
 import type { ManifestKind } from '../../protocol/manifest.ts';
 import { stampSchema } from '../../protocol/stamp.ts';
@@ -29,6 +34,9 @@ export const PREFIX = {
   key: utf8('k'),
   object: utf8('n'),
   multipart: utf8('m'),
+  upload: utf8('l'),
+  version: utf8('v'),
+  stamp: utf8('s'),
   unsettled: utf8('u'),
   bucket: utf8('b'),
   operation: utf8('o'),
@@ -46,8 +54,12 @@ export interface KeyRow {
   readonly holders: number;
   /** At least c nodes hold the certificate: a LIST may show it. */
   readonly settled: boolean;
-  /** Key of the row that shows this version; empty: none does. */
-  readonly place: Uint8Array;
+  /** Of a REMOVE the newest version that it left; otherwise its own. Null: none is left. */
+  readonly latest: Stamp | null;
+  /** Versions below this stamp have ended, all of them. */
+  readonly floor: Stamp;
+  /** Keys of the rows that show the newest version. */
+  readonly places: readonly Uint8Array[];
 }
 
 const shortText = z.string().max(128);
@@ -61,6 +73,22 @@ export interface ObjectRow {
   readonly etag: string;
   readonly mtimeMs: number;
   readonly checksum: StoredChecksum;
+  readonly owner: string | null;
+}
+
+/** One of the versions of an object, or a delete marker. */
+export interface VersionRow extends ObjectRow {
+  readonly stamp: Stamp;
+  readonly manifestHash: Uint8Array;
+  readonly kept: Kept;
+  readonly isMarker: boolean;
+}
+
+/** An unfinished upload; name and id are the end of the row's key. */
+export interface UploadRow {
+  readonly mtimeMs: number;
+  readonly owner: string | null;
+  readonly checksum: { readonly algorithm: string; readonly type: string } | null;
 }
 
 /** One part, with what a part table says of it. */
@@ -94,23 +122,35 @@ export interface OperationRow {
   readonly checksum: StoredChecksum;
   /** Of a created upload; empty otherwise. */
   readonly uploadId: Uint8Array;
+  /** As the answer named it; empty where versions were not kept. */
+  readonly versionId: string;
 }
 
 const keyRow: z.ZodType<KeyRow> = z.strictObject({
   bucketId: hash32,
   stamp: stampSchema,
   manifestHash: hash32,
-  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
+  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE', 'REMOVE']),
   holders: uint,
   settled: z.boolean(),
-  place: bytesUpTo(2048),
+  latest: stampSchema.nullable(),
+  floor: stampSchema,
+  places: z.array(bytesUpTo(4096)).max(2),
 });
-const objectRow: z.ZodType<ObjectRow> = z.strictObject({
-  keyId: hash32,
-  size: uint,
-  etag: shortText,
+const account = z.string().max(128).nullable();
+const objectFields = { keyId: hash32, size: uint, etag: shortText, mtimeMs: uint, checksum, owner: account };
+const objectRow: z.ZodType<ObjectRow> = z.strictObject(objectFields);
+const versionRow: z.ZodType<VersionRow> = z.strictObject({
+  ...objectFields,
+  stamp: stampSchema,
+  manifestHash: hash32,
+  kept: z.enum(['NEVER', 'ENABLED', 'SUSPENDED']),
+  isMarker: z.boolean(),
+});
+const uploadRow: z.ZodType<UploadRow> = z.strictObject({
   mtimeMs: uint,
-  checksum,
+  owner: account,
+  checksum: z.strictObject({ algorithm: shortText, type: shortText }).nullable(),
 });
 const partRow: z.ZodType<PartRow> = z.strictObject({
   keyId: hash32,
@@ -129,24 +169,31 @@ const bucketRow: z.ZodType<BucketRow> = z.strictObject({
   clear: bytesUpTo(1024),
   encMeta: bytesUpTo(ENC_META_BYTES_MAX),
 });
-const operationRow: z.ZodType<OperationRow> = z.strictObject({
+const operationThen = {
   fingerprint: hash32,
   atMs: uint,
   keyId: hash32,
   etag: shortText,
   checksum,
   uploadId: bytesUpTo(16),
-});
+};
+/** The journal of an earlier release has rows without a version. */
+const operationRow: z.ZodType<OperationRow> = z.union([
+  z.strictObject({ ...operationThen, versionId: shortText }),
+  z.strictObject(operationThen).transform((old): OperationRow => ({ ...old, versionId: '' })),
+]);
 
 export const ROWS = {
   key: keyRow,
   object: objectRow,
+  version: versionRow,
+  upload: uploadRow,
   part: partRow,
   bucket: bucketRow,
   operation: operationRow,
 } as const;
 
-export function encodeRow(row: KeyRow | ObjectRow | PartRow | BucketRow | OperationRow): Uint8Array {
+export function encodeRow(row: KeyRow | ObjectRow | VersionRow | UploadRow | PartRow | BucketRow | OperationRow): Uint8Array {
   return encode(row);
 }
 
@@ -166,7 +213,7 @@ export function sortable(value: number): Uint8Array {
 
 /** All rows of this letter about one key identifier, bucket or operation. */
 export function rowKey(
-  kind: Exclude<keyof typeof PREFIX, 'object' | 'multipart' | 'expiry'>,
+  kind: 'key' | 'unsettled' | 'bucket' | 'operation' | 'tail',
   id: Uint8Array,
 ): Uint8Array {
   return concat(PREFIX[kind], id);
@@ -202,10 +249,72 @@ export function multipartKey(
 
 export function partNumberOf(key: Uint8Array): number {
   const number = ((key[PART_NUMBER_AT] ?? 0) << 8) | (key[PART_NUMBER_AT + 1] ?? 0);
-  if (key.length !== PART_NUMBER_AT + 2 || number > PART_COUNT_MAX) {
+  if (key.length !== PART_NUMBER_AT + 2 || number > PART_LIST_NUMBER) {
     throw new OperationError('CORRUPT', 'A row of the index has a malformed key.');
   }
   return number;
+}
+
+/**
+ * Names that something follows in a key: a zero byte inside becomes 0 255, and 0 0 ends the name, so that keys
+ * sort as the names do.
+ */
+function escaped(name: Uint8Array): Uint8Array {
+  const zeros = name.reduce((count, byte) => count + (byte === 0 ? 1 : 0), 0);
+  if (zeros === 0) return name;
+  const out = new Uint8Array(name.length + zeros);
+  let at = 0;
+  for (const byte of name) {
+    out[at++] = byte;
+    if (byte === 0) out[at++] = 255;
+  }
+  return out;
+}
+
+const NAME_END = new Uint8Array(2);
+const NAMED_AT = 1 + 32 + 8;
+
+/** Keys of this kind from the name on, of whichever follows it. */
+export function namedKey(
+  kind: 'version' | 'upload',
+  bucketId: Uint8Array,
+  gen: number,
+  name: Uint8Array,
+  rest?: Uint8Array,
+): Uint8Array {
+  const from = concat(PREFIX[kind], bucketId, sortable(gen), escaped(name));
+  return rest === undefined ? from : concat(from, NAME_END, rest);
+}
+
+/** The name in such a key, and what follows it. */
+export function openNamedKey(key: Uint8Array): { readonly name: Uint8Array; readonly rest: Uint8Array } {
+  const name: number[] = [];
+  let at = NAMED_AT;
+  for (; at < key.length; at += 1) {
+    const byte = key[at] ?? 0;
+    if (byte !== 0) {
+      name.push(byte);
+      continue;
+    }
+    at += 1;
+    if (key[at] === 0) return { name: Uint8Array.from(name), rest: key.subarray(at + 1) };
+    if (key[at] !== 255) break;
+    name.push(0);
+  }
+  throw new OperationError('CORRUPT', 'A row of the index has a malformed key.');
+}
+
+/** The newer, the lower. Generations stand before it in the key. */
+export function newestFirst({ counter, writerId }: Pick<Stamp, 'counter' | 'writerId'>): Uint8Array {
+  return concat(sortable(counter), writerId).map((byte) => 255 - byte);
+}
+
+export function stampKey(keyId: Uint8Array, { gen, counter, writerId }: Stamp): Uint8Array {
+  return concat(PREFIX.stamp, keyId, sortable(gen), sortable(counter), writerId);
+}
+
+export function stampsPrefix(keyId: Uint8Array): Uint8Array {
+  return concat(PREFIX.stamp, keyId);
 }
 
 export function expiryKey(atMs: number, opId: Uint8Array): Uint8Array {

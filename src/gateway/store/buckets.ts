@@ -4,13 +4,23 @@
  * DELETED when that shows nothing, else OPEN again. Whoever meets a bucket that stays CLOSING, because the
  * gateway that began went away, takes these steps in its place.
  */
-import { compare, equal, utf8 } from '../../base/bytes.ts';
+import { compare, EMPTY, equal, utf8 } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
-import type { BucketMode } from '../s3/object-store.ts';
-import type { BucketInfo, CreateBucketResult, DeleteBucketResult } from '../s3/port/buckets.ts';
+import type {
+  BucketChange,
+  BucketInfo,
+  ChangeBucket,
+  ChangeBucketResult,
+  CreateBucket,
+  CreateBucketResult,
+  DeleteBucketResult,
+} from '../s3/port/buckets.ts';
 import type { OperationId } from '../s3/port/content.ts';
+import type { BucketRecord } from '../../protocol/bucket-record.ts';
+import type { BucketSeal } from '../../keyring/owner-keys.ts';
 import type { StoreContext } from './context.ts';
+import { writeDocuments } from './documents.ts';
 import { buryUploads } from './upload-leftovers.ts';
 
 /** As S3's default limit for one account, tenfold. */
@@ -42,32 +52,75 @@ export async function readableBucket(ctx: StoreContext, name: string): Promise<B
   return bucket === null || bucket.record.state === 'DELETED' ? null : bucket;
 }
 
-export async function createBucket(
-  ctx: StoreContext,
-  name: string,
-  operation: OperationId,
-  mode: BucketMode = 'serialised',
-): Promise<CreateBucketResult> {
+/** Account that made the bucket. */
+export function accountOf(ctx: StoreContext, { seal }: Bucket): string {
+  return seal.owner ?? ctx.ownerId;
+}
+
+export async function createBucket(ctx: StoreContext, request: CreateBucket): Promise<CreateBucketResult> {
+  const { bucket: name, operation } = request;
   // Asked of the nodes: the answer must be right.
   await ctx.registry.refresh(name);
   const present = await openBucket(ctx, name);
-  if (present !== null) return { outcome: equal(present.opId, operation.id) ? 'created' : 'owned-by-you' };
+  if (present !== null) {
+    if (accountOf(ctx, present) !== request.owner) return { outcome: 'taken' };
+    return equal(present.opId, operation.id) ? configured(ctx, present, request) : { outcome: 'owned-by-you' };
+  }
   if ((await countBuckets(ctx)) >= BUCKETS_MAX) return { outcome: 'too-many' };
   const previous = await ctx.registry.refresh(name);
-  const { seal, record } = ctx.registry.nextGeneration(
-    name,
-    previous,
-    mode === 'plain' ? 'PLAIN' : 'SERIALISED',
-  );
+  const { seal, record } = ctx.registry.nextGeneration(name, previous, request);
   const result = await ctx.registry.write(seal, record, operation.id);
   switch (result.outcome) {
     case 'committed':
-      return { outcome: 'created' };
+      return made(ctx, request);
     case 'unknown':
       return { outcome: 'unknown' };
     case 'rejected':
       throw result.error;
   }
+}
+
+/** Two gateways may have made the bucket at one moment, for two accounts: its record says whose it is. */
+async function made(ctx: StoreContext, request: CreateBucket): Promise<CreateBucketResult> {
+  ctx.states.forget(request.bucket);
+  const bucket = await ctx.registry.refresh(request.bucket);
+  if (bucket === null) return { outcome: 'unknown' };
+  return accountOf(ctx, bucket) === request.owner ? configured(ctx, bucket, request) : { outcome: 'taken' };
+}
+
+/** The documents that the bucket was made with, unless someone has changed them already. */
+async function configured(ctx: StoreContext, bucket: Bucket, { documents }: CreateBucket): Promise<CreateBucketResult> {
+  if (Object.keys(documents).length === 0) return { outcome: 'created' };
+  const written = await writeDocuments(ctx, bucket, ctx.random.bytes(32), (known) => (known === null ? documents : 'keep'));
+  return { outcome: written === 'changed' || written === 'kept' ? 'created' : 'unknown' };
+}
+
+/** Changes what the storage nodes enforce. */
+export async function changeBucket(ctx: StoreContext, request: ChangeBucket): Promise<ChangeBucketResult> {
+  await ctx.registry.refresh(request.bucket);
+  const bucket = await openBucket(ctx, request.bucket);
+  if (bucket === null) return { outcome: 'no-such-bucket' };
+  const changes = changesOf(bucket, request.change);
+  if (changes === null) return { outcome: 'not-allowed' };
+  const result = await ctx.registry.change(bucket, changes, request.operation.id);
+  ctx.states.forget(request.bucket);
+  if (result.outcome === 'rejected') throw result.error;
+  return { outcome: result.outcome === 'committed' && !result.superseded ? 'changed' : 'unknown' };
+}
+
+/** Null: not allowed. */
+function changesOf(
+  { record }: Bucket,
+  change: BucketChange,
+): (Partial<Pick<BucketRecord, 'versioning' | 'lock'>> & Partial<Pick<BucketSeal, 'defaultRetention'>>) | null {
+  if (record.mode === 'PLAIN') return null;
+  if (change.kind === 'versioning') {
+    if (record.lock && change.versioning === 'suspended') return null;
+    return { versioning: change.versioning === 'enabled' ? 'ENABLED' : 'SUSPENDED' };
+  }
+  if (record.versioning !== 'ENABLED') return null;
+  const { defaultRetention: rule } = change;
+  return { lock: true, defaultRetention: rule === undefined ? null : { mode: rule.mode, ...rule.period } };
 }
 
 export async function deleteBucket(
@@ -99,7 +152,7 @@ async function endDeletion(
   if (bucket === null || bucket.record.state === 'DELETED') return { outcome: 'no-such-bucket' };
   const watch = await ctx.barrier.watchRecord(bucket.bucketId);
   try {
-    const closed = await ctx.registry.change(bucket, 'CLOSING', ctx.random.bytes(32));
+    const closed = await ctx.registry.change(bucket, { state: 'CLOSING' }, ctx.random.bytes(32));
     if (closed.outcome === 'rejected') throw closed.error;
     // Superseded: another gateway changes the record at this moment, and decides.
     if (closed.outcome === 'unknown' || closed.superseded) return { outcome: 'unknown' };
@@ -107,7 +160,8 @@ async function endDeletion(
       watch.barrier(closed.signed.manifest.stamp, ctx.closingMs),
     );
     const opId = operation?.id ?? ctx.random.bytes(32);
-    const ended = await ctx.registry.change(bucket, isEmpty === true ? 'DELETED' : 'OPEN', opId);
+    const ended = await ctx.registry.change(bucket, { state: isEmpty === true ? 'DELETED' : 'OPEN' }, opId);
+    ctx.states.forget(name);
     if (ended.outcome !== 'committed' || isEmpty === 'unknown') return { outcome: 'unknown' };
     return { outcome: isEmpty ? 'deleted' : 'not-empty' };
   } finally {
@@ -131,8 +185,10 @@ async function seesNothing(
 }
 
 async function hasObjects(ctx: StoreContext, { bucketId, record }: Bucket): Promise<boolean> {
-  const rows = await ctx.barrier.objects(bucketId, record.gen, new Uint8Array(0), undefined, 1);
-  return rows.length > 0;
+  const rows = await ctx.barrier.objects(bucketId, record.gen, EMPTY, undefined, 1);
+  if (rows.length > 0) return true;
+  // Delete markers and versions below them, too.
+  return (await ctx.barrier.versions(bucketId, record.gen, EMPTY, undefined, undefined, 1)).length > 0;
 }
 
 /** Of all that are not deleted, as far as the index knows. */
@@ -151,7 +207,8 @@ export async function listBuckets(ctx: StoreContext): Promise<readonly BucketInf
   for (const [bucketId, row] of await ctx.barrier.buckets()) {
     const described = ctx.registry.describe(bucketId, row);
     if (described === null || described.state === 'DELETED') continue;
-    found.push({ name: described.name, createdMs: described.createdMs });
+    const { name, createdMs, owner } = described;
+    found.push({ name, createdMs, owner: owner ?? ctx.ownerId });
   }
   return found.sort((a, b) => compare(utf8(a.name), utf8(b.name)));
 }

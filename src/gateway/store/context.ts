@@ -6,6 +6,7 @@ import type { ListingBarrier } from '../index/listing-barrier.ts';
 import type { ObjectIndex } from '../index/object-index.ts';
 import type { Operations } from '../operations.ts';
 import type { BackgroundWork } from './background-work.ts';
+import type { BucketStates } from './bucket-states.ts';
 
 export interface StoreContext {
   readonly client: ProtocolClient;
@@ -14,6 +15,10 @@ export interface StoreContext {
   readonly index: ObjectIndex;
   readonly operations: Operations;
   readonly background: BackgroundWork;
+  /** What the front is told of buckets. */
+  readonly states: BucketStates;
+  /** Account of what carries none. */
+  readonly ownerId: string;
   readonly random: Random;
   readonly clock: Clock;
   readonly telemetry: Telemetry;

@@ -2,18 +2,58 @@
  * The object store that the S3 front stands on, over the protocol client. Each method is one file's work;
  * here is only the list of them.
  */
-import type { BucketMode, ObjectStore } from '../s3/object-store.ts';
-import type { BucketInfo, CreateBucketResult, DeleteBucketResult } from '../s3/port/buckets.ts';
+import type { ObjectStore } from '../s3/object-store.ts';
+import type {
+  BucketInfo,
+  ChangeBucket,
+  ChangeBucketResult,
+  ConfigureBucket,
+  ConfigureBucketResult,
+  CreateBucket,
+  CreateBucketResult,
+  DeleteBucketResult,
+  ReadBucketResult,
+} from '../s3/port/buckets.ts';
 import type { OperationId } from '../s3/port/content.ts';
 import type { Listing } from '../s3/port/listing.ts';
-import type { DeleteObjectResult, GetObject, HeadObjectResult, OpenObject, PutObject, PutObjectResult, WriteCondition } from '../s3/port/objects.ts';
-import type { NoSuchBucket, NoSuchKey } from '../s3/port/outcomes.ts';
-import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
-import { createBucket, deleteBucket, listBuckets, openBucket } from './buckets.ts';
+import type {
+  ChangeAttributes,
+  ChangeAttributesResult,
+  CopyObject,
+  CopyObjectResult,
+  DeleteObject,
+  DeleteObjectResult,
+  GetObject,
+  GetObjectResult,
+  HeadObjectResult,
+  ObjectPartsResult,
+  PutObject,
+  PutObjectResult,
+  VersionAddress,
+} from '../s3/port/objects.ts';
+import type { NoSuchBucket } from '../s3/port/outcomes.ts';
+import type {
+  AbortUploadResult,
+  CompleteUpload,
+  CompleteUploadResult,
+  CopyPart,
+  CopyPartResult,
+  CreateUpload,
+  CreateUploadResult,
+  ReadUploadResult,
+  UploadAddress,
+  UploadPart,
+  UploadPartResult,
+} from '../s3/port/uploads.ts';
+import { changeAttributes } from './attributes.ts';
+import { changeBucket, createBucket, deleteBucket, listBuckets } from './buckets.ts';
 import type { StoreContext } from './context.ts';
+import { copyObject, copyPart } from './copy.ts';
+import { deleteObject } from './delete-object.ts';
+import { configureBucket, readBucket } from './documents.ts';
 import { openListing } from './listing.ts';
-import { deleteObject, putObject } from './objects.ts';
-import { getObject, headObject } from './read-object.ts';
+import { putObject } from './objects.ts';
+import { getObject, headObject, objectParts } from './read-object.ts';
 import {
   abortUpload,
   completedUpload,
@@ -30,44 +70,56 @@ export class HoldfastStore implements ObjectStore {
     this.#ctx = ctx;
   }
 
-  createBucket(bucket: string, operation: OperationId, mode?: BucketMode): Promise<CreateBucketResult> {
-    return createBucket(this.#ctx, bucket, operation, mode);
+  createBucket(request: CreateBucket): Promise<CreateBucketResult> {
+    return createBucket(this.#ctx, request);
   }
 
   deleteBucket(bucket: string, operation: OperationId): Promise<DeleteBucketResult> {
     return deleteBucket(this.#ctx, bucket, operation);
   }
 
-  async headBucket(bucket: string): Promise<{ readonly outcome: 'found' } | NoSuchBucket> {
-    await this.#ctx.registry.refresh(bucket);
-    return (await openBucket(this.#ctx, bucket)) === null
-      ? { outcome: 'no-such-bucket' }
-      : { outcome: 'found' };
+  readBucket(bucket: string): Promise<ReadBucketResult> {
+    return readBucket(this.#ctx, bucket);
   }
 
   listBuckets(): Promise<readonly BucketInfo[]> {
     return listBuckets(this.#ctx);
   }
 
+  changeBucket(request: ChangeBucket): Promise<ChangeBucketResult> {
+    return changeBucket(this.#ctx, request);
+  }
+
+  configureBucket(request: ConfigureBucket): Promise<ConfigureBucketResult> {
+    return configureBucket(this.#ctx, request);
+  }
+
   putObject(request: PutObject): Promise<PutObjectResult> {
     return putObject(this.#ctx, request);
   }
 
-  getObject(request: GetObject): Promise<OpenObject | NoSuchBucket | NoSuchKey> {
+  copyObject(request: CopyObject): Promise<CopyObjectResult> {
+    return copyObject(this.#ctx, request);
+  }
+
+  getObject(request: GetObject): Promise<GetObjectResult> {
     return getObject(this.#ctx, request);
   }
 
-  headObject(bucket: string, key: string): Promise<HeadObjectResult> {
-    return headObject(this.#ctx, bucket, key);
+  headObject(address: VersionAddress): Promise<HeadObjectResult> {
+    return headObject(this.#ctx, address);
   }
 
-  deleteObject(
-    bucket: string,
-    key: string,
-    operation: OperationId,
-    condition?: WriteCondition,
-  ): Promise<DeleteObjectResult> {
-    return deleteObject(this.#ctx, bucket, key, operation, condition);
+  objectParts(address: VersionAddress): Promise<ObjectPartsResult> {
+    return objectParts(this.#ctx, address);
+  }
+
+  deleteObject(request: DeleteObject): Promise<DeleteObjectResult> {
+    return deleteObject(this.#ctx, request);
+  }
+
+  changeAttributes(request: ChangeAttributes): Promise<ChangeAttributesResult> {
+    return changeAttributes(this.#ctx, request);
   }
 
   openListing(bucket: string): Promise<Listing | NoSuchBucket> {
@@ -80,6 +132,10 @@ export class HoldfastStore implements ObjectStore {
 
   uploadPart(request: UploadPart): Promise<UploadPartResult> {
     return uploadPart(this.#ctx, request);
+  }
+
+  copyPart(request: CopyPart): Promise<CopyPartResult> {
+    return copyPart(this.#ctx, request);
   }
 
   readUpload(address: UploadAddress): Promise<ReadUploadResult> {

@@ -1,8 +1,12 @@
 /** LIST of objects: rows of the index, behind a barrier and with every certificate where it must be (6.6). */
-import type { ListRow, Listing } from '../s3/port/listing.ts';
+import { hex } from '../../base/bytes.ts';
+import type { Bucket } from '../buckets/bucket-registry.ts';
+import type { ListedObject, ListedUpload, ListedVersion } from '../index/object-index.ts';
+import { NULL_VERSION } from '../s3/port/objects.ts';
+import type { Listing, ListRow, UploadRow, VersionRow } from '../s3/port/listing.ts';
 import type { NoSuchBucket } from '../s3/port/outcomes.ts';
-import type { ListedObject } from '../index/object-index.ts';
-import { readableBucket } from './buckets.ts';
+import { listedVersionId, stampOfId } from '../version-id.ts';
+import { accountOf, readableBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksumKind } from './mapping.ts';
 
@@ -12,15 +16,69 @@ export async function openListing(ctx: StoreContext, name: string): Promise<List
   const bucket = await readableBucket(ctx, name);
   if (bucket === null) return { outcome: 'no-such-bucket' };
   const { bucketId, record } = bucket;
+  const { gen } = record;
+  const owner = accountOf(ctx, bucket);
   return {
     outcome: 'listing',
     rows: async (from, below, limit) => {
-      const rows = await ctx.barrier.objects(bucketId, record.gen, from, below, limit);
-      return rows.map(listRow);
+      const rows = await ctx.barrier.objects(bucketId, gen, from, below, limit);
+      return rows.map((row) => listRow(row, owner));
+    },
+    versions: (from, after, below, limit) => versions(ctx, bucket, { from, after, below, limit }),
+    uploads: async (from, after, below, limit) => {
+      const rows = await ctx.barrier.uploads(bucketId, gen, from, after, below, limit);
+      return rows.map((row) => uploadRow(row, owner));
     },
   };
 }
 
-function listRow({ name, size, etag, mtimeMs, checksum }: ListedObject): ListRow {
-  return { key: name, size, etag, lastModifiedMs: mtimeMs, checksum: toChecksumKind(checksum) };
+interface Range {
+  readonly from: Uint8Array;
+  readonly after: string | undefined;
+  readonly below: Uint8Array | undefined;
+  readonly limit: number;
+}
+
+async function versions(ctx: StoreContext, bucket: Bucket, { from, after, below, limit }: Range): Promise<readonly VersionRow[]> {
+  const { bucketId, record } = bucket;
+  const { gen } = record;
+  const owner = accountOf(ctx, bucket);
+  if (record.mode === 'PLAIN') {
+    // Of each key there is one version: after it comes the next key.
+    const start = after === undefined ? from : Uint8Array.from([...from, 0]);
+    const rows = await ctx.barrier.objects(bucketId, gen, start, below, limit);
+    return rows.map((row) => ({ ...listRow(row, owner), versionId: NULL_VERSION, isLatest: true, isDeleteMarker: false }));
+  }
+  const stamp = after === undefined ? undefined : await stampAfter(ctx, bucket, from, after);
+  const rows = await ctx.barrier.versions(bucketId, gen, from, stamp, below, limit);
+  return rows.map((row, at) => {
+    const before = rows[at - 1]?.name;
+    const isLatest = before === undefined ? !isNamed(row, from) || stamp === undefined : before !== row.name;
+    return versionRow(row, isLatest, owner);
+  });
+}
+
+function isNamed({ name }: ListedVersion, from: Uint8Array): boolean {
+  return hex(Buffer.from(name)) === hex(from);
+}
+
+/** The stamp that a listing goes on below; the null version may be any of the key's. */
+async function stampAfter({ barrier }: StoreContext, { bucketId, record }: Bucket, name: Uint8Array, after: string) {
+  if (after !== NULL_VERSION) return stampOfId(after, record.gen);
+  const rows = await barrier.versionsOf(bucketId, record.gen, name);
+  return rows.find(({ kept }) => kept !== 'ENABLED')?.stamp;
+}
+
+function listRow({ name, size, etag, mtimeMs, checksum, owner }: ListedObject, bucketOwner: string): ListRow {
+  return { key: name, size, etag, lastModifiedMs: mtimeMs, owner: owner ?? bucketOwner, checksum: toChecksumKind(checksum) };
+}
+
+function versionRow(row: ListedVersion, isLatest: boolean, bucketOwner: string): VersionRow {
+  const versionId = listedVersionId(row.kept, row.stamp);
+  return { ...listRow(row, bucketOwner), versionId, isLatest, isDeleteMarker: row.isMarker };
+}
+
+function uploadRow({ name, uploadId, mtimeMs, owner, checksum }: ListedUpload, bucketOwner: string): UploadRow {
+  const kind = toChecksumKind(checksum);
+  return { key: name, uploadId: hex(uploadId), createdMs: mtimeMs, owner: owner ?? bucketOwner, checksum: kind };
 }

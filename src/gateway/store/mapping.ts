@@ -1,8 +1,10 @@
 /** Between what S3 says of an object and what is sealed beside it. */
 import { CHECKSUMS } from '../s3/checksums.ts';
 import type { Checksum, ChecksumAlgorithm } from '../s3/checksums.ts';
-import type { ObjectInfo, ObjectMetadata } from '../s3/port/objects.ts';
-import type { ObjectMeta, StoredChecksum, StoredHeaders } from '../../keyring/metadata.ts';
+import type { ObjectAttributes, ObjectInfo, ObjectMetadata } from '../s3/port/objects.ts';
+import type { Manifest, SignedManifest } from '../../protocol/manifest.ts';
+import { versionIdOf } from '../version-id.ts';
+import type { ObjectMeta, StoredAttributes, StoredChecksum, StoredHeaders } from '../../keyring/metadata.ts';
 
 export function toStoredHeaders(metadata: ObjectMetadata): StoredHeaders {
   return {
@@ -12,6 +14,8 @@ export function toStoredHeaders(metadata: ObjectMetadata): StoredHeaders {
     contentEncoding: metadata.contentEncoding ?? null,
     contentLanguage: metadata.contentLanguage ?? null,
     expires: metadata.expires ?? null,
+    websiteRedirect: metadata.websiteRedirect ?? null,
+    sse: metadata.sse ?? null,
     user: metadata.user,
   };
 }
@@ -24,6 +28,8 @@ export function toMetadata(headers: StoredHeaders): ObjectMetadata {
     contentEncoding: headers.contentEncoding ?? undefined,
     contentLanguage: headers.contentLanguage ?? undefined,
     expires: headers.expires ?? undefined,
+    websiteRedirect: headers.websiteRedirect ?? undefined,
+    sse: headers.sse === 'AES256' ? 'AES256' : undefined,
     user: headers.user,
   };
 }
@@ -48,12 +54,35 @@ export function toChecksumKind(
   return { algorithm: stored.algorithm as ChecksumAlgorithm, type: stored.type };
 }
 
-export function toInfo(meta: ObjectMeta, size: number): ObjectInfo {
+export function toStoredAttributes({ tags, accessControl, retention, legalHold }: ObjectAttributes): StoredAttributes {
+  return { tags, accessControl: accessControl ?? null, retention: retention ?? null, legalHold };
+}
+
+export function toAttributes({ tags, accessControl, retention, legalHold }: StoredAttributes): ObjectAttributes {
+  return { tags, accessControl: accessControl ?? undefined, retention: retention ?? undefined, legalHold };
+}
+
+/** What the front is told of a version. */
+export function toInfo(
+  { signed: { manifest }, meta }: { readonly signed: SignedManifest; readonly meta: ObjectMeta },
+  attributes: StoredAttributes,
+  bucketOwner: string,
+): ObjectInfo {
   return {
-    size,
+    size: sizeOf(manifest, meta),
     etag: meta.etag,
     lastModifiedMs: meta.mtimeMs,
+    owner: meta.owner ?? bucketOwner,
     metadata: toMetadata(meta.headers),
     checksum: toChecksum(meta.checksum),
+    attributes: toAttributes(attributes),
+    versionId: versionIdOf(meta.kept, manifest.stamp),
+    partCount: meta.parts,
+    customerKeyMd5: meta.customer?.md5,
   };
+}
+
+/** Bytes of the object: what is remembered of its parts may follow them. */
+export function sizeOf({ size }: Pick<Manifest, 'size'>, { partListBytes }: ObjectMeta): number {
+  return Math.max(0, size - partListBytes);
 }

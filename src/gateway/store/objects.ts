@@ -1,57 +1,78 @@
 /**
- * PUT and DELETE of objects. Content streams into the client while it is hashed by the front; only when it
- * has ended well and no earlier request has done the same is anything prepared.
+ * PUT of objects. Content streams into the client while it is hashed by the front; only when it has ended well
+ * and no earlier request has done the same is anything prepared.
  */
-import type { OperationId } from '../s3/port/content.ts';
-import type { DeleteObjectResult, PutObject, PutObjectResult } from '../s3/port/objects.ts';
-import type { ContentSeal } from '../s3/port/content.ts';
-import type { WriteCondition } from '../s3/port/objects.ts';
 import { assert } from '../../base/assert.ts';
-import { OperationError } from '../../base/errors.ts';
+import { isOperationError, OperationError } from '../../base/errors.ts';
 import { AEAD_KEY_BYTES } from '../../crypto/primitives.ts';
-import type { ObjectMeta } from '../../keyring/metadata.ts';
+import { contentKey, customerSeal } from '../../keyring/bucket-keys.ts';
+import type { ObjectMeta, StoredHeaders } from '../../keyring/metadata.ts';
+import type { SignedManifest } from '../../protocol/manifest.ts';
+import type { Bucket } from '../buckets/bucket-registry.ts';
+import type { OperationRow } from '../index/rows.ts';
 import { fingerprintOf } from '../operations.ts';
-import { openBucket, readableBucket } from './buckets.ts';
-import { Conditions } from './conditions.ts';
+import type { ContentSeal } from '../s3/port/content.ts';
+import type { PutObject, PutObjectResult, Stored, WriteCondition } from '../s3/port/objects.ts';
+import { versionIdOf } from '../version-id.ts';
+import { openBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksum, toStoredChecksum, toStoredHeaders } from './mapping.ts';
-import { bury, guessOf, Repetition, writeVersion } from './write-version.ts';
+import { asksForLock, attributesIn, writeTerms } from './write-terms.ts';
+import { guessOf, Repetition, writeVersion } from './write-version.ts';
 
 export async function putObject(ctx: StoreContext, request: PutObject): Promise<PutObjectResult> {
   const bucket = await openBucket(ctx, request.bucket);
   if (bucket === null) return { outcome: 'no-such-bucket' };
-  const conditions = Conditions.of(request.condition, bucket);
-  if (conditions !== null && !(conditions instanceof Conditions)) return conditions;
-  const { keys } = bucket;
-  const { content } = request;
+  if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
+  if (isUnsupported(bucket, request.condition)) return { outcome: 'condition-unsupported' };
+  return putContent(ctx, bucket, request, toStoredHeaders(request.metadata), { t: 'put' });
+}
+
+/** May a PLAIN bucket not decide this? */
+export function isUnsupported({ record }: Bucket, condition: WriteCondition | undefined): boolean {
+  return record.mode === 'PLAIN' && condition !== undefined;
+}
+
+/** Writes one version of content that streams in. `kind`: what of the request its fingerprint names besides. */
+export async function putContent(
+  ctx: StoreContext,
+  bucket: Bucket,
+  request: Omit<PutObject, 'metadata'>,
+  headers: StoredHeaders,
+  kind: Readonly<Record<string, unknown>>,
+): Promise<PutObjectResult> {
+  const { keys, record } = bucket;
+  const { content, customerKey, condition } = request;
   const keyId = keys.objectKeyId(request.key);
   const dataKey = ctx.random.bytes(AEAD_KEY_BYTES);
-  const headers = toStoredHeaders(request.metadata);
+  const attributes = attributesIn(ctx, bucket, request.attributes);
   const operation = ctx.operations.begin(request.operation);
   let seal: ContentSeal | undefined;
+  const isUnsealed = async (): Promise<boolean> => seal === undefined && (await operation.mayBeRepetition());
+  const terms = writeTerms(ctx, { bucket, key: request.key, condition, attributes, mayBeRepetition: isUnsealed });
+  const mtimeMs = ctx.clock.nowMs();
   try {
     const written = await writeVersion(ctx, bucket, {
       keyId,
       opId: operation.id,
       ...(await guessOf(ctx, keyId)),
-      ...(conditions === null ? {} : { allows: conditions.allows }),
+      ...terms,
       content: {
         kind: 'bytes',
         size: content.size,
         body: content.bytes,
-        dataKey,
+        dataKey: contentKey(dataKey, customerKey?.key),
         wrappedKey: keys.wrap(ctx.random, keyId, dataKey),
         finish: async () => {
           seal = content.seal();
           const { etag } = seal;
           const checksum = toStoredChecksum(seal.checksum);
-          const fingerprint = fingerprintOfPut(request, seal);
+          const asked = attributesIn(ctx, { ...bucket, seal: { ...bucket.seal, defaultRetention: null } }, request.attributes);
+          const fingerprint = fingerprintOf({ ...kind, size: content.size, etag, checksum, headers, attributes: asked, condition: condition ?? null });
           const earlier = await operation.settle(fingerprint);
           if (earlier.kind !== 'none') throw new Repetition(earlier);
-          const mark = operation.mark(fingerprint);
-          const mtimeMs = ctx.clock.nowMs();
           const meta: ObjectMeta = {
-            v: 1,
+            v: 2,
             t: 'object',
             name: request.key,
             etag,
@@ -59,49 +80,55 @@ export async function putObject(ctx: StoreContext, request: PutObject): Promise<
             headers,
             checksum,
             parts: 0,
-            operation: mark,
+            operation: operation.mark(fingerprint),
+            owner: request.owner,
+            kept: record.versioning,
+            attributes,
+            customer: customerKey === undefined ? null : customerSeal(dataKey, customerKey.key, customerKey.md5),
+            partList: null,
+            partListBytes: 0,
           };
           return keys.sealMeta(ctx.random, keyId, dataKey, meta);
         },
       },
     });
     if (written.kind === 'unknown') return { outcome: 'unknown' };
+    if (written.kind === 'declined') return terms.failure();
     if (written.kind === 'stale') return await goneOrBusy(ctx, request.bucket);
-    if (written.kind === 'declined') {
-      if (seal === undefined && (await ctx.operations.result(operation.id)) !== undefined) {
-        // The condition may have failed on what the first request of this id wrote: then this is that request.
-        await drain(content.bytes);
-        const earlier = await operation.settle(fingerprintOfPut(request, content.seal()));
-        if (earlier.kind !== 'none') throw new Repetition(earlier);
-      }
-      return conditions?.refusal ?? { outcome: 'condition-failed' };
-    }
     assert(seal !== undefined, 'what was committed was sealed');
-    return { outcome: 'stored', etag: seal.etag, checksum: seal.checksum };
+    return storedAs(bucket, written.signed, { etag: seal.etag, checksum: seal.checksum, lastModifiedMs: mtimeMs });
   } catch (error) {
-    if (!(error instanceof Repetition)) throw error;
-    if (error.earlier.kind === 'unknown') return { outcome: 'unknown' };
-    const { etag, checksum } = error.earlier.row;
-    return { outcome: 'stored', etag, checksum: toChecksum(checksum) };
+    if (error instanceof Repetition) return error.earlier.kind === 'unknown' ? { outcome: 'unknown' } : storedEarlier(error.earlier.row);
+    if (isConflict(error, condition)) return { outcome: 'condition-conflict' };
+    throw error;
   } finally {
     operation.end();
   }
 }
 
-function fingerprintOfPut({ content, metadata, condition }: PutObject, { etag, checksum }: ContentSeal): Uint8Array {
-  const said = { size: content.size, etag, checksum: toStoredChecksum(checksum), headers: toStoredHeaders(metadata) };
-  return fingerprintOf({ t: 'put', ...said, ...fingerprintOfCondition(condition) });
+/** Others wrote the key faster each time: the client decides whether its condition still means anything. */
+export function isConflict(error: unknown, condition: WriteCondition | undefined): boolean {
+  return condition !== undefined && isOperationError(error, 'BUSY');
 }
 
-async function drain(bytes: AsyncIterable<Uint8Array>): Promise<void> {
-  const pieces = bytes[Symbol.asyncIterator]();
-  while ((await pieces.next()).done !== true);
+
+export function storedAs(
+  { record }: Bucket,
+  { manifest }: SignedManifest,
+  what: Pick<Stored, 'etag' | 'checksum' | 'lastModifiedMs'>,
+): Stored {
+  return { outcome: 'stored', ...what, versionId: versionIdOf(record.versioning, manifest.stamp) };
 }
 
-/** Requests with different conditions are different requests. */
-function fingerprintOfCondition(condition: WriteCondition | undefined): { readonly condition?: readonly string[] } {
-  if (condition === undefined) return {};
-  return { condition: [condition.ifMatch ?? '', condition.ifNoneMatch ?? ''] };
+/** The result of an earlier request that this one repeats. */
+export function storedEarlier({ etag, checksum, versionId, atMs }: OperationRow): Stored {
+  return {
+    outcome: 'stored',
+    etag,
+    checksum: toChecksum(checksum),
+    versionId: versionId === '' ? undefined : versionId,
+    lastModifiedMs: atMs,
+  };
 }
 
 /**
@@ -116,59 +143,4 @@ export async function goneOrBusy(
   throw new OperationError('BUSY', 'The record of the bucket changed during the request.', {
     retryable: true,
   });
-}
-
-export async function deleteObject(
-  ctx: StoreContext,
-  bucketName: string,
-  key: string,
-  id: OperationId,
-  condition?: WriteCondition,
-): Promise<DeleteObjectResult> {
-  const operation = ctx.operations.begin(id);
-  try {
-    const fingerprint = fingerprintOf({ t: 'delete', ...fingerprintOfCondition(condition) });
-    const earlier = await operation.settle(fingerprint);
-    if (earlier.kind === 'done') return { outcome: 'deleted' };
-    if (earlier.kind === 'unknown') return { outcome: 'unknown' };
-    const bucket = await openBucket(ctx, bucketName);
-    if (bucket === null) return { outcome: 'no-such-bucket' };
-    const conditions = Conditions.of(condition, bucket);
-    if (conditions !== null && !(conditions instanceof Conditions)) return conditions;
-    const keyId = bucket.keys.objectKeyId(key);
-    const newest = await ctx.client.head(keyId);
-    if (newest === null || newest.signed.manifest.kind === 'TOMBSTONE') {
-      const nothing = await nothingThere(ctx, bucketName, bucket.record.gen, key, id, condition);
-      return nothing.outcome === 'deleted' && condition?.ifMatch !== undefined ? { outcome: 'no-such-key' } : nothing;
-    }
-    const mark = operation.mark(fingerprint);
-    const of = { t: 'object', name: key } as const;
-    const predecessor = { stamp: newest.stamp, hash: newest.signed.hash };
-    const allows = conditions?.allows;
-    const buried = await bury(ctx, bucket, { keyId, of, opId: id.id, mark, predecessor, allows });
-    if (buried === 'buried') return { outcome: 'deleted' };
-    if (buried === 'declined') return conditions?.refusal ?? { outcome: 'condition-failed' };
-    return buried === 'unknown' ? { outcome: 'unknown' } : await goneOrBusy(ctx, bucketName);
-  } finally {
-    operation.end();
-  }
-}
-
-/**
- * Nothing under this name, if the bucket is the one we looked into: an old record would have made us look
- * elsewhere.
- */
-async function nothingThere(
-  ctx: StoreContext,
-  bucketName: string,
-  gen: number,
-  key: string,
-  id: OperationId,
-  condition: WriteCondition | undefined,
-): Promise<DeleteObjectResult> {
-  await ctx.registry.refresh(bucketName);
-  const bucket = await readableBucket(ctx, bucketName);
-  if (bucket === null) return { outcome: 'no-such-bucket' };
-  if (bucket.record.gen === gen) return { outcome: 'deleted' };
-  return deleteObject(ctx, bucketName, key, { id: id.id, repeatable: false }, condition);
 }

@@ -4,43 +4,60 @@
  * from the upload's key: so a certificate proves it durable, and completing moves no content; it writes a
  * table that names the parts' contents. Afterwards register and parts are buried.
  */
-import { equal, fromHex, hex } from '../../base/bytes.ts';
+import { EMPTY, equal, fromHex, hex } from '../../base/bytes.ts';
 import { assert } from '../../base/assert.ts';
 import { partKey } from '../../client/read-plan.ts';
 import type { WriteContent } from '../../client/content.ts';
+import { PART_COUNT_MAX } from '../../base/limits.ts';
 import { AEAD_KEY_BYTES } from '../../crypto/primitives.ts';
-import type { ObjectMeta, PartMeta, UploadMeta } from '../../keyring/metadata.ts';
+import { contentKey, customerSeal, fitsCustomer } from '../../keyring/bucket-keys.ts';
+import { PART_LIST_INLINE_BYTES_MAX, PART_LIST_NUMBER } from '../../keyring/metadata.ts';
+import type { ObjectMeta, PartMeta, UploadMeta, VersionPointer } from '../../keyring/metadata.ts';
 import type { Part } from '../../protocol/manifest.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import type { ListedPart } from '../index/object-index.ts';
 import { fingerprintOf } from '../operations.ts';
 import type { Operation } from '../operations.ts';
-import type { ContentSeal, OperationId } from '../s3/port/content.ts';
-import type { NoSuchBucket, NoSuchUpload } from '../s3/port/outcomes.ts';
+import type { ContentSeal, CustomerKey, OperationId } from '../s3/port/content.ts';
+import type { CustomerKeyFault, NoSuchBucket, NoSuchUpload } from '../s3/port/outcomes.ts';
 import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
-import { openBucket } from './buckets.ts';
-import { Conditions } from './conditions.ts';
+import { accountOf, openBucket } from './buckets.ts';
 import type { StoreContext } from './context.ts';
-import { toChecksum, toChecksumKind, toMetadata, toStoredChecksum, toStoredHeaders } from './mapping.ts';
-import { goneOrBusy } from './objects.ts';
+import {
+  toAttributes,
+  toChecksum,
+  toChecksumKind,
+  toMetadata,
+  toStoredAttributes,
+  toStoredChecksum,
+  toStoredHeaders,
+} from './mapping.ts';
+import { goneOrBusy, isConflict, isUnsupported, storedAs, storedEarlier } from './objects.ts';
+import { encodePartList } from './part-list.ts';
 import { buryParts } from './upload-leftovers.ts';
+import { asksForLock, attributesIn, writeTerms } from './write-terms.ts';
 import { bury, guessOf, Repetition, writeVersion } from './write-version.ts';
-import type { Guess } from './write-version.ts';
 
 const UPLOAD_ID_BYTES = 16;
+/** Unfinished uploads of a bucket: each costs the storage nodes registers that nobody may ever end. */
+const UPLOADS_MAX = 10_000;
 
-interface OpenUpload {
+export interface OpenUpload {
   readonly outcome: 'open';
   readonly bucket: Bucket;
   readonly meta: UploadMeta;
   readonly keyId: Uint8Array;
-  /** Of its register. */
-  readonly predecessor: Guess;
+  /** Its register. */
+  readonly register: VersionPointer;
 }
 
 export async function createUpload(ctx: StoreContext, request: CreateUpload): Promise<CreateUploadResult> {
   const bucket = await openBucket(ctx, request.bucket);
   if (bucket === null) return { outcome: 'no-such-bucket' };
+  if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
+  const { bucketId, record } = bucket;
+  const known = await ctx.index.uploads(bucketId, record.gen, EMPTY, undefined, undefined, UPLOADS_MAX);
+  if (known.length >= UPLOADS_MAX) return { outcome: 'too-many' };
   const { keys } = bucket;
   const uploadId = ctx.random.bytes(UPLOAD_ID_BYTES);
   const keyId = keys.uploadKeyId(uploadId);
@@ -52,15 +69,17 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
       : { algorithm: request.checksum.algorithm, type: request.checksum.type };
   const operation = ctx.operations.begin(request.operation);
   try {
-    const fingerprint = fingerprintOf({ t: 'create-upload', checksum, headers });
+    const attributes = toStoredAttributes(request.attributes);
+    const fingerprint = fingerprintOf({ t: 'create-upload', checksum, headers, attributes });
     const earlier = await operation.settle(fingerprint);
     if (earlier.kind === 'done') return { outcome: 'created', uploadId: hex(earlier.row.uploadId) };
     if (earlier.kind === 'unknown') return { outcome: 'unknown' };
     const mark = operation.mark(fingerprint);
     const mtimeMs = ctx.clock.nowMs();
     const uploadKey = ctx.random.bytes(AEAD_KEY_BYTES);
+    const { customerKey, owner } = request;
     const meta: UploadMeta = {
-      v: 1,
+      v: 2,
       t: 'upload',
       uploadId,
       name: request.key,
@@ -69,6 +88,9 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
       checksum,
       uploadKey,
       operation: mark,
+      owner,
+      attributes,
+      customer: customerKey === undefined ? null : customerSeal(uploadKey, customerKey.key, customerKey.md5),
     };
     const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
     const content = noContent(dataKey, keys.wrap(ctx.random, keyId, dataKey), encMeta);
@@ -89,12 +111,35 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
 export async function uploadPart(ctx: StoreContext, request: UploadPart): Promise<UploadPartResult> {
   const upload = await openUpload(ctx, request);
   if (upload.outcome !== 'open') return upload;
+  return uploadInto(ctx, upload, request, { t: 'part' });
+}
+
+/** Why a part cannot be sealed with this key of the customer's; undefined: it can. */
+export function uploadKeyFault(
+  { meta: { customer, uploadKey } }: OpenUpload,
+  key: CustomerKey | undefined,
+): CustomerKeyFault | undefined {
+  if (customer === null) return undefined;
+  if (key === undefined) return { outcome: 'customer-key-needed' };
+  return fitsCustomer(uploadKey, key.key, customer) ? undefined : { outcome: 'customer-key-wrong' };
+}
+
+/** Stores one part. `kind`: what of the request its fingerprint names besides. */
+export async function uploadInto(
+  ctx: StoreContext,
+  upload: OpenUpload,
+  request: UploadPart,
+  kind: Readonly<Record<string, unknown>>,
+): Promise<UploadPartResult> {
+  const fault = uploadKeyFault(upload, request.customerKey);
+  if (fault !== undefined) return fault;
   const { keys } = upload.bucket;
-  const { uploadId, uploadKey } = upload.meta;
-  const { content, number } = request;
+  const { uploadId, uploadKey, customer } = upload.meta;
+  const { content, number, customerKey } = request;
+  const mtimeMs = ctx.clock.nowMs();
   const keyId = keys.partKeyId(uploadId, number);
   const salt = ctx.random.bytes(16);
-  const dataKey = partKey(uploadKey, salt);
+  const dataKey = partKey(contentKey(uploadKey, customer === null ? undefined : customerKey?.key), salt);
   const operation = ctx.operations.begin(request.operation);
   let seal: ContentSeal | undefined;
   try {
@@ -114,11 +159,10 @@ export async function uploadPart(ctx: StoreContext, request: UploadPart): Promis
           seal = content.seal();
           const { etag } = seal;
           const checksum = toStoredChecksum(seal.checksum);
-          const fingerprint = fingerprintOf({ t: 'part', size: content.size, etag, checksum });
+          const fingerprint = fingerprintOf({ ...kind, size: content.size, etag, checksum });
           const earlier = await operation.settle(fingerprint);
           if (earlier.kind !== 'none') throw new Repetition(earlier);
           const mark = operation.mark(fingerprint);
-          const mtimeMs = ctx.clock.nowMs();
           const meta: PartMeta = {
             v: 1,
             t: 'part',
@@ -135,16 +179,14 @@ export async function uploadPart(ctx: StoreContext, request: UploadPart): Promis
       },
     });
     if (written.kind === 'unknown') return { outcome: 'unknown' };
-    if (written.kind === 'stale') return await goneOrBusy(ctx, request.bucket);
+    if (written.kind !== 'committed') return await goneOrBusy(ctx, request.bucket);
     assert(seal !== undefined, 'what was committed was sealed');
-    return (
-      (await lateFor(ctx, request, number)) ?? { outcome: 'stored', etag: seal.etag, checksum: seal.checksum }
-    );
+    const { etag, checksum } = seal;
+    return (await lateFor(ctx, request, number)) ?? { outcome: 'stored', etag, checksum, lastModifiedMs: mtimeMs };
   } catch (error) {
     if (!(error instanceof Repetition)) throw error;
     if (error.earlier.kind === 'unknown') return { outcome: 'unknown' };
-    const { etag, checksum } = error.earlier.row;
-    return { outcome: 'stored', etag, checksum: toChecksum(checksum) };
+    return storedEarlier(error.earlier.row);
   } finally {
     operation.end();
   }
@@ -171,11 +213,18 @@ async function lateFor(
 export async function readUpload(ctx: StoreContext, address: UploadAddress): Promise<ReadUploadResult> {
   const upload = await openUpload(ctx, address);
   if (upload.outcome !== 'open') return upload;
-  const { headers, mtimeMs, checksum } = upload.meta;
+  const { headers, mtimeMs, checksum, owner, attributes, customer } = upload.meta;
   const parts = await partsOf(ctx, upload);
   return {
     outcome: 'found',
-    upload: { metadata: toMetadata(headers), createdMs: mtimeMs, checksum: toChecksumKind(checksum) },
+    upload: {
+      owner: owner ?? accountOf(ctx, upload.bucket),
+      metadata: toMetadata(headers),
+      attributes: toAttributes(attributes),
+      createdMs: mtimeMs,
+      checksum: toChecksumKind(checksum),
+      customerKeyMd5: customer?.md5,
+    },
     parts: parts.map(infoOf),
   };
 }
@@ -187,25 +236,24 @@ export async function completeUpload(
   const operation = ctx.operations.begin(request.operation);
   try {
     const numbers = request.parts.map(({ number, etag }) => ({ number, etag }));
-    const fingerprint = fingerprintOf({ t: 'complete', uploadId: request.uploadId, numbers });
+    const condition = request.condition ?? null;
+    const fingerprint = fingerprintOf({ t: 'complete', uploadId: request.uploadId, numbers, condition });
     const earlier = await operation.settle(fingerprint);
     if (earlier.kind === 'unknown') return { outcome: 'unknown' };
-    if (earlier.kind === 'done') {
-      return { outcome: 'stored', etag: earlier.row.etag, checksum: toChecksum(earlier.row.checksum) };
-    }
+    if (earlier.kind === 'done') return storedEarlier(earlier.row);
     const upload = await openUpload(ctx, request);
     if (upload.outcome !== 'open') return upload;
+    if (isUnsupported(upload.bucket, request.condition)) return { outcome: 'condition-unsupported' };
     const stored = await partsOf(ctx, upload);
     const chosen = chosenParts(stored, request.parts);
     if (chosen === null) return { outcome: 'changed' };
-    const conditions = Conditions.of(request.condition, upload.bucket);
-    if (conditions !== null && !(conditions instanceof Conditions)) return conditions;
-    const outcome = await writeWhole(ctx, upload, request, chosen, conditions, operation, fingerprint);
-    if (outcome === 'declined') return conditions?.refusal ?? { outcome: 'condition-failed' };
-    if (outcome !== 'stored')
-      return outcome === 'unknown' ? { outcome } : await goneOrBusy(ctx, request.bucket);
-    await endUpload(ctx, upload, stored, ctx.partsKeptMs);
-    return { outcome: 'stored', etag: request.etag, checksum: request.checksum };
+    const result = await writeWhole(ctx, upload, request, chosen, operation, fingerprint);
+    if (result === 'stale') return await goneOrBusy(ctx, request.bucket);
+    if (result.outcome === 'stored') await endUpload(ctx, upload, stored, ctx.partsKeptMs);
+    return result;
+  } catch (error) {
+    if (isConflict(error, request.condition)) return { outcome: 'condition-conflict' };
+    throw error;
   } finally {
     operation.end();
   }
@@ -226,7 +274,7 @@ export async function abortUpload(
     if (upload.outcome !== 'open') return upload;
     const buried = await buryRegister(ctx, upload, id.id, operation.mark(fingerprint));
     if (buried === 'unknown') return { outcome: 'unknown' };
-    if (buried === null) return await goneOrBusy(ctx, address.bucket);
+    if (buried !== 'buried') return await goneOrBusy(ctx, address.bucket);
     ctx.background.run('bury aborted parts', 0, async (signal) => {
       await buryParts(ctx, upload.bucket, leftOf(upload, await partsOf(ctx, upload)), signal);
     });
@@ -247,14 +295,14 @@ export async function completedUpload(
   // The operation id covers bucket, key and upload; that the row is of this object is checked all the same.
   if (row === undefined || bucket === null || !equal(row.keyId, bucket.keys.objectKeyId(address.key)))
     return undefined;
-  return { outcome: 'stored', etag: row.etag, checksum: toChecksum(row.checksum) };
+  return storedEarlier(row);
 }
 
 /**
  * The upload as its register says now. What is not found is looked for again under the bucket's newest
  * record.
  */
-async function openUpload(
+export async function openUpload(
   ctx: StoreContext,
   address: UploadAddress,
 ): Promise<OpenUpload | NoSuchBucket | NoSuchUpload> {
@@ -265,7 +313,7 @@ async function openUpload(
     const newest = keyId === null ? null : await ctx.client.head(keyId);
     const meta = newest === null ? undefined : bucket.keys.openVersion(newest.signed.manifest)?.meta;
     if (keyId !== null && newest !== null && meta?.t === 'upload' && meta.name === address.key) {
-      return { outcome: 'open', bucket, meta, keyId, predecessor: { stamp: newest.stamp, hash: newest.signed.hash } };
+      return { outcome: 'open', bucket, meta, keyId, register: { stamp: newest.stamp, hash: newest.signed.hash } };
     }
     const { gen } = bucket.record;
     await ctx.registry.refresh(address.bucket);
@@ -282,7 +330,8 @@ function uploadIdOf(text: string): Uint8Array | null {
 /** All parts, behind a barrier: also those that another gateway stored. */
 async function partsOf(ctx: StoreContext, { bucket, meta }: OpenUpload): Promise<readonly ListedPart[]> {
   await ctx.barrier.pass();
-  return ctx.barrier.parts(bucket.bucketId, bucket.record.gen, meta.uploadId);
+  const all = await ctx.barrier.parts(bucket.bucketId, bucket.record.gen, meta.uploadId);
+  return all.filter(({ number }) => number < PART_LIST_NUMBER);
 }
 
 function infoOf(part: ListedPart): PartInfo {
@@ -308,44 +357,115 @@ function chosenParts(
 /** Writes the object: a table of the parts' contents under the upload's key. */
 async function writeWhole(
   ctx: StoreContext,
-  { bucket, meta: upload }: OpenUpload,
+  upload: OpenUpload,
   request: CompleteUpload,
   chosen: readonly ListedPart[],
-  conditions: Conditions | null,
   operation: Operation,
   fingerprint: Uint8Array,
-): Promise<'stored' | 'unknown' | 'stale' | 'declined'> {
-  const { keys } = bucket;
-  const keyId = keys.objectKeyId(upload.name);
+): Promise<CompleteUploadResult | 'stale'> {
+  const { bucket, meta: from } = upload;
+  const { keys, record } = bucket;
+  const keyId = keys.objectKeyId(from.name);
   const size = chosen.reduce((sum, part) => sum + part.size, 0);
+  const list = await placePartList(ctx, upload, chosen, size);
+  if (list === 'unknown' || list === 'stale') return list === 'stale' ? list : { outcome: list };
   // An empty object has no contents to name; it is sealed under a key of its own.
-  const dataKey = size === 0 ? ctx.random.bytes(AEAD_KEY_BYTES) : upload.uploadKey;
+  const isEmpty = size === 0;
+  const dataKey = isEmpty && from.customer === null ? ctx.random.bytes(AEAD_KEY_BYTES) : from.uploadKey;
+  const attributes = attributesIn(ctx, bucket, toAttributes(from.attributes));
+  const mtimeMs = ctx.clock.nowMs();
   const meta: ObjectMeta = {
-    v: 1,
+    v: 2,
     t: 'object',
-    name: upload.name,
+    name: from.name,
     etag: request.etag,
-    mtimeMs: ctx.clock.nowMs(),
-    headers: upload.headers,
+    mtimeMs,
+    headers: from.headers,
     checksum: toStoredChecksum(request.checksum),
     parts: chosen.length,
     operation: operation.mark(fingerprint),
+    owner: from.owner,
+    kept: record.versioning,
+    attributes,
+    customer: from.customer,
+    partList: list.inside,
+    partListBytes: list.behind?.size ?? 0,
   };
   const wrappedKey = keys.wrap(ctx.random, keyId, dataKey);
   const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
-  const parts = chosen.filter((part) => part.size > 0).map(rowOf);
-  const content: WriteContent =
-    size === 0
-      ? noContent(dataKey, wrappedKey, encMeta)
-      : { kind: 'table', size, parts, wrappedKey, encMeta };
+  const parts = [...chosen.filter((part) => part.size > 0).map(rowOf), ...(list.behind === null ? [] : [list.behind])];
+  const whole = size + meta.partListBytes;
+  const content: WriteContent = isEmpty
+    ? noContent(ctx.random.bytes(AEAD_KEY_BYTES), wrappedKey, encMeta)
+    : { kind: 'table', size: whole, parts, wrappedKey, encMeta };
+  const { condition } = request;
+  const mayBeRepetition = (): Promise<boolean> => Promise.resolve(false);
+  const terms = writeTerms(ctx, { bucket, key: from.name, condition, attributes, mayBeRepetition });
   const written = await writeVersion(ctx, bucket, {
     keyId,
     opId: operation.id,
     ...(await guessOf(ctx, keyId)),
-    ...(conditions === null ? {} : { allows: conditions.allows }),
+    ...terms,
     content,
   });
-  return written.kind === 'committed' ? 'stored' : written.kind;
+  switch (written.kind) {
+    case 'stale':
+      return 'stale';
+    case 'unknown':
+      return { outcome: 'unknown' };
+    case 'declined':
+      return terms.failure();
+    case 'committed': {
+      const { etag, checksum } = request;
+      return storedAs(bucket, written.signed, { etag, checksum, lastModifiedMs: mtimeMs });
+    }
+  }
+}
+
+interface PlacedList {
+  readonly inside: Uint8Array | null;
+  readonly behind: Part | null;
+}
+
+/** A short list of the parts goes into the metadata, a long one behind the content, as one more part. */
+async function placePartList(
+  ctx: StoreContext,
+  { bucket, meta: { uploadId, uploadKey } }: OpenUpload,
+  chosen: readonly ListedPart[],
+  size: number,
+): Promise<PlacedList | 'unknown' | 'stale'> {
+  const list = encodePartList(chosen.map(infoOf));
+  if (list.length <= PART_LIST_INLINE_BYTES_MAX) return { inside: list, behind: null };
+  // A table has room for so many rows, and an empty object has none.
+  if (size === 0 || chosen.length >= PART_COUNT_MAX) return { inside: null, behind: null };
+  const { keys } = bucket;
+  const keyId = keys.partKeyId(uploadId, PART_LIST_NUMBER);
+  const salt = ctx.random.bytes(16);
+  const dataKey = partKey(uploadKey, salt);
+  const mtimeMs = ctx.clock.nowMs();
+  const common = { v: 1, t: 'part', uploadId, number: PART_LIST_NUMBER } as const;
+  const meta: PartMeta = { ...common, etag: '', mtimeMs, checksum: null, salt, operation: null };
+  const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
+  const written = await writeVersion(ctx, bucket, {
+    keyId,
+    opId: ctx.random.bytes(32),
+    content: {
+      kind: 'bytes',
+      size: list.length,
+      body: once(list),
+      dataKey,
+      wrappedKey: keys.wrap(ctx.random, keyId, dataKey),
+      forceCells: true,
+      finish: () => Promise.resolve(encMeta),
+    },
+  });
+  if (written.kind !== 'committed') return written.kind === 'unknown' ? 'unknown' : 'stale';
+  const { contentId, n, k, cellBytes } = written.signed.manifest;
+  return { inside: null, behind: { contentId, size: list.length, n, k, cellBytes, salt } };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield await Promise.resolve(bytes);
 }
 
 function rowOf({ contentId, size, n, k, cellBytes, salt }: ListedPart): Part {
@@ -386,17 +506,23 @@ async function endUpload(
 
 function buryRegister(
   ctx: StoreContext,
-  { bucket, keyId, meta, predecessor }: OpenUpload,
+  { bucket, keyId, meta, register }: OpenUpload,
   opId: Uint8Array,
   mark: Uint8Array | null,
 ): Promise<'buried' | 'unknown' | 'declined' | null> {
-  const of = { t: 'upload', uploadId: meta.uploadId } as const;
-  return bury(ctx, bucket, { keyId, of, opId, mark, predecessor });
+  return bury(ctx, bucket, {
+    keyId,
+    of: { t: 'upload', uploadId: meta.uploadId },
+    opId,
+    mark,
+    predecessor: register,
+  });
 }
 
 function leftOf(
   { meta }: OpenUpload,
   parts: readonly ListedPart[],
 ): { uploadId: Uint8Array; number: number }[] {
-  return parts.map(({ number }) => ({ uploadId: meta.uploadId, number }));
+  const { uploadId } = meta;
+  return [...parts.map(({ number }) => ({ uploadId, number })), { uploadId, number: PART_LIST_NUMBER }];
 }

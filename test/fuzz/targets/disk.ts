@@ -228,11 +228,13 @@ function acceptsChunk(input: Uint8Array): boolean {
 
 const stored = { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' };
 const INDEX_ROWS = [
-  encodeRow({ bucketId: id('bucket'), stamp: stampAt(1), manifestHash: version.hash, kind: 'DATA', holders: 7, settled: true, place: utf8('place') }),
-  encodeRow({ keyId: id('key'), size: 5, etag: 'e', mtimeMs: 1, checksum: stored }),
+  encodeRow({ bucketId: id('bucket'), stamp: stampAt(1), manifestHash: version.hash, kind: 'DATA', holders: 7, settled: true, latest: stampAt(1), floor: stampAt(1), places: [utf8('place')] }),
+  encodeRow({ keyId: id('key'), size: 5, etag: 'e', mtimeMs: 1, checksum: stored, owner: null }),
+  encodeRow({ keyId: id('key'), size: 5, etag: 'e', mtimeMs: 1, checksum: stored, owner: 'account', stamp: stampAt(1), manifestHash: version.hash, kept: 'ENABLED', isMarker: false }),
+  encodeRow({ mtimeMs: 1, owner: null, checksum: null }),
   encodeRow({ keyId: id('key'), size: 5, etag: 'e', mtimeMs: 1, checksum: null, contentId: id('c'), n: 4, k: 2, cellBytes: 1024, salt: JOURNAL_ID }),
   encodeRow({ stamp: stampAt(1), clear: utf8('clear'), encMeta: utf8('sealed') }),
-  encodeRow({ fingerprint: id('f'), atMs: 1, keyId: id('key'), etag: 'e', checksum: null, uploadId: new Uint8Array(0) }),
+  encodeRow({ fingerprint: id('f'), atMs: 1, keyId: id('key'), etag: 'e', checksum: null, uploadId: new Uint8Array(0), versionId: 'null' }),
 ];
 
 function acceptsIndexRow(input: Uint8Array): boolean {

@@ -70,20 +70,28 @@ function acceptsCheckpoint(input: Uint8Array): boolean {
 
 const keys = new OwnerKeys(id('root secret'));
 const bucketKeys = new BucketKeys(id('bucket'), 1, keys.firstSecrets(id('bucket'), 1));
-const headers: StoredHeaders = { contentType: 'text/plain', cacheControl: null, contentDisposition: null, contentEncoding: null, contentLanguage: null, expires: null, user: [['colour', 'bl\u00fc']] };
+const headers: StoredHeaders = { contentType: 'text/plain', cacheControl: null, contentDisposition: null, contentEncoding: null, contentLanguage: null, expires: null, websiteRedirect: null, sse: 'AES256', user: [['colour', 'bl\u00fc']] };
 const PART = { v: 1, t: 'part', uploadId: id('u').subarray(0, 16), number: 2, etag: 'e', mtimeMs: 5, checksum: null, salt: id('s').subarray(0, 16), operation: null } as const;
+const SEALED = { owner: 'account', attributes: { tags: [['a', 'b']], accessControl: '{}', retention: { mode: 'GOVERNANCE', untilMs: 5 }, legalHold: true }, customer: { md5: 'm', check: id('c') } } as const;
+const STAMP = { gen: 1, counter: 2, writerId: id('w').subarray(0, 16) };
 const METAS: readonly VersionMeta[] = [
   PART,
-  { v: 1, t: 'object', name: 'a name/\u00e9', etag: 'e', mtimeMs: 5, headers, checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' }, parts: 0, operation: id('op') },
-  { v: 1, t: 'upload', uploadId: id('u').subarray(0, 16), name: 'name', mtimeMs: 5, headers, checksum: null, uploadKey: id('k'), operation: null },
-  { v: 1, t: 'tombstone', of: { t: 'object', name: 'gone' }, mtimeMs: 5, operation: null },
+  { ...SEALED, kept: 'ENABLED', partList: null, partListBytes: 0, v: 2, t: 'object', name: 'a name/\u00e9', etag: 'e', mtimeMs: 5, headers, checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' }, parts: 0, operation: id('op') },
+  { ...SEALED, v: 2, t: 'upload', uploadId: id('u').subarray(0, 16), name: 'name', mtimeMs: 5, headers, checksum: null, uploadKey: id('k'), operation: null },
+  { v: 2, t: 'tombstone', of: { t: 'object', name: 'gone' }, mtimeMs: 5, operation: null, owner: null, kept: 'SUSPENDED' },
+  { v: 1, t: 'remove', of: { t: 'object', name: 'gone' }, latest: { stamp: STAMP, hash: id('h') }, mtimeMs: 5, operation: null },
+  { v: 1, t: 'attributes', keyId: id('key'), stamp: STAMP, attributes: SEALED.attributes, mtimeMs: 5, operation: null },
+  { v: 1, t: 'documents', mtimeMs: 5, operation: null },
 ];
 
 function acceptsMeta(input: Uint8Array): boolean {
   const decoded = decodeMeta(input);
   if (!decoded.ok) return false;
   const { value } = decoded;
-  sameBytes(encodeMeta(value), input);
+  // What the first release wrote reads as what is written now.
+  const again = encodeMeta(value);
+  const reread = decodeMeta(again);
+  holds(reread.ok && equal(encodeMeta(reread.value), again), 'accepted metadata is written and read as the same');
   // Whoever lists an object shows its time.
   holds(!Number.isNaN(new Date(value.mtimeMs).getTime()), 'an accepted time is a time');
   return true;
@@ -91,7 +99,7 @@ function acceptsMeta(input: Uint8Array): boolean {
 
 const sealed = bucketKeys.sealMeta(random('meta'), id('key'), id('data key'), PART);
 const wrapped = bucketKeys.wrap(random('wrap'), id('key'), id('data key'));
-const bucketSeal = keys.sealBucket(random('bucket'), id('bucket'), 1, { v: 1, name: 'bucket', createdMs: 1, secrets: keys.firstSecrets(id('bucket'), 1) });
+const bucketSeal = keys.sealBucket(random('bucket'), id('bucket'), 1, { v: 2, owner: null, defaultRetention: null, name: 'bucket', createdMs: 1, secrets: keys.firstSecrets(id('bucket'), 1) });
 
 /** Sealed bytes are tried wherever sealed bytes are opened. Nothing but what was sealed opens. */
 function acceptsSealed(input: Uint8Array): boolean {
