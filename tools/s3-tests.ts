@@ -10,7 +10,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { SUITE_USERS, startMemoryFront } from '../test/s3/conformance/memory-front.ts';
-import { compare, countByGroup, countFunctions, failureLine, parseKnownFailures, table } from '../test/s3/conformance/report.ts';
+import { compare, countByGroup, countFunctions, docsSection, failureLine, parseKnownFailures, sectionOf, table } from '../test/s3/conformance/report.ts';
+import type { KnownFailure } from '../test/s3/conformance/report.ts';
 import { LEFT_OUT_MARKS, SUITE_COMMIT, groupOf } from '../test/s3/conformance/selection.ts';
 import { collect, missing, runCases, suiteCommit } from '../test/s3/conformance/suite.ts';
 import type { CaseResult } from '../test/s3/conformance/suite.ts';
@@ -18,6 +19,7 @@ import type { CaseResult } from '../test/s3/conformance/suite.ts';
 const NOT_RUN = 3;
 const PROGRESS_CASES = 50;
 const ROOT = process.cwd();
+const DOCS = path.join(ROOT, 'docs', 's3.md');
 const KNOWN_FAILURES = path.join(ROOT, 'test', 's3', 'conformance', 'known-failures.txt');
 
 interface Options {
@@ -26,6 +28,7 @@ interface Options {
   readonly only?: RegExp;
   readonly processes: number;
   readonly json?: string;
+  readonly writeDocs?: boolean;
 }
 
 function whole(text: string): number {
@@ -38,6 +41,7 @@ const program = new Command('npm run s3-tests --')
   .option('--python <program>', 'the Python that runs it', process.env['PYTHON'] ?? 'python3')
   .option('--only <pattern>', 'only cases or groups whose name matches', (text) => new RegExp(text))
   .option('--processes <count>', 'cases at once, each process with a front of its own', whole, 2)
+  .option('--write-docs', 'after a whole run, write its counts and the reasons into docs/s3.md')
   .option('--json <file>', 'write all results there')
   .parse();
 
@@ -79,8 +83,22 @@ async function run(options: Options, suite: string, scratch: string): Promise<{ 
   return { results: flat, isWhole: cases.length === collected.length };
 }
 
-function tell(results: readonly CaseResult[], isWhole: boolean): boolean {
-  const known = parseKnownFailures(fs.readFileSync(KNOWN_FAILURES, 'utf8'));
+/** Holds the document against a whole run. */
+function tellOfDocs(results: readonly CaseResult[], known: readonly KnownFailure[], write: boolean): boolean {
+  const document = fs.readFileSync(DOCS, 'utf8');
+  const before = sectionOf(document);
+  const after = docsSection(results, known, SUITE_COMMIT);
+  if (before === after) return true;
+  if (before === undefined || !write) {
+    say('docs/s3.md says something else; --write-docs writes what was found');
+    return false;
+  }
+  fs.writeFileSync(DOCS, document.replace(before, () => after));
+  say('docs/s3.md now says what was found');
+  return true;
+}
+
+function tell(results: readonly CaseResult[], known: readonly KnownFailure[], isWhole: boolean): boolean {
   const { unexpectedFailures, unexpectedPasses, unknown } = compare(results, known, isWhole);
   const { passed, all } = countFunctions(results);
   say(`\n${table(countByGroup(results))}\n`);
@@ -105,7 +123,10 @@ async function main(options: Options): Promise<number> {
   try {
     const { results, isWhole } = await run(options, options.suite, scratch);
     if (options.json !== undefined) fs.writeFileSync(options.json, JSON.stringify(results, null, 1));
-    return tell(results, isWhole) ? 0 : 1;
+    const known = parseKnownFailures(fs.readFileSync(KNOWN_FAILURES, 'utf8'));
+    const isAsKnown = tell(results, known, isWhole);
+    const isAsTold = !isWhole || commit !== SUITE_COMMIT || tellOfDocs(results, known, options.writeDocs === true);
+    return isAsKnown && isAsTold ? 0 : 1;
   } finally {
     fs.rmSync(scratch, { recursive: true, force: true });
   }

