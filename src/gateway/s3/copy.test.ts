@@ -138,3 +138,23 @@ describe('a key of the customer', () => {
     expect(world.store.buckets.get('from')?.objects.has('refused')).toBe(false);
   });
 });
+
+test('an upload under a key of the customer is completed with that key where it has a checksum', async () => {
+  const path = '/from/sealed-parts';
+  for (const checksum of [{}, { 'x-amz-checksum-algorithm': 'SHA256' }]) {
+    const headers = { ...customerKey(1), ...checksum };
+    const made = await request('POST', path, { query: { uploads: '' }, headers });
+    const uploadId = /<UploadId>(.*?)</.exec(made.text)?.[1] ?? '';
+    const sum = 'x-amz-checksum-algorithm' in checksum ? { 'x-amz-checksum-sha256': createHash('sha256').update('part').digest('base64') } : {};
+    const part = await request('PUT', path, { query: { partNumber: '1', uploadId }, body: 'part', headers: { ...customerKey(1), ...sum } });
+    const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${String(part.headers.etag)}</ETag></Part></CompleteMultipartUpload>`;
+    const complete = (more: Record<string, string>): Promise<Answer> => request('POST', path, { query: { uploadId }, body, headers: more });
+    expect((await complete(customerKey(2))).status).toBe(400);
+    const without = await complete({});
+    expect(without.status).toBe('x-amz-checksum-algorithm' in checksum ? 400 : 200);
+    if (without.status === 400) expect((await complete(customerKey(1))).status).toBe(200);
+    expect((await request('GET', path, { headers: customerKey(1) })).text).toBe('part');
+    const one = await request('GET', path, { query: { partNumber: '1' }, headers: { ...customerKey(1), 'x-amz-checksum-mode': 'ENABLED' } });
+    expect(one.headers['x-amz-checksum-type']).toBe('x-amz-checksum-algorithm' in checksum ? 'COMPOSITE' : undefined);
+  }
+});

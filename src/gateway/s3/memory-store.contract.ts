@@ -419,7 +419,7 @@ export class MemoryStore implements ObjectStore {
     if (change.kind === 'retention') {
       const before = attributes.retention;
       const isActive = before !== undefined && before.untilMs > this.nowMs;
-      const isLonger = change.retention !== undefined && before !== undefined && change.retention.untilMs >= before.untilMs && (before.mode === 'GOVERNANCE' || change.retention.mode === 'COMPLIANCE');
+      const isLonger = change.retention !== undefined && before !== undefined && change.retention.untilMs >= before.untilMs && before.mode === change.retention.mode;
       const isFree = before?.mode === 'GOVERNANCE' && change.bypassGovernance;
       if (isActive && !isLonger && !isFree) return Promise.resolve({ outcome: 'locked' });
     }

@@ -330,6 +330,9 @@ export const completeMultipartUpload: Feature = async (call) => {
     if (done !== undefined) return completedResponse(call, address, done);
   }
   if (found.outcome !== 'found') throw refusal(found.outcome);
+  const customerKey = customerKeyOf(call);
+  // As S3 has it: an upload under a key of the customer is completed with that key where it has a checksum.
+  if (customerKey !== undefined || found.upload.checksum !== undefined) requireKeyOf(found.upload, customerKey);
   const parts = chooseParts(named, found.parts);
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const announced = call.headers.get('x-amz-mp-object-size');

@@ -36,8 +36,13 @@ export async function choosePart(call: Call, address: VersionAddress): Promise<C
   let from = 0;
   for (const part of parts) {
     const to = from + part.size;
-    if (part.number === number) return { etag, span: { from, to }, partCount, checksum: part.checksum };
+    if (part.number === number) return { etag, span: { from, to }, partCount, checksum: ofObject(part.checksum, checksum) };
     from = to;
   }
   throw new S3Error('InvalidPart');
+}
+
+/** S3 tells the value of the part with the type of the object's checksum. */
+function ofObject(part: Checksum | undefined, object: Checksum | undefined): Checksum | undefined {
+  return part === undefined || object === undefined ? part : { ...part, type: object.type };
 }

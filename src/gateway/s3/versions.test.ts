@@ -342,7 +342,7 @@ describe('object lock', () => {
     await retain('GOVERNANCE', HOUR_MS);
     await expect(retain('GOVERNANCE', 0)).rejects.toMatchObject(refused('AccessDenied', 403));
     await retain('GOVERNANCE', 0, { BypassGovernanceRetention: true });
-    await retain('COMPLIANCE', HOUR_MS);
+    await retain('COMPLIANCE', HOUR_MS, { BypassGovernanceRetention: true });
     await expect(retain('COMPLIANCE', 0, { BypassGovernanceRetention: true })).rejects.toMatchObject(
       refused('AccessDenied', 403),
     );
@@ -465,4 +465,14 @@ describe('tags', () => {
     await expect(put('k', 'x', { Tagging: 'a=%zz' })).rejects.toMatchObject(refused('InvalidArgument', 400));
     expect(await tagsOf()).toHaveLength(1);
   });
+});
+
+test('governance becomes compliance only for who may bypass it', async () => {
+  await client.send(new s3.CreateBucketCommand({ Bucket: `${Bucket}-modes`, ObjectLockEnabledForBucket: true }));
+  const one = { Bucket: `${Bucket}-modes`, Key: 'k' };
+  const RetainUntilDate = new Date(Date.now() + HOUR_MS);
+  await client.send(new s3.PutObjectCommand({ ...one, Body: 'x', ObjectLockMode: 'GOVERNANCE', ObjectLockRetainUntilDate: RetainUntilDate }));
+  const Retention = { Mode: 'COMPLIANCE', RetainUntilDate } as const;
+  await expect(client.send(new s3.PutObjectRetentionCommand({ ...one, Retention }))).rejects.toMatchObject(refused('AccessDenied', 403));
+  await client.send(new s3.PutObjectRetentionCommand({ ...one, Retention, BypassGovernanceRetention: true }));
 });

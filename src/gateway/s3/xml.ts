@@ -80,7 +80,8 @@ function write(node: Element, out: string[]): void {
 export function writeXml(root: Element): string {
   const out: string[] = [];
   write(root, out);
-  if (root.name !== 'Error') out[1] = `${root.name} xmlns="${NAMESPACE}"`;
+  // S3 writes these two without its namespace, and clients look for their elements so.
+  if (root.name !== 'Error' && root.name !== 'PostResponse') out[1] = `${root.name} xmlns="${NAMESPACE}"`;
   return `<?xml version="1.0" encoding="UTF-8"?>\n${out.join('')}`;
 }
 

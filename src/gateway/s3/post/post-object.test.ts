@@ -115,7 +115,7 @@ describe('what a form asks to be answered', () => {
   ])('success_action_status %s', async (status, answered) => {
     const answer = await post(wish({ success_action_status: status }));
     expect(answer.status).toBe(answered);
-    expect(answer.text.includes('<PostResponse')).toBe(status === '201');
+    expect(answer.text.includes('<PostResponse><Location>')).toBe(status === '201');
   });
 
   test('success_action_redirect', async () => {
