@@ -148,7 +148,7 @@ function sourceFiles(project) {
     for (const entry of fs.readdirSync(path.join(root, folder), { withFileTypes: true })) {
       const name = `${folder}/${entry.name}`;
       if (entry.isDirectory()) walk(name);
-      else if (/(?<!\.test|\.contract)\.ts$/.test(entry.name)) add(name);
+      else if (/(?<!\.test)\.ts$/.test(entry.name)) add(name);
     }
   };
   add('package.json');
