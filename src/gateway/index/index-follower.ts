@@ -16,6 +16,7 @@ import type { CommittedBody } from '../../protocol/log-entries.ts';
 import { quorumSize } from '../../protocol/quorum.ts';
 import type { Quorums } from '../../protocol/quorum.ts';
 import { compareStamps, sameStamp } from '../../protocol/stamp.ts';
+import type { Stamp } from '../../protocol/stamp.ts';
 import type { BucketRegistry } from '../buckets/bucket-registry.ts';
 import { CertificateFetcher } from './certificate-fetcher.ts';
 import { indexedVersion } from './indexed-version.ts';
@@ -183,7 +184,7 @@ export class IndexFollower {
 
   /** What the index takes in for an entry that it does not know; null: nobody gives the certificate. */
   async #updatesFor(slot: number, entry: CommittedBody, known: KeyRow | undefined): Promise<readonly IndexUpdate[] | null> {
-    const { keyId, manifestHash, stamp } = entry;
+    const { keyId, manifestHash, stamp, kind } = entry;
     const updates: IndexUpdate[] = [];
     if (known === undefined || compareStamps(stamp, known.stamp) > 0) {
       const certified = await this.#fetcher.fetch(keyId, stamp, slot);
@@ -197,9 +198,21 @@ export class IndexFollower {
     const own = await this.#fetcher.fetch(keyId, stamp, slot, true);
     if (own !== null) return [...updates, { t: 'version', version: await this.version(own), slots: [slot] }];
     const now = await this.#ports.client.headAt(keyId, stamp);
-    if (now.kind === 'absent') return null;
-    if (now.kind === 'removed') return [...updates, { t: 'gone', keyId, stamp }];
+    if (now.kind === 'removed') {
+      return [...updates, { t: 'gone', keyId, stamp }, ...(await this.#endedBelow(keyId, stamp))];
+    }
+    // What only removed others is not kept once it is followed. A log that lies about that hides nothing.
+    if (now.kind === 'absent') return kind === 'REMOVE' ? [...updates, ...(await this.#endedBelow(keyId, stamp))] : null;
     return [...updates, { t: 'version', version: await this.version(now.certified), slots: [slot] }];
+  }
+
+  /** What ended with a version that cannot be read any more: the versions below it are asked for. */
+  async #endedBelow(keyId: Uint8Array, stamp: Stamp): Promise<readonly IndexUpdate[]> {
+    const { client, index } = this.#ports;
+    const below = await index.shownBelow(keyId, stamp);
+    const heads = await Promise.all(below.map((shown) => client.headAt(keyId, shown)));
+    const ended = below.filter((_, i) => heads[i]?.kind === 'removed');
+    return ended.map((of) => ({ t: 'gone', keyId, stamp: of }));
   }
 
   /** A certificate as the index takes it in. */

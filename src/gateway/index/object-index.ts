@@ -211,7 +211,19 @@ export class ObjectIndex {
   async knows(known: KeyRow | undefined, keyId: Uint8Array, stamp: Stamp): Promise<boolean> {
     if (known === undefined || compareStamps(stamp, known.stamp) > 0) return false;
     if (sameStamp(stamp, known.stamp) || compareStamps(stamp, known.floor) < 0) return true;
-    return (await this.#store.get(stampKey(keyId, stamp))) !== undefined;
+    const place = await this.#store.get(stampKey(keyId, stamp));
+    return place !== undefined && !equal(place, UNSEEN);
+  }
+
+  /** Stamps below this one of the versions of a key that are shown. */
+  async shownBelow(keyId: Uint8Array, stamp: Stamp): Promise<readonly Stamp[]> {
+    const out: Stamp[] = [];
+    for await (const [, place] of this.#store.range({ gte: stampsPrefix(keyId), lt: stampKey(keyId, stamp) })) {
+      if (!isPlace(place)) continue;
+      const bytes = await this.#store.get(place);
+      if (bytes !== undefined) out.push(decodeRow(ROWS.version, bytes).stamp);
+    }
+    return out;
   }
 
   /** Parts of one upload in ascending order of their numbers. */
@@ -307,6 +319,7 @@ export class ObjectIndex {
           break;
         case 'gone':
           await this.#end(batch, update.keyId, update.stamp);
+          batch.put(stampKey(update.keyId, update.stamp), EMPTY);
           break;
         case 'operation':
           await this.#takeOperation(batch, update.row, update.opId, update.nowMs);
@@ -357,7 +370,9 @@ export class ObjectIndex {
     const { manifest } = version.signed;
     const { keyId, stamp } = manifest;
     if (compareStamps(stamp, known.floor) < 0) return;
-    const isEnded = (await batch.get(stampKey(keyId, stamp))) !== undefined;
+    const place = await batch.get(stampKey(keyId, stamp));
+    const isEnded = place !== undefined;
+    if (isEnded && !equal(place, UNSEEN)) return;
     const floor = endsAll(version.signed) ? stamp : known.floor;
     await this.#takeChain(batch, version, floor, isEnded);
     const isLatest = !isEnded && known.latest !== null && sameStamp(stamp, known.latest);
@@ -371,7 +386,10 @@ export class ObjectIndex {
     if (endsAll(version.signed)) await this.#endBelow(batch, keyId, floor);
     if (slot === null) return;
     if (slot.removes !== 'ALL') for (const removed of slot.removes) await this.#end(batch, keyId, removed);
-    if (isEnded) return;
+    if (isEnded) {
+      batch.put(stampKey(keyId, stamp), EMPTY);
+      return;
+    }
     const placed = versionPlacement(version);
     if (placed !== null) batch.put(placed.key, encodeRow(placed.row));
     batch.put(stampKey(keyId, stamp), placed?.key ?? EMPTY);
@@ -381,8 +399,8 @@ export class ObjectIndex {
   async #end(batch: Batch, keyId: Uint8Array, stamp: Stamp): Promise<void> {
     const at = stampKey(keyId, stamp);
     const place = await batch.get(at);
-    if (place !== undefined && place.length > 0) batch.del(place);
-    batch.put(at, EMPTY);
+    if (place !== undefined && isPlace(place)) batch.del(place);
+    if (place === undefined || isPlace(place)) batch.put(at, place === undefined ? UNSEEN : EMPTY);
   }
 
   async #endBelow(batch: Batch, keyId: Uint8Array, floor: Stamp): Promise<void> {
@@ -390,7 +408,7 @@ export class ObjectIndex {
     for (const at of await batch.keys(stampsPrefix(keyId))) {
       if (hex(at) >= limit) continue;
       const place = await batch.get(at);
-      if (place !== undefined && place.length > 0) batch.del(place);
+      if (place !== undefined && isPlace(place)) batch.del(place);
       batch.del(at);
     }
   }
@@ -399,7 +417,7 @@ export class ObjectIndex {
   async #showAgain(batch: Batch, { signed }: IndexedVersion, latest: Stamp | null): Promise<readonly Uint8Array[]> {
     const { bucketId, keyId, stamp } = signed.manifest;
     const place = latest === null ? undefined : await batch.get(stampKey(keyId, latest));
-    const row = place === undefined || place.length === 0 ? undefined : await batch.row(place, ROWS.version);
+    const row = place === undefined || !isPlace(place) ? undefined : await batch.row(place, ROWS.version);
     if (place === undefined || row === undefined || row.isMarker) return [];
     const shown = objectPlacement(bucketId, stamp.gen, openNamedKey(place).name, row);
     batch.put(shown.key, shown.value);
@@ -452,6 +470,10 @@ function bits(mask: number): number {
   for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
   return count;
 }
+
+/** Of a version that ended before it was seen: what ended with it is not known yet. */
+const UNSEEN = new Uint8Array(1);
+const isPlace = (place: Uint8Array): boolean => place.length > 1;
 
 /** The rows of a key's newest version; their keys. */
 function show(batch: Batch, version: IndexedVersion): readonly Uint8Array[] {

@@ -10,7 +10,7 @@
  * | `m` bucketId gen uploadId number | a multipart upload (number 0) or one of its parts |
  * | `l` bucketId gen name uploadId | an unfinished upload, as ListMultipartUploads shows it |
  * | `v` bucketId gen name stamp | a version or delete marker of a serialised bucket, the newest first |
- * | `s` keyId stamp | where such a version's row is; empty: it is shown nowhere, or was removed |
+ * | `s` keyId stamp | where such a version's row is; empty: it is shown nowhere, or has ended; one zero: so, and was not seen |
  * | `u` bucketId keyId | certificate of a version seen on fewer than c logs |
  * | `b` bucketId | bucket record |
  * | `o` opId | result of an operation that may be repeated (13.11) |

@@ -235,6 +235,7 @@ export class MemoryStore implements ObjectStore {
     if (known === undefined) return Promise.resolve(NO_BUCKET);
     if (this.#failing()) return Promise.resolve({ outcome: 'unknown' });
     const { state } = known;
+    if (!state.serialised) return Promise.resolve({ outcome: 'not-allowed' });
     if (change.kind === 'versioning') {
       if (state.lockEnabled && change.versioning === 'suspended') return Promise.resolve({ outcome: 'not-allowed' });
       known.state = { ...state, versioning: change.versioning };

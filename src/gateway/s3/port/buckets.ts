@@ -81,7 +81,10 @@ export interface ChangeBucket {
   readonly operation: OperationId;
 }
 
-/** `not-allowed`: versioning of a locked bucket suspended, or lock where versions are not kept. */
+/**
+ * `not-allowed`: versioning of a locked bucket suspended, lock where versions are not kept, or either in a
+ * PLAIN bucket.
+ */
 export type ChangeBucketResult = { readonly outcome: 'changed' | 'not-allowed' } | NoSuchBucket | Unknown;
 
 export interface ConfigureBucket {
