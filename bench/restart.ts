@@ -144,6 +144,7 @@ class Node {
       sessionNonce: this.#nonce,
       kind: 'DATA',
       mode: 'PLAIN',
+      slot: null,
       epoch: 1,
       bucketStamp: { gen: 1, counter: 1, writerId: new Uint8Array(16) },
       n: SLOTS,
@@ -184,7 +185,7 @@ class Node {
         if (receipt?.proof === undefined) throw new Error('every statement has its proof');
         return { ...receipt, proof: receipt.proof };
       });
-      return encodeCertificate({ signed: version, receipts });
+      return encodeCertificate({ signed: version, ballot: null, receipts });
     });
   }
 }

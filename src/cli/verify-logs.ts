@@ -78,7 +78,7 @@ export class NodeLog {
   holdsReceipt(cert: Certificate): 'yes' | 'no' | 'unknown' {
     const receipt = cert.receipts.find(({ slot }) => slot === this.#slot.slot);
     if (receipt === undefined || receipt.logIndex >= this.#tail.size) return 'unknown';
-    const body = encodeReceipt(receiptBodyOf(cert.signed, this.#slot.nodeId, receipt));
+    const body = encodeReceipt(receiptBodyOf(cert.signed, this.#slot.nodeId, receipt, cert.ballot));
     const found = this.#hashes.subarray(receipt.logIndex * HASH_BYTES, (receipt.logIndex + 1) * HASH_BYTES);
     return equal(found, leafHash(encodeEntry('PREPARED', body))) ? 'yes' : 'no';
   }

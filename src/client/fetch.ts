@@ -229,6 +229,9 @@ class PieceSource {
       case 'BUCKET_UNKNOWN':
       case 'BUCKET_STALE':
       case 'CONFLICT':
+      case 'PREDECESSOR':
+      case 'BALLOT':
+      case 'LOCKED':
       case 'FULL':
       case 'LOST':
         return { kind: 'none' };

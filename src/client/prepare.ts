@@ -109,7 +109,7 @@ class PrepareRound {
     const taken = new Map(receipts);
     let outcome = this.#end;
     if (taken.size >= q) {
-      const certified = certificates.own({ signed, receipts: [...taken.values()] });
+      const certified = certificates.own({ signed, ballot: null, receipts: [...taken.values()] });
       outcome = { kind: 'certified', certified, slots: new Set(taken.keys()) };
     }
     outcome ??= this.#short(taken.size, q);
@@ -160,7 +160,7 @@ class PrepareRound {
 
   #receipt(slot: number, answer: AnswerOf<'PREPARE'>): CertReceipt | null {
     const receipt = { slot, ...answer };
-    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, this.#request.signed, receipt)) return receipt;
+    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, { signed: this.#request.signed, ballot: null }, receipt)) return receipt;
     this.#ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the receipt does not verify');
     return null;
   }
@@ -195,6 +195,9 @@ class PrepareRound {
       case 'DENIED':
       case 'BUSY':
       case 'CONFLICT':
+      case 'PREDECESSOR':
+      case 'BALLOT':
+      case 'LOCKED':
       case 'NOT_HELD':
       case 'HOLE':
       case 'FULL':

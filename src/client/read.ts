@@ -208,6 +208,7 @@ async function open(
       segments = [segmentOf(manifest, dataKey)];
       break;
     case 'TOMBSTONE':
+    case 'REMOVE':
       segments = [];
       break;
   }

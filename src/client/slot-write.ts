@@ -22,8 +22,8 @@ export interface Predecessor {
 
 /** What a write does to the versions before it, and what it seals. */
 export interface SlotTerms {
-  /** ALL: it replaces every version below it, as in a bucket that never kept versions. A list: these versions go. */
-  readonly removes: 'ALL' | readonly Uint8Array[];
+  /** ALL: it replaces every version below it, as in a bucket that never kept versions. A list: the versions of these stamps go. */
+  readonly removes: 'ALL' | readonly Stamp[];
   /** In place of the metadata that came with the content. */
   readonly encMeta?: Uint8Array;
   /** Object lock of the new version. */

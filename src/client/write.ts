@@ -250,6 +250,7 @@ async function signManifest(
     sessionNonce,
     kind,
     mode: 'PLAIN',
+    slot: null,
     epoch: ctx.cluster.epoch,
     bucketStamp: bucket.stamp,
     n: ctx.cluster.geometry.n,

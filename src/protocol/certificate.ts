@@ -7,13 +7,14 @@
 import { z } from 'zod';
 import { concat, mapKey } from '../base/bytes.ts';
 import type { Cluster } from './configuration.ts';
-import { bytesOf, bytesUpTo, decode, encode, hash32, uint, uintUpTo } from './encoding.ts';
+import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
 import { openSignedManifest, signedManifestSchema, signedManifestToWire } from './manifest.ts';
 import type { SignedManifest } from './manifest.ts';
 import { quorumSize, SLOTS_MAX } from './quorum.ts';
 import { encodeReceipt } from './receipt.ts';
 import type { ReceiptBody } from './receipt.ts';
+import type { Ballot } from './slot.ts';
 import type { StatementProof, StatementVerifier } from './statement.ts';
 import { BATCH_PATH_MAX, BATCH_SIZE_MAX } from './statement.ts';
 
@@ -28,6 +29,8 @@ export interface CertReceipt {
 
 export interface Certificate {
   readonly signed: SignedManifest;
+  /** SLOT: the ballot that all receipts name. Null for PLAIN. */
+  readonly ballot: Ballot | null;
   readonly receipts: readonly CertReceipt[];
 }
 
@@ -51,6 +54,7 @@ const certificateSchema = z.strictObject({
   manifest: signedManifestSchema,
   receipts: z.array(receiptTuple).max(SLOTS_MAX),
   batches: z.array(batchTuple).max(SLOTS_MAX),
+  ballot: z.tuple([z.int().min(1), id16]).optional(),
 });
 type CertificateWire = z.infer<typeof certificateSchema>;
 
@@ -74,7 +78,8 @@ export function encodeCertificate(cert: Certificate): Uint8Array {
       }
       return [slot, incarnation, logIndex, proof.index, concat(...proof.path), batch];
     });
-  return encode({ manifest: signedManifestToWire(cert.signed), receipts, batches } satisfies CertificateWire);
+  const wire = { manifest: signedManifestToWire(cert.signed), receipts, batches } satisfies CertificateWire;
+  return encode(cert.ballot === null ? wire : { ...wire, ballot: [cert.ballot.round, cert.ballot.writerId] });
 }
 
 /** Parses a certificate; whether it is valid is for `certificateFault` to say. Never throws. */
@@ -90,7 +95,10 @@ export function decodeCertificate(bytes: Uint8Array): Decoded<Certificate> {
     if (found === undefined) return { ok: false, reason: 'a receipt names no batch' };
     receipts.push({ slot, incarnation, logIndex, proof: { index, path: hashesOf(path), batch: found } });
   }
-  return { ok: true, value: { signed: signed.value, receipts } };
+  const named = decoded.value.ballot;
+  const ballot = named === undefined ? null : { round: named[0], writerId: named[1] };
+  if ((ballot === null) !== (signed.value.manifest.slot === null)) return { ok: false, reason: 'SLOT, and only SLOT, has a ballot' };
+  return { ok: true, value: { signed: signed.value, ballot, receipts } };
 }
 
 function hashesOf(path: Uint8Array): Uint8Array[] {
@@ -102,6 +110,7 @@ export function receiptBodyOf(
   signed: SignedManifest,
   nodeId: Uint8Array,
   receipt: Pick<CertReceipt, 'slot' | 'incarnation' | 'logIndex'>,
+  ballot: Ballot | null = null,
 ): ReceiptBody {
   return {
     v: 1,
@@ -113,6 +122,7 @@ export function receiptBodyOf(
     epoch: signed.manifest.epoch,
     incarnation: receipt.incarnation,
     logIndex: receipt.logIndex,
+    ...(ballot === null ? {} : { ballot }),
   };
 }
 
@@ -120,12 +130,12 @@ export function receiptBodyOf(
 export function verifyReceipt(
   cluster: Cluster,
   verifier: StatementVerifier,
-  signed: SignedManifest,
+  { signed, ballot }: Pick<Certificate, 'signed' | 'ballot'>,
   receipt: CertReceipt,
 ): boolean {
   const slot = cluster.slotAt(receipt.slot);
   if (slot === undefined) return false;
-  const body = encodeReceipt(receiptBodyOf(signed, slot.nodeId, receipt));
+  const body = encodeReceipt(receiptBodyOf(signed, slot.nodeId, receipt, ballot));
   return verifier.verify(slot.signingKey, 'receipt', body, receipt.proof);
 }
 
@@ -143,6 +153,7 @@ export function certificateFault(cluster: Cluster, verifier: StatementVerifier, 
   const { manifest } = cert.signed;
   if (manifest.epoch !== cluster.epoch) return `epoch ${manifest.epoch} is not that of the configuration`;
   if (manifest.suite < cluster.config.suiteMin) return 'suite below the minimum';
+  if ((cert.ballot === null) !== (manifest.slot === null)) return 'SLOT, and only SLOT, has a ballot';
   const { n, f } = cluster.geometry;
   if (manifest.n !== n || manifest.k > n - 2 * f) return 'geometry not allowed';
   const writer = cluster.writerById(manifest.gatewayId);
@@ -155,7 +166,7 @@ export function certificateFault(cluster: Cluster, verifier: StatementVerifier, 
   }
   if (slots.size < quorumSize(cluster.geometry)) return `${slots.size} receipts where q are needed`;
   for (const receipt of cert.receipts) {
-    if (!verifyReceipt(cluster, verifier, cert.signed, receipt)) return `the receipt of slot ${receipt.slot} does not verify`;
+    if (!verifyReceipt(cluster, verifier, cert, receipt)) return `the receipt of slot ${receipt.slot} does not verify`;
   }
   return null;
 }

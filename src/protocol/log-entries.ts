@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { encode, hash32, uint, decode } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
+import { MANIFEST_KINDS } from './manifest.ts';
 import type { ManifestKind, SignedManifest } from './manifest.ts';
 import { stampSchema } from './stamp.ts';
 import type { Stamp } from './stamp.ts';
@@ -27,7 +28,7 @@ const committedSchema: z.ZodType<CommittedBody> = z.strictObject({
   bucketId: hash32,
   keyId: hash32,
   stamp: stampSchema,
-  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
+  kind: z.enum(MANIFEST_KINDS),
 });
 
 export function committedBodyOf({ manifest, hash }: SignedManifest): Uint8Array {

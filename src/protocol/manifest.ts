@@ -10,6 +10,7 @@ import { CELL_ALIGN_BYTES, CELL_BYTES_MAX, ENC_META_BYTES_MAX, INLINE_BYTES_MAX,
 import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
 import { proofSchema } from './proofs.ts';
+import { SLOTS_MAX } from './quorum.ts';
 import { stampSchema, writerIdOf } from './stamp.ts';
 import type { Stamp } from './stamp.ts';
 import type { StatementProof } from './statement.ts';
@@ -18,11 +19,36 @@ export const SUITE_1 = 1;
 export const FORMAT_VERSION = 1;
 export const MANIFEST_BYTES_MAX = 16 * 1024;
 
-/** DATA: cells on the nodes. INLINE: sealed bytes beside the manifest. TABLE: a list of contents (13.3). TOMBSTONE: deleted. */
-export type ManifestKind = 'DATA' | 'INLINE' | 'TABLE' | 'TOMBSTONE';
+/**
+ * DATA: cells on the nodes. INLINE: sealed bytes beside the manifest. TABLE: a list of contents (13.3).
+ * TOMBSTONE: deleted. REMOVE: takes single versions away (13.6).
+ */
+export type ManifestKind = 'DATA' | 'INLINE' | 'TABLE' | 'TOMBSTONE' | 'REMOVE';
+export const MANIFEST_KINDS: readonly ManifestKind[] = ['DATA', 'INLINE', 'TABLE', 'TOMBSTONE', 'REMOVE'];
+
+export type LockMode = 'NONE' | 'GOVERNANCE' | 'COMPLIANCE';
+
+/** What a manifest of a serialised bucket says beyond the others (6.4, 13.6, 13.7). */
+export interface SlotTerms {
+  /** Hash of the version that this one follows; NO_VERSION: the key has never had one. */
+  readonly prev: Uint8Array;
+  /** DATA and TABLE: the stage that the content rests on, and the slots whose receipts prove it, rising. */
+  readonly stage: { readonly id: Uint8Array; readonly slots: readonly number[] } | null;
+  /** Versions that end with this one: every one before it, or those of these stamps. */
+  readonly removes: 'ALL' | readonly Stamp[];
+  readonly lockMode: LockMode;
+  readonly legalHold: boolean;
+}
+
+/** The stage that a manifest's content rests on; null: none. */
+export const stageOf = ({ slot }: Pick<Manifest, 'slot'>): SlotTerms['stage'] => slot?.stage ?? null;
+
+/** Versions that one manifest may remove by name. */
+export const REMOVES_MAX = 64;
 
 export interface Manifest {
-  readonly v: 1;
+  /** 1: PLAIN; 2: SLOT. */
+  readonly v: 1 | 2;
   readonly suite: number;
   readonly bucketId: Uint8Array;
   readonly keyId: Uint8Array;
@@ -32,7 +58,9 @@ export interface Manifest {
   readonly gatewayId: Uint8Array;
   readonly sessionNonce: Uint8Array;
   readonly kind: ManifestKind;
-  readonly mode: 'PLAIN';
+  readonly mode: 'PLAIN' | 'SLOT';
+  /** Null iff PLAIN. */
+  readonly slot: SlotTerms | null;
   readonly epoch: number;
   /** Stamp of the bucket record that the writer acted under (13.2); zero in the reserved bucket. */
   readonly bucketStamp: Stamp;
@@ -54,8 +82,7 @@ export interface Manifest {
   readonly clear: Uint8Array;
 }
 
-export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
-  v: z.literal(1),
+const common = {
   suite: uintUpTo(255),
   bucketId: hash32,
   keyId: hash32,
@@ -63,8 +90,6 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   opId: hash32,
   gatewayId: hash32,
   sessionNonce: id16,
-  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
-  mode: z.literal('PLAIN'),
   epoch: uint,
   bucketStamp: stampSchema,
   n: z.int().min(1).max(255),
@@ -76,7 +101,35 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   wrappedKey: bytesUpTo(128),
   encMeta: bytesUpTo(ENC_META_BYTES_MAX),
   clear: bytesUpTo(1024),
+};
+
+const slotTerms: z.ZodType<SlotTerms> = z.strictObject({
+  prev: hash32,
+  stage: z
+    .strictObject({ id: id16, slots: z.array(uintUpTo(SLOTS_MAX - 1)).min(1).max(SLOTS_MAX) })
+    .nullable(),
+  removes: z.union([z.literal('ALL'), z.array(stampSchema).max(REMOVES_MAX)]),
+  lockMode: z.enum(['NONE', 'GOVERNANCE', 'COMPLIANCE']),
+  legalHold: z.boolean(),
 });
+
+const plainManifest = z
+  .strictObject({
+    ...common,
+    v: z.literal(1),
+    kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE']),
+    mode: z.literal('PLAIN'),
+  })
+  .transform((manifest): Manifest => ({ ...manifest, slot: null }));
+const slotManifest = z.strictObject({
+  ...common,
+  v: z.literal(2),
+  kind: z.enum(['DATA', 'INLINE', 'TABLE', 'TOMBSTONE', 'REMOVE']),
+  mode: z.literal('SLOT'),
+  slot: slotTerms,
+});
+
+export const manifestSchema: z.ZodType<Manifest> = z.union([plainManifest, slotManifest]);
 
 /** A manifest with the bytes that were signed and their proof. */
 export interface SignedManifest {
@@ -90,8 +143,8 @@ export interface SignedManifest {
 export const signedManifestSchema = z.strictObject({ body: bytesUpTo(MANIFEST_BYTES_MAX), proof: proofSchema });
 export type SignedManifestWire = z.infer<typeof signedManifestSchema>;
 
-export function encodeManifest(manifest: Manifest): Uint8Array {
-  return encode(manifest);
+export function encodeManifest({ slot, ...manifest }: Manifest): Uint8Array {
+  return encode(slot === null ? manifest : { ...manifest, slot });
 }
 
 export function signedManifestToWire(signed: SignedManifest): SignedManifestWire {
@@ -120,11 +173,22 @@ function shapeFault(m: Manifest): string | null {
       if (m.cellBytes !== 0 || m.size === 0) return 'a TABLE manifest names contents, not cells';
       break;
     case 'TOMBSTONE':
-      if (m.cellBytes !== 0 || m.size !== 0 || m.k !== 1) return 'a tombstone has no content';
+    case 'REMOVE':
+      if (m.cellBytes !== 0 || m.size !== 0 || m.k !== 1) return 'what only removes has no content';
       break;
   }
+  const fault = m.slot === null ? null : slotFault(m, m.slot);
+  if (fault !== null) return fault;
   if (!equal(m.stamp.writerId, writerIdOf(m.gatewayId, m.sessionNonce))) return 'writerId is not that of the session';
   return m.stamp.counter === 0 ? 'counters start at 1' : null;
+}
+
+function slotFault({ kind, retainUntil }: Manifest, { stage, removes, lockMode }: SlotTerms): string | null {
+  if ((stage !== null) !== (kind === 'DATA' || kind === 'TABLE')) return 'contents, and only they, are staged';
+  if (stage?.slots.some((slot, i) => i > 0 && slot <= (stage.slots[i - 1] ?? 0)) === true) return 'slots of a stage rise';
+  if (kind === 'REMOVE' && removes.length === 0) return 'a REMOVE removes something';
+  if ((lockMode === 'NONE') !== (retainUntil === 0)) return 'retention has a mode and an end';
+  return null;
 }
 
 /** One row of a part table: a content, and the salt from which its data key derives (13.3). */

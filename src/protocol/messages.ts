@@ -5,6 +5,8 @@
  */
 import { z } from 'zod';
 import {
+  CELL_ALIGN_BYTES,
+  CELL_BYTES_MAX,
   CERTS_BATCH_MAX,
   CHANGES_LEAVES_MAX,
   FRAME_BODY_BYTES_MAX,
@@ -19,6 +21,7 @@ import type { Decoded } from './encoding.ts';
 import { signedManifestSchema } from './manifest.ts';
 import { batchSchema, proofSchema } from './proofs.ts';
 import { SLOTS_MAX } from './quorum.ts';
+import { signedBodySchema, stagedReceiptSchema, unstagedWireSchema } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 
 const STRIPE_INDEX_MAX = 2 ** 40;
@@ -28,9 +31,19 @@ const rowBytes = bytesUpTo(32 * SLOTS_MAX);
 const seen = z.strictObject({ size: uint, root: hash32 }).nullable();
 export type Seen = z.infer<typeof seen>;
 
+/** What the manifest will say of the content. */
+const stagedLayout = z.strictObject({
+  kind: z.enum(['DATA', 'TABLE']),
+  k: z.int().min(1).max(255),
+  size: z.int().min(1),
+  cellBytes: z.int().min(0).max(CELL_BYTES_MAX).multipleOf(CELL_ALIGN_BYTES),
+  contentId: hash32,
+});
+export type StagedLayout = z.infer<typeof stagedLayout>;
+
 const requests = {
-  /** The highest certificate of a key; with `cell0`, also the node's cell of stripe 0 (or the inline body) as payload. */
-  QUERY: z.strictObject({ t: z.literal('QUERY'), keyId: hash32, cell0: z.boolean(), seen }),
+  /** The highest certificate of a key; with `cell0`, also the node's cell of stripe 0 (or the inline body) as payload. `at`: of the version of this stamp. */
+  QUERY: z.strictObject({ t: z.literal('QUERY'), keyId: hash32, cell0: z.boolean(), seen, at: stampSchema.optional() }),
   /** One cell of an upload, in order of stripes. Payload: the cell. `reserve`: bytes this upload will take on this node. */
   CELL: z.strictObject({
     t: z.literal('CELL'),
@@ -52,6 +65,37 @@ const requests = {
     prevCert: certBytes.nullable(),
     /** Certificate of the bucket record, when the node lacks it. */
     record: certBytes.nullable(),
+    /** SLOT: who proposes the manifest in which ballot, and that its content is durable. */
+    slot: z
+      .strictObject({ proposal: signedBodySchema, staged: z.array(stagedReceiptSchema).max(SLOTS_MAX) })
+      .optional(),
+  }),
+  /** Asks that nothing below a ballot be accepted in a slot any more. */
+  PROMISE: z.strictObject({
+    t: z.literal('PROMISE'),
+    request: signedBodySchema,
+    prevCert: certBytes.nullable(),
+    record: certBytes.nullable(),
+  }),
+  /** Asks that a content be kept ahead of its manifest. Content as with PREPARE. */
+  STAGE: z.strictObject({
+    t: z.literal('STAGE'),
+    bucketId: hash32,
+    keyId: hash32,
+    stageId: id16,
+    layout: stagedLayout,
+    upload: id16.nullable(),
+    row: rowBytes.nullable(),
+    record: certBytes.nullable(),
+  }),
+  /** Asks for a promise that nothing rests on the stage any more. */
+  UNSTAGE: z.strictObject({ t: z.literal('UNSTAGE'), keyId: hash32, stageId: id16 }),
+  /** 2f+1 such promises: the stage ends. */
+  RELEASE: z.strictObject({
+    t: z.literal('RELEASE'),
+    keyId: hash32,
+    stageId: id16,
+    statements: z.array(unstagedWireSchema).max(SLOTS_MAX),
   }),
   COMMIT: z.strictObject({ t: z.literal('COMMIT'), cert: certBytes, inline: z.boolean() }),
   /**
@@ -81,7 +125,12 @@ const requests = {
   /** Leaves [from, to) of the node's log; the answer may be shorter. */
   CHANGES: z.strictObject({ t: z.literal('CHANGES'), from: uint, to: uint }),
   /** Certificates for keys; the node gives the highest it holds for each. */
-  CERTS: z.strictObject({ t: z.literal('CERTS'), keyIds: z.array(hash32).min(1).max(CERTS_BATCH_MAX) }),
+  CERTS: z.strictObject({
+    t: z.literal('CERTS'),
+    keyIds: z.array(hash32).min(1).max(CERTS_BATCH_MAX),
+    /** Stamps of the versions wanted, one a key; null or absent: the highest. */
+    stamps: z.array(stampSchema.nullable()).max(CERTS_BATCH_MAX).optional(),
+  }),
   /** Which stamps does the node show for these keys? Asked between nodes before garbage collection (13.2). */
   SHOWN: z.strictObject({ t: z.literal('SHOWN'), keyIds: z.array(hash32).min(1).max(SHOWN_BATCH_MAX) }),
   /**
@@ -116,6 +165,10 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.QUERY,
   requests.CELL,
   requests.PREPARE,
+  requests.PROMISE,
+  requests.STAGE,
+  requests.UNSTAGE,
+  requests.RELEASE,
   requests.COMMIT,
   requests.FETCH,
   requests.BODY,
@@ -132,7 +185,7 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
 
 /** A statement whose body the receiver can rebuild travels as its variable fields and proof. */
 const receiptWire = z.strictObject({ incarnation: uint, logIndex: uint, proof: proofSchema });
-const signedBody = z.strictObject({ body: bytesUpTo(1024), proof: proofSchema });
+const signedBody = signedBodySchema;
 
 /** A map without fields. An empty byte string, which has none either, is not one. */
 const nothing = z.custom<Record<string, never>>(
@@ -143,6 +196,8 @@ const nothing = z.custom<Record<string, never>>(
 const answers = {
   QUERY: z.strictObject({
     cert: certBytes.nullable(),
+    /** With `at`: the certificate of the manifest that removed the version. */
+    removedBy: certBytes.optional(),
     /** With `cell0` and a DATA certificate: row of stripe 0 and its path; payload is the cell. */
     row: rowBytes.nullable(),
     path: z.array(hash32).max(48),
@@ -152,6 +207,19 @@ const answers = {
   }),
   CELL: nothing,
   PREPARE: receiptWire,
+  PROMISE: z.strictObject({
+    /** What was accepted in the slot, in which ballot: whoever proposes next proposes the highest of these. Payload: an inline body. */
+    accepted: z
+      .strictObject({
+        manifest: signedManifestSchema,
+        proposal: signedBodySchema,
+        staged: z.array(stagedReceiptSchema).max(SLOTS_MAX),
+      })
+      .nullable(),
+  }),
+  STAGE: receiptWire,
+  UNSTAGE: unstagedWireSchema,
+  RELEASE: nothing,
   COMMIT: receiptWire,
   FETCH: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48) }),
   BODY: nothing,
@@ -206,6 +274,9 @@ const refusalCodes = [
   'BUCKET_UNKNOWN',
   'BUCKET_STALE',
   'CONFLICT',
+  'PREDECESSOR',
+  'BALLOT',
+  'LOCKED',
   'NOT_HELD',
   'HOLE',
   'FULL',
@@ -216,13 +287,13 @@ const refusedSchema = z.strictObject({
   refused: z.strictObject({
     code: z.enum(refusalCodes),
     reason: z.string().max(500),
-    /** SUPERSEDED, COUNTER: the certificate in the way. BUCKET_STALE: the record's certificate. */
+    /** SUPERSEDED, COUNTER: the certificate in the way. PREDECESSOR: the newest held, if any. BUCKET_STALE: the record's certificate. */
     cert: certBytes.nullable(),
     /** EQUIVOCATION: the manifest accepted first. */
     manifest: signedManifestSchema.nullable(),
     /** CONFIG_STALE: the node's configuration document. */
     document: z.custom<Uint8Array>((v) => v instanceof Uint8Array).nullable(),
-    /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). */
+    /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). BALLOT: the request that was promised more. */
     statement: signedBody.nullable(),
   }),
 });

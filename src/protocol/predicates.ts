@@ -1,5 +1,5 @@
 /**
- * The predicates P1 to P10 by which a node judges PREPARE (protocol 5), one function each, pure: the
+ * The predicates P1 to P11 by which a node judges PREPARE (protocol 5), one function each, pure: the
  * storage node, the models and the mutants all use these. Each returns the refusal, or null to go on. They
  * are run in order, because a refusal must show the newest thing the node knows. P5 (the content is here and
  * is what the manifest commits to) needs the bytes: it stands in storage-node/prepare-content.ts.
@@ -9,6 +9,8 @@ import type { BucketRecord } from './bucket-record.ts';
 import { decodeBucketRecord, SYSTEM_BUCKET_ID, transitionFault } from './bucket-record.ts';
 import type { Cluster, WriterConfig } from './configuration.ts';
 import type { Manifest, SignedManifest } from './manifest.ts';
+import { compareBallots } from './slot.ts';
+import type { Ballot } from './slot.ts';
 import { compareStamps, COUNTER_STEP_MAX, sameStamp, ZERO_STAMP } from './stamp.ts';
 import type { Stamp } from './stamp.ts';
 
@@ -24,6 +26,9 @@ export type RefusalCode =
   | 'BUCKET_UNKNOWN'
   | 'BUCKET_STALE'
   | 'CONFLICT'
+  | 'PREDECESSOR'
+  | 'BALLOT'
+  | 'LOCKED'
   | 'NOT_HELD'
   | 'HOLE'
   | 'FULL'
@@ -50,6 +55,30 @@ export interface PrepareView {
   readonly record: { readonly record: BucketRecord; readonly stamp: Stamp } | undefined;
   /** Bytes this writer holds uncertified on this node, this manifest's included. */
   readonly uncertifiedBytes: number;
+  /** Of a SLOT manifest, what the node knows of its slot; null for PLAIN. */
+  readonly slot: SlotView | null;
+}
+
+/** What a node knows of the slot that a manifest is proposed for. */
+export interface SlotView {
+  /** Who proposes, in which ballot; null: no valid proposal of this manifest came with it. */
+  readonly proposer: { readonly writer: WriterConfig; readonly ballot: Ballot } | null;
+  /** The writer that the manifest names. */
+  readonly author: WriterConfig | undefined;
+  /** Hash of the newest version, NO_VERSION: none. */
+  readonly newest: Uint8Array;
+  /** The highest ballot promised in the slot. */
+  readonly promised: Ballot;
+  /** The manifest accepted in exactly the proposal's ballot, if any. */
+  readonly acceptedInBallot: Uint8Array | undefined;
+  /** Why the content is not known to be durable, or null. */
+  readonly stageFault: string | null;
+  /** Does this node hold what it staged, or has it nothing to hold? */
+  readonly holdsStage: boolean;
+  /** The stage's owner was promised that nothing rests on it any more. */
+  readonly isUnstaged: boolean;
+  /** Why one of the versions to be removed may not go, or null. */
+  readonly lockFault: string | null;
 }
 
 type Predicate = (signed: SignedManifest, view: PrepareView) => Refusal | null;
@@ -57,23 +86,33 @@ type Predicate = (signed: SignedManifest, view: PrepareView) => Refusal | null;
 const refuse = (code: RefusalCode, reason: string): Refusal => ({ code, reason });
 
 /** P1: the channel's identity owns the manifest's writer session, and the manifest is signed by it. */
-export const p1SenderOwnsWriter: Predicate = ({ manifest }, { sender, signatureValid }) => {
+export const p1SenderOwnsWriter: Predicate = ({ manifest }, { sender, signatureValid, slot }) => {
+  if (slot !== null) return p1OfProposal(sender, signatureValid, slot);
   if (sender === undefined || !equal(sender.gatewayId, manifest.gatewayId)) {
     return refuse('BAD', 'P1: the sender does not own the writer session');
   }
   return signatureValid ? null : refuse('BAD', 'P1: the manifest signature does not verify');
 };
 
+/** In a slot the sender owns the proposal; the manifest may be another writer's, which the sender completes. */
+function p1OfProposal(sender: WriterConfig | undefined, signatureValid: boolean, { proposer }: SlotView): Refusal | null {
+  if (sender === undefined || proposer === null || !equal(sender.gatewayId, proposer.writer.gatewayId)) {
+    return refuse('BAD', 'P1: the sender does not own the proposal');
+  }
+  return signatureValid ? null : refuse('BAD', 'P1: the manifest signature does not verify');
+}
+
 /** P2: one epoch at a time. */
 export const p2Epoch: Predicate = ({ manifest }, { cluster }) =>
   manifest.epoch === cluster.epoch ? null : refuse('CONFIG_STALE', `P2: epoch ${manifest.epoch}, not ${cluster.epoch}`);
 
 /** P3: the writer is authorised, the suite not below the minimum. */
-export const p3Authority: Predicate = ({ manifest }, { cluster, sender }) => {
-  if (sender === undefined || !sender.capabilities.includes('write')) return refuse('DENIED', 'P3: not a writer');
+export const p3Authority: Predicate = ({ manifest }, { cluster, sender, slot }) => {
+  const writers = slot === null ? [sender] : [sender, slot.author];
+  for (const writer of writers) if (writer?.capabilities.includes('write') !== true) return refuse('DENIED', 'P3: not a writer');
   if (manifest.suite < cluster.config.suiteMin) return refuse('DENIED', 'P3: suite below the minimum');
   if (manifest.suite > cluster.config.suiteMin) return refuse('DENIED', 'P3: suite unknown to this configuration');
-  if (isSystem(manifest) && !sender.capabilities.includes('buckets')) {
+  if (isSystem(manifest) && sender?.capabilities.includes('buckets') !== true) {
     return refuse('DENIED', 'P3: the writer may not change buckets');
   }
   return null;
@@ -93,11 +132,19 @@ export const bucketRule: Predicate = ({ manifest }, { record }) => {
   if (compareStamps(record.stamp, manifest.bucketStamp) > 0) {
     return refuse('BUCKET_STALE', '13.2: the bucket record has changed');
   }
-  return record.record.state === 'OPEN' ? null : refuse('BUCKET_STALE', `13.2: the bucket is ${record.record.state}`);
+  if (record.record.state !== 'OPEN') return refuse('BUCKET_STALE', `13.2: the bucket is ${record.record.state}`);
+  return modeRule(manifest, record.record);
 };
 
+/** 13.7: a bucket is written in its mode, and a version ends others as the bucket keeps them. */
+function modeRule({ slot }: Manifest, { mode, versioning }: BucketRecord): Refusal | null {
+  if ((mode === 'SERIALISED') !== (slot !== null)) return refuse('BAD', `13.7: the bucket is ${mode}`);
+  if (slot === null || (slot.removes === 'ALL') === (versioning === 'NEVER')) return null;
+  return refuse('BAD', `13.6: versions are ${versioning === 'NEVER' ? 'not kept' : 'kept'} in this bucket`);
+}
+
 function systemRule(manifest: Manifest, previous: BucketRecord | undefined): Refusal | null {
-  if (manifest.kind !== 'INLINE') return refuse('BAD', '13.2: a bucket record is INLINE');
+  if (manifest.kind !== 'INLINE' || manifest.slot !== null) return refuse('BAD', '13.2: a bucket record is INLINE and PLAIN');
   if (!sameStamp(manifest.bucketStamp, ZERO_STAMP)) return refuse('BAD', '13.2: the reserved bucket has no record');
   const decoded = decodeBucketRecord(manifest.clear);
   if (!decoded.ok) return refuse('BAD', `13.2: bucket record: ${decoded.reason}`);
@@ -112,7 +159,7 @@ function systemRule(manifest: Manifest, previous: BucketRecord | undefined): Ref
 export const p4Geometry: Predicate = ({ manifest }, { cluster, record }) => {
   const { n, f } = cluster.geometry;
   if (manifest.n !== n) return refuse('BAD', `P4: n = ${manifest.n}, not ${n}`);
-  if (manifest.kind === 'INLINE' || manifest.kind === 'TOMBSTONE') return null;
+  if (manifest.kind !== 'DATA' && manifest.kind !== 'TABLE') return null;
   if (manifest.k > n - 2 * f || manifest.k < f + 1) return refuse('BAD', `P4: k = ${manifest.k} not within f+1 and n-2f`);
   if (record !== undefined && !record.record.geometries.includes(manifest.k)) {
     return refuse('BAD', `P4: the bucket does not allow k = ${manifest.k}`);
@@ -148,9 +195,29 @@ export const p9Quota: Predicate = (_signed, { cluster, uncertifiedBytes }) =>
     ? null
     : refuse('BUSY', `P9: ${uncertifiedBytes} uncertified bytes exceed the quota`);
 
-/** P10: retention within the policy. Buckets without object lock take none. */
-export const p10Retention: Predicate = ({ manifest }) =>
-  manifest.retainUntil === 0 ? null : refuse('DENIED', 'P10: the bucket has no object lock');
+/** P10: retention within the policy; nothing that is locked is removed. Buckets without object lock take none. */
+export const p10Retention: Predicate = ({ manifest }, { record, slot }) => {
+  const isLocking = manifest.retainUntil !== 0 || manifest.slot?.legalHold === true;
+  if (isLocking && record?.record.lock !== true) return refuse('DENIED', 'P10: the bucket has no object lock');
+  const fault = slot?.lockFault ?? null;
+  return fault === null ? null : refuse('LOCKED', `P10: ${fault}`);
+};
+
+/**
+ * P11: the slot protocol (6.4). The manifest follows the newest version; its ballot is not below the promised
+ * one, and is the only one accepted in it; its content is known to be durable.
+ */
+export const p11Slot: Predicate = ({ manifest, hash }, { slot }) => {
+  if (slot === null || manifest.slot === null || slot.proposer === null) return null;
+  if (!equal(manifest.slot.prev, slot.newest)) return refuse('PREDECESSOR', 'P11: it follows another version than the newest');
+  if (compareBallots(slot.proposer.ballot, slot.promised) < 0) return refuse('BALLOT', 'P11: a higher ballot is promised');
+  if (slot.acceptedInBallot !== undefined && !equal(slot.acceptedInBallot, hash)) {
+    return refuse('EQUIVOCATION', 'P11: another manifest was accepted in this ballot');
+  }
+  if (slot.stageFault !== null) return refuse('BAD', `P5: ${slot.stageFault}`);
+  if (slot.isUnstaged) return refuse('CONFLICT', 'P5: nothing may rest on this stage any more');
+  return slot.holdsStage ? null : refuse('NOT_HELD', 'P5: the staged content is not held');
+};
 
 /** In the order in which a node applies them. */
 export const PREPARE_PREDICATES: readonly Predicate[] = [
@@ -162,6 +229,7 @@ export const PREPARE_PREDICATES: readonly Predicate[] = [
   p6AboveMax,
   p7Counter,
   p8OneManifest,
+  p11Slot,
   p9Quota,
   p10Retention,
 ];

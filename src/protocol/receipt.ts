@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import { encode, hash32, uint, uintUpTo } from './encoding.ts';
+import { ballotSchema } from './slot.ts';
+import type { Ballot } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 import type { Stamp } from './stamp.ts';
 
@@ -18,6 +20,8 @@ export interface ReceiptBody {
   readonly incarnation: number;
   /** Index of the PREPARED leaf in the node's log. */
   readonly logIndex: number;
+  /** SLOT: the ballot in which the manifest was accepted. */
+  readonly ballot?: Ballot;
 }
 
 export const receiptSchema: z.ZodType<ReceiptBody> = z.strictObject({
@@ -30,7 +34,8 @@ export const receiptSchema: z.ZodType<ReceiptBody> = z.strictObject({
   epoch: uint,
   incarnation: uint,
   logIndex: uint,
-});
+  ballot: ballotSchema.optional(),
+}) as z.ZodType<ReceiptBody>;
 
 export interface CommitAckBody {
   readonly v: 1;

@@ -4,7 +4,7 @@
  * "no version".
  */
 import { z } from 'zod';
-import { compare } from '../base/bytes.ts';
+import { compare, hex } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { id16, uint } from './encoding.ts';
 
@@ -25,6 +25,11 @@ export const COUNTER_STEP_MAX = 2 ** 16;
 
 export function compareStamps(a: Stamp, b: Stamp): number {
   return a.gen - b.gen || a.counter - b.counter || compare(a.writerId, b.writerId);
+}
+
+/** For maps. */
+export function stampText({ gen, counter, writerId }: Stamp): string {
+  return `${gen}.${counter}.${hex(writerId)}`;
 }
 
 export function sameStamp(a: Stamp, b: Stamp): boolean {

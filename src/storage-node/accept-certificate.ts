@@ -12,6 +12,7 @@ import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import { certificateFault, decodeCertificate, receiptBodyOf } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
 import { committedBodyOf } from '../protocol/log-entries.ts';
+import { stageOf } from '../protocol/manifest.ts';
 import type { RequestOf } from '../protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../protocol/receipt.ts';
 import { compareStamps, COUNTER_STEP_MAX } from '../protocol/stamp.ts';
@@ -37,7 +38,7 @@ function checkOwnReceipt(ctx: NodeContext, cert: Certificate): void {
   const own = cert.receipts.find((r) => r.slot === ctx.self.slot);
   if (own === undefined) return;
   const { log } = ctx.state;
-  const body = encodeReceipt(receiptBodyOf(cert.signed, ctx.self.nodeId, own));
+  const body = encodeReceipt(receiptBodyOf(cert.signed, ctx.self.nodeId, own, cert.ballot));
   const expected = leafHash(encodeEntry('PREPARED', body));
   const found = log.leafRange(own.logIndex, own.logIndex + 1)?.[0];
   if (found !== undefined && equal(found, expected)) return;
@@ -59,15 +60,16 @@ export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certific
     }
   }
   const max = register.max(manifest.keyId);
-  if (max !== null && compareStamps(manifest.stamp, max.stamp) <= 0) {
+  const standing = register.standing(manifest.keyId, manifest.stamp, hash, manifest.slot !== null);
+  if (standing.kind === 'dominated') {
     giveBack(ctx, content);
-    if (compareStamps(manifest.stamp, max.stamp) === 0 && !equal(hash, max.hash)) {
+    if (max !== null && compareStamps(manifest.stamp, max.stamp) === 0 && !equal(hash, max.hash)) {
       // I1: two certificates for one stamp need more than f faulty nodes.
       ctx.telemetry.count('invariant_violations', { invariant: 'I1' });
       ctx.telemetry.event('error', 'two certificates for one stamp', { slot: ctx.self.slot });
     }
-    await max.durable;
-    return max.committedIndex;
+    await standing.by.durable;
+    return standing.by.committedIndex;
   }
   const from = max?.stamp.gen === manifest.stamp.gen ? max.stamp.counter : 0;
   if (manifest.stamp.counter > from + COUNTER_STEP_MAX) ctx.telemetry.count('counter_jumps');
@@ -76,7 +78,9 @@ export async function takeIn(ctx: NodeContext, bytes: Uint8Array, cert: Certific
     giveBack(ctx, content);
     throw new Refused('BUCKET_STALE', 'the bucket is closing', { cert: await ctx.state.readCertificate(bucket.version) });
   }
-  const binds = register.prepared(manifest.keyId, hash)?.binds ?? defaultBinds(cert);
+  const stage = stageOf(manifest);
+  const staged = stage === null ? undefined : ctx.state.stages.get(stage.id);
+  const binds = register.prepared(manifest.keyId, hash)?.binds ?? staged?.binds ?? defaultBinds(cert);
   const leaf = encodeEntry('COMMITTED', committedBodyOf(cert.signed));
   const { logIndex, durable } = writeOrGiveBack(ctx, { r: 'COMMITTED', leaf, cert: bytes, content, binds }, cert);
   if (binds.length > 0 && ctx.state.contents.get(manifest.contentId) === undefined) ctx.telemetry.count('holes_by_commit');
@@ -101,7 +105,8 @@ function giveBack(ctx: NodeContext, content: ContentRecord | null): void {
 
 /** A version that this node did not prepare: it names its content all the same, so that repair knows what is missing. */
 function defaultBinds(cert: Certificate): Uint8Array {
-  return cert.signed.manifest.kind === 'TOMBSTONE' ? EMPTY : concat(cert.signed.manifest.contentId);
+  const { kind, contentId } = cert.signed.manifest;
+  return kind === 'TOMBSTONE' || kind === 'REMOVE' ? EMPTY : concat(contentId);
 }
 
 export async function handleCommit(ctx: NodeContext, request: RequestOf<'COMMIT'>, payload: Uint8Array): Promise<Frame> {

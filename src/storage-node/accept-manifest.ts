@@ -9,15 +9,18 @@ import { encodeEntry } from '../log/entry-types.ts';
 import { encodeRepaired } from '../protocol/log-entries.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
-import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.ts';
-import type { SignedManifest } from '../protocol/manifest.ts';
+import { openSignedManifest, signedManifestToWire, stageOf } from '../protocol/manifest.ts';
+import type { Manifest, SignedManifest } from '../protocol/manifest.ts';
 import type { RequestOf } from '../protocol/messages.ts';
 import { judgePrepare } from '../protocol/predicates.ts';
-import type { PrepareView, Refusal } from '../protocol/predicates.ts';
+import type { PrepareView, Refusal, SlotView } from '../protocol/predicates.ts';
 import { encodeReceipt } from '../protocol/receipt.ts';
+import { compareBallots, NO_VERSION, proposerOf, stageFault, ZERO_BALLOT } from '../protocol/slot.ts';
+import type { Ballot } from '../protocol/slot.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
 import type { NodeContext } from './context.ts';
 import { claimedBytes } from './contents.ts';
+import { lockFault } from './locks.ts';
 import { pointersOf } from './records.ts';
 import { prepareContent } from './prepare-content.ts';
 import type { PreparedContent } from './prepare-content.ts';
@@ -36,34 +39,124 @@ export async function handlePrepare(
   const opened = openSignedManifest(request.manifest);
   if (!opened.ok) throw new Refused('BAD', `manifest: ${opened.reason}`);
   const signed = opened.value;
-  const signatureValid = verifyWriter(ctx.cluster, ctx.verifier, signed);
+  const candidate = candidateOf(ctx, signed, request);
   for (const bytes of [request.record, request.prevCert]) {
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
   // Judged before any byte of content is kept, and again when it is written: the state may have moved on.
-  await refuse(ctx, signed, judge(ctx, sender, signed, signatureValid, request.upload));
+  await refuse(ctx, signed, judge(ctx, sender, candidate, request.upload));
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   const isKnown = known !== undefined && equal(known.hash, signed.hash);
-  if (isKnown && (known.preparedIndex >= 0 || holdsAll(ctx, known, known.binds))) return receipt(ctx, signed, known);
+  const { ballot } = candidate;
+  if (isKnown && ballot !== null) return receipt(ctx, signed, acceptAgain(ctx, candidate, request, known, ballot), ballot);
+  if (isKnown && (known.preparedIndex >= 0 || holdsAll(ctx, known, known.binds))) return receipt(ctx, signed, known, null);
 
   // Only now: a promise that was given is given again on a full disk, too.
   requireRoom();
-  const content = await prepareContent(ctx, from, signed.manifest, request, payload);
-  const refusal = judge(ctx, sender, signed, signatureValid, request.upload);
+  const content = stageOf(signed.manifest) === null
+    ? await prepareContent(ctx, from, signed.manifest, request, payload)
+    : stagedContent(ctx, signed.manifest);
+  const refusal = judge(ctx, sender, candidate, request.upload);
   if (refusal !== null) {
     giveBack(ctx, content);
     await refuse(ctx, signed, refusal);
   }
   const again = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   if (again !== undefined && equal(again.hash, signed.hash)) {
+    if (ballot !== null) {
+      giveBack(ctx, content);
+      return receipt(ctx, signed, acceptAgain(ctx, candidate, request, again, ballot), ballot);
+    }
     if (again.preparedIndex >= 0 || !fill(ctx, from, again, content)) giveBack(ctx, content);
-    return receipt(ctx, signed, again);
+    return receipt(ctx, signed, again, null);
   }
-  if (!isStillThere(ctx, from, content)) {
+  if (stageOf(signed.manifest) === null && !isStillThere(ctx, from, content)) {
     giveBack(ctx, content);
     throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
   }
-  return receipt(ctx, signed, bindOrGiveBack(ctx, signed, content));
+  return receipt(ctx, signed, bindOrGiveBack(ctx, candidate, request, content), ballot);
+}
+
+/** A manifest with what does not change while it is judged: signatures, and the receipts it rests on. */
+interface Candidate {
+  readonly signed: SignedManifest;
+  readonly signatureValid: boolean;
+  readonly proposer: SlotView['proposer'];
+  readonly stageFault: string | null;
+  /** Of the proposal; null for PLAIN. */
+  readonly ballot: Ballot | null;
+}
+
+function candidateOf(ctx: NodeContext, signed: SignedManifest, { slot }: RequestOf<'PREPARE'>): Candidate {
+  const { cluster, verifier } = ctx;
+  const { manifest, hash } = signed;
+  const signatureValid = verifyWriter(cluster, verifier, signed);
+  if (manifest.slot === null) {
+    if (slot !== undefined) throw new Refused('BAD', 'a PLAIN manifest is not proposed');
+    return { signed, signatureValid, proposer: null, stageFault: null, ballot: null };
+  }
+  if (slot === undefined) throw new Refused('BAD', 'P11: a SLOT manifest comes with its proposal');
+  const proposer = proposerOf(cluster, verifier, slot.proposal, manifest, hash);
+  const fault = stageFault(cluster, verifier, manifest, slot.staged);
+  return { signed, signatureValid, proposer, stageFault: fault, ballot: proposer?.ballot ?? null };
+}
+
+/** What the node knows of the manifest's slot, at this moment. */
+function slotView(ctx: NodeContext, { signed, proposer, stageFault: fault }: Candidate): SlotView | null {
+  const { manifest } = signed;
+  if (manifest.slot === null) return null;
+  const { register, stages } = ctx.state;
+  const { stage, prev } = manifest.slot;
+  const open = register.openSlot(manifest.keyId);
+  const isOpen = open !== null && equal(open.prev, prev);
+  const accepted = isOpen ? open.accepted : null;
+  const inBallot = accepted !== null && proposer !== null && compareBallots(accepted.ballot, proposer.ballot) === 0;
+  const isStagedHere = stage?.slots.includes(ctx.self.slot) === true;
+  return {
+    proposer,
+    author: ctx.cluster.writerById(manifest.gatewayId),
+    newest: register.max(manifest.keyId)?.hash ?? NO_VERSION,
+    promised: isOpen ? open.promised : ZERO_BALLOT,
+    acceptedInBallot: inBallot ? accepted.hash : undefined,
+    stageFault: fault,
+    holdsStage: !isStagedHere || holdsStage(ctx, signed),
+    isUnstaged: stage !== null && stages.hasEnded(stage.id),
+    lockFault: lockFault(ctx, manifest),
+  };
+}
+
+/** Is the content still here that this node staged for the manifest, or has it accepted the manifest with it? */
+function holdsStage(ctx: NodeContext, { manifest, hash }: SignedManifest): boolean {
+  if (ctx.state.register.prepared(manifest.keyId, hash) !== undefined) return true;
+  const named = stageOf(manifest);
+  const stage = named === null ? undefined : ctx.state.stages.get(named.id);
+  return (
+    stage !== undefined &&
+    equal(stage.contentId, manifest.contentId) &&
+    equal(stage.keyId, manifest.keyId) &&
+    equal(stage.gatewayId, manifest.gatewayId)
+  );
+}
+
+/** What the version will keep here: all that was staged, or, where nothing was, its content, for repair to bring. */
+function stagedContent(ctx: NodeContext, manifest: Manifest): PreparedContent {
+  const named = stageOf(manifest);
+  const stage = named === null ? undefined : ctx.state.stages.get(named.id);
+  return { content: null, binds: stage?.binds ?? manifest.contentId, upload: null };
+}
+
+/** The same manifest in a ballot at least as high: another receipt, which names that ballot. */
+function acceptAgain(
+  ctx: NodeContext,
+  candidate: Candidate,
+  request: RequestOf<'PREPARE'>,
+  known: Version,
+  ballot: Ballot,
+): Version {
+  const accepted = ctx.state.register.openSlot(known.keyId)?.accepted ?? null;
+  const isSame = accepted !== null && compareBallots(accepted.ballot, ballot) === 0;
+  if (isSame && known.preparedIndex >= 0) return known;
+  return bind(ctx, candidate, request, { content: null, binds: known.binds, upload: null });
 }
 
 function holdsAll(ctx: NodeContext, version: Version, binds: Uint8Array): boolean {
@@ -95,16 +188,21 @@ function fill(ctx: NodeContext, from: PeerConnection, version: Version, content:
  * upload may have ended with its connection or been bound by another manifest; a content that was already
  * here may have been freed.
  */
-function isStillThere(ctx: NodeContext, from: PeerConnection, { content, binds, upload }: PreparedContent): boolean {
+export function isStillThere(ctx: NodeContext, from: PeerConnection, { content, binds, upload }: PreparedContent): boolean {
   if (upload !== null && !ctx.uploads.has(from, upload)) return false;
   return contentIds(binds).every(
     (id) => (content !== null && equal(id, content.contentId)) || ctx.state.contents.get(id) !== undefined,
   );
 }
 
-function bindOrGiveBack(ctx: NodeContext, signed: SignedManifest, content: PreparedContent): Version {
+function bindOrGiveBack(
+  ctx: NodeContext,
+  candidate: Candidate,
+  request: RequestOf<'PREPARE'>,
+  content: PreparedContent,
+): Version {
   try {
-    const version = bind(ctx, signed, content);
+    const version = bind(ctx, candidate, request, content);
     if (content.upload !== null) ctx.uploads.bound(content.upload);
     return version;
   } catch (error) {
@@ -117,11 +215,11 @@ function bindOrGiveBack(ctx: NodeContext, signed: SignedManifest, content: Prepa
 function judge(
   ctx: NodeContext,
   sender: WriterConfig | undefined,
-  signed: SignedManifest,
-  signatureValid: boolean,
+  candidate: Candidate,
   /** Its reservation becomes the manifest's claim: the same bytes count once. */
   upload: Uint8Array | null,
 ): Refusal | null {
+  const { signed, signatureValid } = candidate;
   const { manifest } = signed;
   const { register, bucketRecords } = ctx.state;
   const own = register.acceptedAt(manifest.keyId, manifest.stamp);
@@ -138,7 +236,9 @@ function judge(
     uncertifiedBytes:
       register.uncertifiedBytes(manifest.gatewayId) +
       ctx.uploads.reservedBytes(manifest.gatewayId, upload) +
-      (own === undefined ? claimedBytes(manifest) : 0),
+      // What was staged is charged already.
+      (own === undefined && stageOf(manifest) === null ? claimedBytes(manifest) : 0),
+    slot: slotView(ctx, candidate),
   };
   return judgePrepare(signed, view);
 }
@@ -150,28 +250,34 @@ function floorBelow(max: Version | null, own: Version): PrepareView['maxStamp'] 
 }
 
 /** Step 2: one record takes the log index and binds the content. Nothing awaits between judging and this. */
-function bind(ctx: NodeContext, signed: SignedManifest, { content, binds }: PreparedContent): Version {
+function bind(
+  ctx: NodeContext,
+  { signed, ballot }: Candidate,
+  { slot }: RequestOf<'PREPARE'>,
+  { content, binds }: PreparedContent,
+): Version {
   const { manifest } = signed;
-  const body = receiptBody(ctx, signed, ctx.state.log.size);
+  const body = receiptBody(ctx, signed, ctx.state.log.size, ballot);
   const leaf = encodeEntry('PREPARED', encodeReceipt(body));
-  ctx.state.write({ r: 'PREPARED', leaf, manifest: signedManifestToWire(signed), content, binds }, { signed });
+  const record = { r: 'PREPARED', leaf, manifest: signedManifestToWire(signed), content, binds } as const;
+  ctx.state.write(slot === undefined ? record : { ...record, slot }, { signed });
   const version = ctx.state.register.prepared(manifest.keyId, signed.hash);
   if (version === undefined) throw new Error('a prepared version is in the register');
   return version;
 }
 
 /** Steps 3 and 4: durable, then signed. */
-async function receipt(ctx: NodeContext, signed: SignedManifest, version: Version): Promise<Frame> {
-  await version.durable;
+async function receipt(ctx: NodeContext, signed: SignedManifest, version: Version, ballot: Ballot | null): Promise<Frame> {
   const logIndex = version.preparedIndex;
+  await version.durable;
   if (logIndex < 0) throw new Refused('CONFLICT', 'this node holds the certificate, but gave no receipt for it');
   const incarnation = version.preparedIncarnation;
-  const body = { ...receiptBody(ctx, signed, logIndex), incarnation };
+  const body = { ...receiptBody(ctx, signed, logIndex, ballot), incarnation };
   const proof = await ctx.signer.sign('receipt', encodeReceipt(body));
   return reply('PREPARE', { incarnation, logIndex, proof });
 }
 
-function receiptBody(ctx: NodeContext, { manifest, hash }: SignedManifest, logIndex: number) {
+function receiptBody(ctx: NodeContext, { manifest, hash }: SignedManifest, logIndex: number, ballot: Ballot | null) {
   return {
     v: 1 as const,
     manifestHash: hash,
@@ -182,11 +288,12 @@ function receiptBody(ctx: NodeContext, { manifest, hash }: SignedManifest, logIn
     epoch: ctx.cluster.epoch,
     incarnation: ctx.state.incarnation,
     logIndex,
+    ...(ballot === null ? {} : { ballot }),
   };
 }
 
 /** An upload keeps its cells for the next attempt; what came with this request goes. */
-function giveBack(ctx: NodeContext, { content, upload }: PreparedContent): void {
+export function giveBack(ctx: NodeContext, { content, upload }: PreparedContent): void {
   if (content === null || upload !== null) return;
   for (const pointer of [...pointersOf(content.cells), ...pointersOf(content.blocks)]) ctx.state.cells.release(pointer);
 }
@@ -199,9 +306,12 @@ async function refuse(ctx: NodeContext, signed: SignedManifest, refusal: Refusal
   ctx.telemetry.count('refusals', { code: refusal.code });
   const { code, reason } = refusal;
   if (code === 'CONFIG_STALE') throw new Refused(code, reason, { document: ctx.cluster.document });
-  if (code === 'SUPERSEDED' || code === 'COUNTER') {
+  if (code === 'SUPERSEDED' || code === 'COUNTER' || code === 'PREDECESSOR') {
     const max = register.max(manifest.keyId);
     throw new Refused(code, reason, { cert: max === null ? null : await ctx.state.readCertificate(max) });
+  }
+  if (code === 'BALLOT') {
+    throw new Refused(code, reason, { statement: register.openSlot(manifest.keyId)?.request ?? null });
   }
   if (code === 'EQUIVOCATION') {
     const first = register.acceptedAt(manifest.keyId, manifest.stamp);

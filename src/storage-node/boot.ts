@@ -104,7 +104,7 @@ function judgeClaims(ctx: NodeContext, slot: number, answer: AnswerOf<'BOOT'>): 
   }
   const own = cert.value.receipts.find((r) => r.slot === ctx.self.slot);
   if (own === undefined) return;
-  const body = encodeReceipt(receiptBodyOf(cert.value.signed, ctx.self.nodeId, own));
+  const body = encodeReceipt(receiptBodyOf(cert.value.signed, ctx.self.nodeId, own, cert.value.ballot));
   const found = ctx.state.log.leafRange(own.logIndex, own.logIndex + 1)?.[0];
   if (found === undefined || !equal(found, leafHash(encodeEntry('PREPARED', body)))) {
     const size = ctx.state.log.durableSize;

@@ -14,6 +14,9 @@ import { fragmentBytes, stripeCount } from '../protocol/stripes.ts';
 import { extentAt, extentCount, pointersOf } from './records.ts';
 import type { ContentRecord } from './records.ts';
 
+/** What a manifest, or a stage, says of its content. */
+export type ContentTerms = Pick<Manifest, 'kind' | 'n' | 'k' | 'size' | 'cellBytes' | 'contentId'>;
+
 export interface Content {
   readonly id: Uint8Array;
   readonly shape: 'CELLS' | 'BLOB';
@@ -183,7 +186,7 @@ export function stripeOverheadBytes(slotCount: number): number {
  * Bytes that a version takes on this node, from its manifest alone, so that every node charges its writer
  * alike (P9). Rows count: otherwise tiny cells would take many times what they are charged.
  */
-export function claimedBytes(manifest: Manifest): number {
+export function claimedBytes(manifest: ContentTerms): number {
   switch (manifest.kind) {
     case 'DATA':
       return fragmentBytes(manifest) + stripeCount(manifest) * stripeOverheadBytes(manifest.n);
@@ -193,6 +196,7 @@ export function claimedBytes(manifest: Manifest): number {
       // Its size is that of the object, whose parts are charged and certified one by one.
       return FRAME_PAYLOAD_BYTES_MAX;
     case 'TOMBSTONE':
+    case 'REMOVE':
       return 0;
   }
 }

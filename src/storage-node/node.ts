@@ -20,11 +20,13 @@ import { compactCells } from './compact-cells.ts';
 import { memberOf, TUNING_DEFAULT } from './context.ts';
 import type { Member, NodeContext, NodeTuning } from './context.ts';
 import { OwedSignatures } from './owed-signatures.ts';
+import { handlePromise } from './promise-ballot.ts';
 import { recover } from './recover.ts';
 import type { Recovered, RecoveryDeps } from './recover.ts';
 import { Refused, reply } from './reply.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
+import { handleRelease, handleStage, handleUnstage } from './stage-content.ts';
 import { Uploads } from './uploads.ts';
 
 /** New content is refused below this much free space, and certificates and tombstones below a quarter of it, so that the records of what was promised always fit. */
@@ -199,6 +201,15 @@ export class StorageNode {
         return reply('CELL', {});
       case 'PREPARE':
         return handlePrepare(ctx, from, writer, request, payload, () => this.#requireRoom(payload.length));
+      case 'PROMISE':
+        this.#requireRoom(0);
+        return handlePromise(ctx, writer, request);
+      case 'STAGE':
+        return handleStage(ctx, from, writer, request, payload, () => this.#requireRoom(payload.length));
+      case 'UNSTAGE':
+        return handleUnstage(ctx, writer, request);
+      case 'RELEASE':
+        return handleRelease(ctx, request);
       case 'COMMIT':
         this.#requireRoom(0);
         return handleCommit(ctx, request, payload);

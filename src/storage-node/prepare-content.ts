@@ -14,15 +14,18 @@ import type { Pointer } from '../journal/pointer.ts';
 import { rowLeaf } from '../merkle/tiles.ts';
 import { decode } from '../protocol/encoding.ts';
 import { partTableSchema } from '../protocol/manifest.ts';
-import type { Manifest, Part } from '../protocol/manifest.ts';
+import type { Part } from '../protocol/manifest.ts';
 import type { RequestOf } from '../protocol/messages.ts';
 import { cellBytesOf, fragmentBytes, stripeCount } from '../protocol/stripes.ts';
 import type { NodeContext } from './context.ts';
 import { isComplete } from './contents.ts';
-import type { Content } from './contents.ts';
+import type { Content, ContentTerms } from './contents.ts';
 import { packExtents } from './records.ts';
 import type { ContentRecord } from './records.ts';
 import { Refused } from './reply.ts';
+
+/** How the content comes: as an upload, as one cell with its row, or not at all. */
+export type ContentRequest = Pick<RequestOf<'PREPARE'>, 'upload' | 'row'>;
 
 export interface PreparedContent {
   /** A content that the node did not hold before; null when it did, or for a tombstone. */
@@ -36,13 +39,14 @@ export interface PreparedContent {
 export async function prepareContent(
   ctx: NodeContext,
   from: PeerConnection,
-  manifest: Manifest,
-  request: RequestOf<'PREPARE'>,
+  manifest: ContentTerms,
+  request: ContentRequest,
   payload: Uint8Array,
 ): Promise<PreparedContent> {
   try {
     switch (manifest.kind) {
       case 'TOMBSTONE':
+      case 'REMOVE':
         return { content: null, binds: EMPTY, upload: null };
       case 'DATA':
         return await dataContent(ctx, from, manifest, request, payload);
@@ -58,7 +62,7 @@ export async function prepareContent(
   }
 }
 
-export function blobRecord(manifest: Manifest, pointer: Pointer): ContentRecord {
+export function blobRecord(manifest: ContentTerms, pointer: Pointer): ContentRecord {
   return {
     contentId: manifest.contentId,
     shape: 'BLOB',
@@ -73,7 +77,7 @@ export function blobRecord(manifest: Manifest, pointer: Pointer): ContentRecord 
 }
 
 function cellsRecord(
-  { contentId, k, n, cellBytes, size }: Manifest,
+  { contentId, k, n, cellBytes, size }: ContentTerms,
   cells: readonly Pointer[],
   blocks: readonly Pointer[],
   blockRoots: Uint8Array,
@@ -81,13 +85,13 @@ function cellsRecord(
   return { contentId, shape: 'CELLS', k, n, cellBytes, size, cells: packExtents(cells), blocks: packExtents(blocks), blockRoots };
 }
 
-async function blobContent(ctx: NodeContext, manifest: Manifest, payload: Uint8Array): Promise<ContentRecord | null> {
+async function blobContent(ctx: NodeContext, manifest: ContentTerms, payload: Uint8Array): Promise<ContentRecord | null> {
   if (!equal(sha256(payload), manifest.contentId)) throw new Refused('BAD', 'P5: the body is not the one of the manifest');
   if (ctx.state.contents.get(manifest.contentId) !== undefined) return null;
   return blobRecord(manifest, await ctx.state.cells.append(payload));
 }
 
-async function tableContent(ctx: NodeContext, manifest: Manifest, payload: Uint8Array): Promise<PreparedContent> {
+async function tableContent(ctx: NodeContext, manifest: ContentTerms, payload: Uint8Array): Promise<PreparedContent> {
   const table = decode(partTableSchema, payload, FRAME_PAYLOAD_BYTES_MAX);
   if (!table.ok) throw new Refused('BAD', `P5: part table: ${table.reason}`);
   const total = table.value.reduce((sum, part) => sum + part.size, 0);
@@ -98,7 +102,7 @@ async function tableContent(ctx: NodeContext, manifest: Manifest, payload: Uint8
 }
 
 /** 13.3: instead of cells, a content that is already here, bound, and of the same shape. */
-function checkPart(ctx: NodeContext, manifest: Manifest, part: Part): void {
+function checkPart(ctx: NodeContext, manifest: ContentTerms, part: Part): void {
   if (part.n !== manifest.n || part.k !== manifest.k) throw new Refused('BAD', 'P4: a part of another geometry');
   const held = ctx.state.contents.get(part.contentId);
   if (held === undefined || !isUsable(held, part)) throw new Refused('NOT_HELD', 'P5: the node does not hold a part');
@@ -119,8 +123,8 @@ function isUsable(held: Content, layout: { readonly k: number; readonly n: numbe
 async function dataContent(
   ctx: NodeContext,
   from: PeerConnection,
-  manifest: Manifest,
-  request: RequestOf<'PREPARE'>,
+  manifest: ContentTerms,
+  request: ContentRequest,
   payload: Uint8Array,
 ): Promise<PreparedContent> {
   const binds = manifest.contentId;
@@ -142,7 +146,7 @@ async function dataContent(
 async function uploadedContent(
   ctx: NodeContext,
   from: PeerConnection,
-  manifest: Manifest,
+  manifest: ContentTerms,
   upload: Uint8Array,
 ): Promise<ContentRecord> {
   const finished = await ctx.uploads.finish(from, upload);
@@ -159,7 +163,7 @@ async function uploadedContent(
 
 async function singleCell(
   ctx: NodeContext,
-  manifest: Manifest,
+  manifest: ContentTerms,
   row: Uint8Array,
   cell: Uint8Array,
 ): Promise<ContentRecord | null> {

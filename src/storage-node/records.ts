@@ -8,10 +8,12 @@ import { z } from 'zod';
 import { OperationError } from '../base/errors.ts';
 import type { Pointer } from '../journal/pointer.ts';
 import { certBytes } from '../protocol/certificate.ts';
-import { bytesOf, bytesUpTo, decodeOwn, encode, hash32, uint } from '../protocol/encoding.ts';
+import { bytesOf, bytesUpTo, decodeOwn, encode, hash32, id16, uint } from '../protocol/encoding.ts';
 import { LEAF_BYTES_MAX } from '../protocol/log-entries.ts';
 import { signedManifestSchema } from '../protocol/manifest.ts';
 import { proofSchema } from '../protocol/proofs.ts';
+import { SLOTS_MAX } from '../protocol/quorum.ts';
+import { signedBodySchema, stagedReceiptSchema } from '../protocol/slot.ts';
 
 const leaf = bytesUpTo(LEAF_BYTES_MAX + 1);
 
@@ -42,7 +44,18 @@ const recordSchema = z.discriminatedUnion('r', [
     /** The content that this receipt binds, when the node did not hold it before. */
     content: contentSchema.nullable(),
     binds,
+    /** SLOT: the proposal, and the receipts of its stage, for whoever completes it. */
+    slot: z
+      .strictObject({ proposal: signedBodySchema, staged: z.array(stagedReceiptSchema).max(SLOTS_MAX) })
+      .optional(),
   }),
+  /** A ballot was promised. */
+  z.strictObject({ r: z.literal('PROMISED'), request: signedBodySchema }),
+  /** A content is kept ahead of its manifest. */
+  z.strictObject({ r: z.literal('STAGED'), leaf, content: contentSchema.nullable(), binds, bytes: uint }),
+  /** Nothing rests on the stage any more, and 2f+1 nodes have said so. */
+  z.strictObject({ r: z.literal('UNSTAGED'), stageId: id16 }),
+  z.strictObject({ r: z.literal('RELEASED'), stageId: id16 }),
   z.strictObject({ r: z.literal('COMMITTED'), leaf, cert: certBytes, content: contentSchema.nullable(), binds }),
   /** The content of a certified version came after its certificate. */
   z.strictObject({ r: z.literal('REPAIRED'), leaf, content: contentSchema.nullable(), binds }),

@@ -22,8 +22,10 @@ import { Refused, reply } from './reply.ts';
 const CHANGES_BYTES_MAX = FRAME_BODY_BYTES_MAX - 64 * 1024;
 
 export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>, mayRead: boolean): Promise<Frame> {
-  const max = ctx.state.register.max(request.keyId);
+  const { register } = ctx.state;
+  const max = request.at === undefined ? register.max(request.keyId) : (register.versionAt(request.keyId, request.at) ?? null);
   const answer = {
+    ...(await removalOf(ctx, request, max)),
     cert: max === null ? null : await ctx.state.readCertificate(max),
     row: null as Uint8Array | null,
     path: [] as Uint8Array[],
@@ -39,6 +41,17 @@ export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>,
   const read = await readCell(ctx, content, 0);
   if (read === null) return reply('QUERY', answer);
   return reply('QUERY', { ...answer, row: read.row, path: read.path }, read.cell);
+}
+
+/** That a version asked for by its stamp is gone is shown, not said: by the manifest that removed it. */
+async function removalOf(
+  ctx: NodeContext,
+  { keyId, at }: RequestOf<'QUERY'>,
+  found: Version | null,
+): Promise<{ removedBy?: Uint8Array }> {
+  if (at === undefined || found !== null) return {};
+  const by = ctx.state.register.removerOf(keyId, at);
+  return by === undefined ? {} : { removedBy: await ctx.state.readCertificate(by) };
 }
 
 export async function handleFetch(ctx: NodeContext, request: RequestOf<'FETCH'>): Promise<Frame> {
@@ -76,6 +89,8 @@ export async function handleBody(ctx: NodeContext, request: RequestOf<'BODY'>): 
 function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Version | undefined {
   const max = ctx.state.register.max(keyId);
   if (max !== null && equal(max.hash, hash)) return max;
+  const kept = ctx.state.register.kept(keyId, hash);
+  if (kept !== undefined) return kept;
   const old = ctx.state.register.supersededByHash(hash);
   if (old !== undefined && equal(old.version.keyId, keyId)) return old.version;
   return ctx.state.register.prepared(keyId, hash);
@@ -121,9 +136,11 @@ function lease(ctx: NodeContext, hash: Uint8Array, ms: number): void {
 export async function handleCerts(ctx: NodeContext, request: RequestOf<'CERTS'>): Promise<Frame> {
   const certs: (Uint8Array | null)[] = [];
   let bytes = 0;
-  for (const keyId of request.keyIds) {
-    const max = ctx.state.register.max(keyId);
-    const cert = max === null ? null : await ctx.state.readCertificate(max);
+  for (const [i, keyId] of request.keyIds.entries()) {
+    const stamp = request.stamps?.[i] ?? null;
+    const { register } = ctx.state;
+    const version = stamp === null ? register.max(keyId) : (register.versionAt(keyId, stamp) ?? null);
+    const cert = version === null ? null : await ctx.state.readCertificate(version);
     bytes += cert?.length ?? 0;
     if (bytes > CHANGES_BYTES_MAX) break;
     certs.push(cert);

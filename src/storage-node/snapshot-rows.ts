@@ -4,14 +4,18 @@
  */
 import { assert } from '../base/assert.ts';
 import { equal, mapKey } from '../base/bytes.ts';
-import type { ManifestKind } from '../protocol/manifest.ts';
+import type { LockMode, ManifestKind } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { malformed } from './packed.ts';
 import type { PackedReader, PackedWriter } from './packed.ts';
 import type { ContentRecord } from './records.ts';
-import type { Version } from './register.ts';
+import type { Version, VersionSlot } from './register.ts';
 
-const KINDS: readonly ManifestKind[] = ['DATA', 'INLINE', 'TABLE', 'TOMBSTONE'];
+/** Their places are part of the format: new ones are added behind. */
+const KINDS: readonly ManifestKind[] = ['DATA', 'INLINE', 'TABLE', 'TOMBSTONE', 'REMOVE'];
+const LOCK_MODES: readonly LockMode[] = ['NONE', 'GOVERNANCE', 'COMPLIANCE'];
+/** In place of a count: every version before. */
+const ALL = 0xffff_ffff;
 /** In place of a length: the bytes are those of the content's own id, as for most contents and versions. */
 const OWN_ID = 0xffff_ffff;
 
@@ -69,9 +73,17 @@ export function writeVersion(out: PackedWriter, names: Names, version: Version):
   out.u32(version.at.offset);
   out.u32(version.at.length);
   writeIds(out, version.binds, version.contentId);
+  writeSlot(out, names, version.slot);
 }
 
-export function readVersion(row: PackedReader, names: readonly Uint8Array[], keyId: Uint8Array): Version {
+/** What a snapshot's rows are read with. */
+export interface RowContext {
+  readonly names: readonly Uint8Array[];
+  /** Earlier snapshots say nothing of slots. */
+  readonly hasSlots: boolean;
+}
+
+export function readVersion(row: PackedReader, { names, hasSlots }: RowContext, keyId: Uint8Array): Version {
   const hash = row.bytes(32);
   const contentId = row.bytes(32);
   const stamp = readStamp(row, names);
@@ -94,7 +106,40 @@ export function readVersion(row: PackedReader, names: readonly Uint8Array[], key
     at: { segment: row.u32(), offset: row.u32(), length: row.u32() },
     binds: readIds(row, contentId),
     durable: SETTLED,
+    slot: hasSlots ? readSlot(row, names) : null,
   };
+}
+
+function writeSlot(out: PackedWriter, names: Names, slot: VersionSlot | null): void {
+  out.u32(slot === null ? 0 : 1);
+  if (slot === null) return;
+  out.bytes(slot.prev);
+  out.sized(slot.stageId ?? new Uint8Array(0));
+  out.u32(LOCK_MODES.indexOf(slot.lockMode));
+  out.u32(slot.legalHold ? 1 : 0);
+  out.uint(slot.retainUntil);
+  out.u32(slot.removes === 'ALL' ? ALL : slot.removes.length);
+  if (slot.removes !== 'ALL') for (const stamp of slot.removes) writeStamp(out, names, stamp);
+}
+
+function readSlot(row: PackedReader, names: readonly Uint8Array[]): VersionSlot | null {
+  if (row.u32() === 0) return null;
+  const prev = row.bytes(32);
+  const stageId = row.sized();
+  const lockMode = LOCK_MODES[row.u32()];
+  if (lockMode === undefined) throw malformed();
+  const legalHold = row.u32() === 1;
+  const retainUntil = row.uint();
+  const count = row.u32();
+  const removes = count === ALL ? 'ALL' : rowsOf(count, () => readStamp(row, names));
+  return { prev, stageId: stageId.length === 0 ? null : stageId, lockMode, legalHold, retainUntil, removes };
+}
+
+/** As many rows as was said; a wrong number ends with the bytes, before it costs memory. */
+export function rowsOf<T>(count: number, read: () => T): T[] {
+  const rows: T[] = [];
+  for (let left = count; left > 0; left -= 1) rows.push(read());
+  return rows;
 }
 
 const SETTLED = Promise.resolve();

@@ -9,11 +9,14 @@ import { assert } from '../base/assert.ts';
 import { concat, fromMapKey, mapKey } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { HASH_BYTES } from '../crypto/primitives.ts';
-import { decodeBucketRecord } from '../protocol/bucket-record.ts';
-import { decodeOwn, encode, hash32, uint } from '../protocol/encoding.ts';
+import { decodeBucketRecord, encodeBucketRecord } from '../protocol/bucket-record.ts';
+import { decodeOwn, encode, hash32, id16, uint } from '../protocol/encoding.ts';
 import { PackedReader, PackedWriter } from './packed.ts';
 import { proofSchema } from '../protocol/proofs.ts';
-import { Names, readContent, readStamp, readVersion, writeContent, writeStamp, writeVersion } from './snapshot-rows.ts';
+import type { KeyView, RestoredChain } from './register.ts';
+import { Names, readContent, rowsOf, readStamp, readVersion, writeContent, writeStamp, writeVersion } from './snapshot-rows.ts';
+import type { RowContext } from './snapshot-rows.ts';
+import { ballotSchema, signedBodySchema } from '../protocol/slot.ts';
 import type { NodeState } from './state.ts';
 
 /** Keeps chunks small enough to read and check one at a time, and rows few enough to lose none to overhead. */
@@ -30,7 +33,8 @@ const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array, { error: 'exp
 const chunkSchema = z.discriminatedUnion('c', [
   z.strictObject({
     c: z.literal('HEAD'),
-    v: z.literal(1),
+    /** 2: rows tell of slots. */
+    v: z.union([z.literal(1), z.literal(2)]),
     incarnation: uint,
     configHash: hash32.nullable(),
     marks: z.array(uint),
@@ -49,6 +53,35 @@ const chunkSchema = z.discriminatedUnion('c', [
     remembered: z.array(z.strictObject({ slot: uint, incarnation: uint, proof: proofSchema })),
     highest: bytes,
   }),
+  z.strictObject({
+    c: z.literal('BALLOTS'),
+    items: z.array(
+      z.strictObject({
+        keyId: hash32,
+        prev: hash32,
+        promised: ballotSchema,
+        request: signedBodySchema,
+        accepted: z.strictObject({ ballot: ballotSchema, hash: hash32 }).nullable(),
+      }),
+    ),
+  }),
+  z.strictObject({
+    c: z.literal('STAGES'),
+    held: z.array(
+      z.strictObject({
+        bucketId: hash32,
+        keyId: hash32,
+        stageId: id16,
+        contentId: hash32,
+        gatewayId: hash32,
+        binds: bytes,
+        bytes: uint,
+        logIndex: uint,
+        incarnation: uint,
+      }),
+    ),
+    ended: z.array(id16),
+  }),
   z.strictObject({ c: z.literal('HOLES'), items: z.array(bytes) }),
 ]);
 type Chunk = z.infer<typeof chunkSchema>;
@@ -59,10 +92,20 @@ type Chunk = z.infer<typeof chunkSchema>;
  */
 export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8Array[]; readonly lastRecord: number }> {
   const lastRecord = state.recordCount;
-  const keys = [...state.register.versions()].map((k) => ({ ...k, prepared: [...k.prepared], never: [...k.never] }));
+  const keys = [...state.register.versions()].map((k) => ({
+    ...k,
+    prepared: [...k.prepared],
+    never: [...k.never],
+    chain: k.chain === null ? null : { ...k.chain, kept: [...k.chain.kept], removed: new Map(k.chain.removed) },
+  }));
+  const ballots = keys.flatMap(({ keyId, chain }) =>
+    chain === null || chain.open === null ? [] : [{ keyId: fromMapKey(keyId), ...chain.open }],
+  );
+  const held = state.stages.held().map(({ durable: _durable, ...stage }) => stage);
+  const ended = [...state.stages.ended()];
   const old = [...state.register.superseded()];
   const contents = [...state.contents.all()].map((content) => state.contents.recordOf(content));
-  const buckets = [...state.bucketRecords].map(([k, held]) => ({ k: fromMapKey(k), record: encode(held.record) }));
+  const buckets = [...state.bucketRecords].map(([k, held]) => ({ k: fromMapKey(k), record: encodeBucketRecord(held.record) }));
   const highest = [...state.highestBySlot].map(([slot, h]) => ({ slot, ...h }));
   const remembered = [...state.remembered].map(([slot, r]) => ({ slot, ...r }));
   const holes = [...state.holes];
@@ -80,7 +123,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
     add({ c: 'LEAVES', hashes: concat(...hashes), roots: state.log.subtreeRoots(from, to), places: state.places.slice(from, to) });
   }
   for (const packed of packedChunks(contents, writeContent)) add({ c: 'CONTENTS', rows: packed });
-  const packedKeys = packedChunks(keys, (out, { keyId, max, prepared, never }) => {
+  const packedKeys = packedChunks(keys, (out, { keyId, max, prepared, never, chain }) => {
     out.bytes(fromMapKey(keyId));
     out.u32(max === null ? 0 : 1);
     if (max !== null) writeVersion(out, names, max);
@@ -88,6 +131,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
     for (const version of prepared) writeVersion(out, names, version);
     out.u32(never.length);
     for (const stamp of never) writeStamp(out, names, stamp);
+    writeChain(out, names, chain);
   });
   for (const packed of packedKeys) add({ c: 'KEYS', rows: packed });
   const packedOld = packedChunks(old, (out, { version, certified }) => {
@@ -104,9 +148,11 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
     writeVersion(packedHighest, names, version);
   }
   add({ c: 'PEERS', remembered, highest: packedHighest.done() });
+  add({ c: 'BALLOTS', items: ballots });
+  add({ c: 'STAGES', held, ended });
   add({ c: 'BUCKETS', items: buckets });
   add({ c: 'HOLES', items: holes.map((hole) => fromMapKey(hole)) });
-  const first: Chunk[] = [{ c: 'HEAD', v: 1, ...head, logSize }, { c: 'NAMES', names: names.all() }];
+  const first: Chunk[] = [{ c: 'HEAD', v: 2, ...head, logSize }, { c: 'NAMES', names: names.all() }];
   return { chunks: [...first.map((chunk) => encode(chunk)), ...rows], lastRecord };
 }
 
@@ -123,16 +169,17 @@ function* packedChunks<T>(items: readonly T[], write: (out: PackedWriter, item: 
 
 /** Fills an empty state from a snapshot's chunks, whose digests the store has checked. Throws CORRUPT. */
 export function thaw(state: NodeState, chunks: Iterable<Uint8Array>): void {
-  let names: readonly Uint8Array[] = [];
+  let context: RowContext = { names: [], hasSlots: true };
   for (const chunkBytes of chunks) {
     const decoded = decodeOwn(chunkSchema, chunkBytes);
     if (!decoded.ok) throw corrupt(decoded.reason);
-    if (decoded.value.c === 'NAMES') names = decoded.value.names;
-    else thawChunk(state, decoded.value, names);
+    if (decoded.value.c === 'HEAD') context = { ...context, hasSlots: decoded.value.v === 2 };
+    if (decoded.value.c === 'NAMES') context = { ...context, names: decoded.value.names };
+    else thawChunk(state, decoded.value, context);
   }
 }
 
-function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[]): void {
+function thawChunk(state: NodeState, chunk: Chunk, context: RowContext): void {
   switch (chunk.c) {
     case 'HEAD':
       state.incarnation = chunk.incarnation;
@@ -149,13 +196,13 @@ function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[])
       for (const row = new PackedReader(chunk.rows); !row.isDone; ) state.contents.add(readContent(row), state.nowMs());
       break;
     case 'KEYS':
-      for (const row = new PackedReader(chunk.rows); !row.isDone; ) thawKey(state, row, names);
+      for (const row = new PackedReader(chunk.rows); !row.isDone; ) thawKey(state, row, context);
       break;
     case 'OLD':
       for (const row = new PackedReader(chunk.rows); !row.isDone; ) {
         const keyId = row.bytes(32);
         const certified = row.u32() === 1;
-        state.restoreSuperseded(readVersion(row, names, keyId), certified);
+        state.restoreSuperseded(readVersion(row, context, keyId), certified);
       }
       break;
     case 'BUCKETS':
@@ -166,8 +213,15 @@ function thawChunk(state: NodeState, chunk: Chunk, names: readonly Uint8Array[])
       for (const row = new PackedReader(chunk.highest); !row.isDone; ) {
         const slot = row.u32();
         const logIndex = row.uint();
-        state.highestBySlot.set(slot, { logIndex, version: readVersion(row, names, row.bytes(32)) });
+        state.highestBySlot.set(slot, { logIndex, version: readVersion(row, context, row.bytes(32)) });
       }
+      break;
+    case 'BALLOTS':
+      for (const { keyId, ...open } of chunk.items) state.register.setOpen(keyId, open);
+      break;
+    case 'STAGES':
+      for (const stage of chunk.held) state.restoreStage({ ...stage, durable: Promise.resolve() });
+      for (const stageId of chunk.ended) state.stages.end(stageId);
       break;
     case 'HOLES':
       for (const hole of chunk.items) state.holes.add(mapKey(hole));
@@ -187,19 +241,31 @@ function leavesFit(state: NodeState, { hashes, roots, places }: Extract<Chunk, {
   );
 }
 
-function thawKey(state: NodeState, row: PackedReader, names: readonly Uint8Array[]): void {
+function thawKey(state: NodeState, row: PackedReader, context: RowContext): void {
   const keyId = row.bytes(32);
-  const max = row.u32() === 1 ? readVersion(row, names, keyId) : null;
-  const prepared = readRows(row, () => readVersion(row, names, keyId));
-  const never = readRows(row, () => readStamp(row, names));
-  state.restoreKey(keyId, max, prepared, never);
+  const max = row.u32() === 1 ? readVersion(row, context, keyId) : null;
+  const prepared = rowsOf(row.u32(), () => readVersion(row, context, keyId));
+  const never = rowsOf(row.u32(), () => readStamp(row, context.names));
+  const chain = context.hasSlots ? readChain(row, context, keyId) : null;
+  state.restoreKey(keyId, max, prepared, never, chain);
 }
 
-/** As many rows as the number before them says; a wrong number ends with the bytes, before it costs memory. */
-function readRows<T>(row: PackedReader, read: () => T): T[] {
-  const rows: T[] = [];
-  for (let left = row.u32(); left > 0; left -= 1) rows.push(read());
-  return rows;
+function writeChain(out: PackedWriter, names: Names, chain: KeyView['chain']): void {
+  out.u32(chain === null ? 0 : 1);
+  if (chain === null) return;
+  out.u32(chain.kept.length);
+  for (const version of chain.kept) writeVersion(out, names, version);
+  const removers = [...new Set(chain.removed.values())];
+  out.u32(removers.length);
+  for (const version of removers) writeVersion(out, names, version);
+  writeStamp(out, names, chain.floor);
+}
+
+function readChain(row: PackedReader, context: RowContext, keyId: Uint8Array): RestoredChain | null {
+  if (row.u32() === 0) return null;
+  const kept = rowsOf(row.u32(), () => readVersion(row, context, keyId));
+  const removers = rowsOf(row.u32(), () => readVersion(row, context, keyId));
+  return { kept, removers, floor: readStamp(row, context.names) };
 }
 
 function thawBucket(state: NodeState, bucketId: Uint8Array, bytes: Uint8Array): void {

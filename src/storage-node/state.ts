@@ -20,7 +20,9 @@ import { decodeCertificate } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
 import { decodeBoot, decodeEvict, decodeRepaired, decodeStampBody } from '../protocol/log-entries.ts';
 import { openSignedManifest } from '../protocol/manifest.ts';
-import type { SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
+import type { Manifest, SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
+import { ballotOf, decodeBallotRequest, decodeProposal, decodeStaged } from '../protocol/slot.ts';
+import type { SignedBody, StagedReceipt } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { StatementProof } from '../protocol/statement.ts';
 import { assert } from '../base/assert.ts';
@@ -30,7 +32,9 @@ import { claimedBytes, Contents } from './contents.ts';
 import { decodeRecord, encodeRecord } from './records.ts';
 import type { NodeRecord } from './records.ts';
 import { Register } from './register.ts';
-import type { Version } from './register.ts';
+import type { RestoredChain, Version, VersionSlot } from './register.ts';
+import { Stages } from './stages.ts';
+import type { Stage } from './stages.ts';
 
 /** Some 10 MB of leaves. */
 const RECENT_LEAVES = 32 * 1024;
@@ -53,6 +57,12 @@ export interface ParsedRecord {
   readonly cert?: Certificate;
 }
 
+export interface AcceptedProposal {
+  readonly manifest: SignedManifest;
+  readonly proposal: SignedBody;
+  readonly staged: readonly StagedReceipt[];
+}
+
 export interface Recorded {
   /** Index of the leaf; -1 for a local record. */
   readonly logIndex: number;
@@ -64,6 +74,7 @@ export class NodeState {
   readonly log: MerkleLog;
   readonly register = new Register();
   readonly contents: Contents;
+  readonly stages = new Stages();
   readonly places = new LeafPlaces();
   readonly bucketRecords = new Map<string, HeldBucketRecord>();
   /** Incarnations that peers asked this node to keep, by slot. */
@@ -169,6 +180,7 @@ export class NodeState {
   /** Changes the views. Returns how to tell the touched version that its record is pending or settled. */
   apply(record: NodeRecord, logIndex: number, parsed: ParsedRecord = {}): { settled(at: Pointer): void; pending(durable: Promise<void>): void } {
     let version: Version | undefined;
+    let stage: Stage | undefined;
     /** Pieces whose space may be used again once the record is durable, not before. */
     let spare: readonly Pointer[] = [];
     switch (record.r) {
@@ -178,8 +190,23 @@ export class NodeState {
         version = this.#version(signed, record.binds, { prepared: logIndex, incarnation: this.incarnation, committed: -1 });
         this.register.addPrepared(version);
         this.#bindAll(version);
+        if (record.slot !== undefined) this.#accepted(version, record.slot.proposal);
         break;
       }
+      case 'PROMISED':
+        this.#promised(record.request);
+        break;
+      case 'STAGED': {
+        if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
+        stage = this.#staged(record.leaf, record.binds, record.bytes, logIndex);
+        break;
+      }
+      case 'UNSTAGED':
+        this.stages.end(record.stageId);
+        break;
+      case 'RELEASED':
+        this.#endStage(record.stageId);
+        break;
       case 'COMMITTED': {
         const cert = parsed.cert ?? certificateOf(record.cert);
         if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
@@ -190,7 +217,8 @@ export class NodeState {
           committed: logIndex,
         });
         this.#bindAll(version);
-        this.register.setMax(version);
+        this.register.certify(version);
+        if (version.slot !== null && version.slot.stageId !== null) this.#endStage(version.slot.stageId);
         this.#noteReceipts(cert, version);
         this.#adoptBucketRecord(cert.signed, version);
         break;
@@ -240,6 +268,7 @@ export class NodeState {
       },
       pending: (durable) => {
         if (version !== undefined) version.durable = durable;
+        if (stage !== undefined) stage.durable = durable;
       },
     };
   }
@@ -255,11 +284,18 @@ export class NodeState {
     this.places.restore(first, places);
   }
 
-  restoreKey(keyId: Uint8Array, max: Version | null, prepared: readonly Version[], never: readonly Stamp[]): void {
-    if (max !== null) this.register.setMax(max);
+  restoreKey(
+    keyId: Uint8Array,
+    max: Version | null,
+    prepared: readonly Version[],
+    never: readonly Stamp[],
+    chain: RestoredChain | null,
+  ): void {
+    if (max !== null) this.register.certify(max);
     for (const version of prepared) this.register.addPrepared(version);
     for (const stamp of never) this.register.addNever(keyId, stamp);
-    for (const version of max === null ? prepared : [max, ...prepared]) this.#bindAll(version);
+    if (chain !== null) this.register.restoreChain(keyId, chain);
+    for (const version of [...(max === null ? [] : [max]), ...prepared, ...(chain?.kept ?? [])]) this.#bindAll(version);
   }
 
   restoreSuperseded(version: Version, certified: boolean): void {
@@ -298,6 +334,15 @@ export class NodeState {
     throw damaged('a manifest was expected');
   }
 
+  /** A manifest accepted in a slot, with the proposal it was accepted in last. */
+  async readAccepted(version: Version): Promise<AcceptedProposal> {
+    await version.durable;
+    assert(version.at !== null, 'a durable version has a place');
+    const record = decodeRecord(await this.journal.read(version.at));
+    if (record.r !== 'PREPARED' || record.slot === undefined) throw damaged('a proposal was expected');
+    return { manifest: manifestOf(record.manifest), ...record.slot };
+  }
+
   /** The leaf bytes at an index below the durable size. */
   async readLeaf(index: number): Promise<Uint8Array> {
     const recent = this.#recentLeaves.get(index);
@@ -327,7 +372,50 @@ export class NodeState {
       committedIndex: at.committed,
       at: null,
       durable: Promise.resolve(),
+      slot: slotOf(manifest),
     };
+  }
+
+  #promised(request: SignedBody): void {
+    const decoded = decodeBallotRequest(request.body);
+    if (!decoded.ok) throw damaged(decoded.reason);
+    const { keyId, prev } = decoded.value;
+    const open = this.register.openSlot(keyId);
+    const accepted = open !== null && equal(open.prev, prev) ? open.accepted : null;
+    this.register.setOpen(keyId, { prev, promised: ballotOf(decoded.value), request, accepted });
+  }
+
+  /** Accepting implies the promise. */
+  #accepted(version: Version, proposal: SignedBody): void {
+    const decoded = decodeProposal(proposal.body);
+    if (!decoded.ok) throw damaged(decoded.reason);
+    const ballot = ballotOf(decoded.value);
+    const { keyId, hash } = version;
+    const { prev } = decoded.value;
+    this.register.setOpen(keyId, { prev, promised: ballot, request: proposal, accepted: { ballot, hash } });
+  }
+
+  #staged(leaf: Uint8Array, binds: Uint8Array, bytes: number, logIndex: number): Stage {
+    const body = decodeStaged(leaf.subarray(1));
+    if (!body.ok) throw damaged(body.reason);
+    const { bucketId, keyId, stageId, contentId, gatewayId, incarnation } = body.value;
+    const terms = { bucketId, keyId, stageId, contentId, gatewayId };
+    const stage: Stage = { ...terms, binds, bytes, logIndex, incarnation, durable: Promise.resolve() };
+    this.restoreStage(stage);
+    return stage;
+  }
+
+  restoreStage(stage: Stage): void {
+    this.stages.add(stage);
+    this.register.charge(stage.gatewayId, stage.bytes);
+    for (const id of contentIds(stage.binds)) this.contents.bind(id, stage.stageId);
+  }
+
+  #endStage(stageId: Uint8Array): void {
+    const stage = this.stages.drop(stageId);
+    if (stage === undefined) return;
+    this.register.charge(stage.gatewayId, -stage.bytes);
+    for (const id of contentIds(stage.binds)) this.contents.unbind(id, stageId, this.#clock.monotonicMs());
   }
 
   #bindAll(version: Version): void {
@@ -350,8 +438,8 @@ export class NodeState {
   #repaired(leaf: Uint8Array, binds: Uint8Array): void {
     const body = decodeRepaired(leaf.subarray(1));
     if (!body.ok) throw damaged(body.reason);
-    const version = this.register.max(body.value.keyId);
-    if (version === null || !equal(version.hash, body.value.manifestHash)) return;
+    const version = this.register.kept(body.value.keyId, body.value.manifestHash);
+    if (version === undefined) return;
     version.binds = binds;
     this.#bindAll(version);
     const prefix = `${mapKey(body.value.contentId)}:`;
@@ -379,6 +467,12 @@ export class NodeState {
   #unbindAll(version: Version): void {
     for (const id of contentIds(version.binds)) this.contents.unbind(id, version.hash, this.#clock.monotonicMs());
   }
+}
+
+function slotOf({ slot, retainUntil }: Manifest): VersionSlot | null {
+  if (slot === null) return null;
+  const { prev, removes, lockMode, legalHold, stage } = slot;
+  return { prev, removes, lockMode, legalHold, retainUntil, stageId: stage?.id ?? null };
 }
 
 export function contentIds(binds: Uint8Array): Uint8Array[] {

@@ -5,7 +5,7 @@ import { rowLeaf } from '../../src/merkle/tiles.ts';
 import { encodeCertificate, receiptBodyOf } from '../../src/protocol/certificate.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import { encodeManifest } from '../../src/protocol/manifest.ts';
-import type { Manifest, SignedManifest } from '../../src/protocol/manifest.ts';
+import type { Manifest, SignedManifest, SlotTerms } from '../../src/protocol/manifest.ts';
 import { encodeReceipt } from '../../src/protocol/receipt.ts';
 import type { Stamp } from '../../src/protocol/stamp.ts';
 import { writerIdOf } from '../../src/protocol/stamp.ts';
@@ -39,12 +39,19 @@ export const PART_TABLE = encode(
   ['part 1', 'part 2'].map((name) => ({ contentId: rowLeaf(ROW), size: 1_000, n: 4, k: 2, cellBytes: 1024, salt: id(`salt ${name}`).subarray(0, 16) })),
 );
 
+/** What makes a manifest one of a serialised bucket. */
+export function slotOf(amend: Partial<SlotTerms> = {}): Pick<Manifest, 'v' | 'mode' | 'slot'> {
+  const terms = { prev: id('version before'), stage: null, removes: [], lockMode: 'NONE', legalHold: false } as const;
+  return { v: 2, mode: 'SLOT', slot: { ...terms, ...amend } };
+}
+
 export function manifestOf(kind: Manifest['kind'], amend: Partial<Manifest> = {}): Manifest {
   const shapes = {
     DATA: { k: 2, size: 1_000, cellBytes: 1024, contentId: rowLeaf(ROW) },
     INLINE: { k: 1, size: INLINE_BODY.length - 16, cellBytes: 0, contentId: sha256(INLINE_BODY) },
     TABLE: { k: 2, size: 2_000, cellBytes: 0, contentId: sha256(PART_TABLE) },
     TOMBSTONE: { k: 1, size: 0, cellBytes: 0, contentId: new Uint8Array(32) },
+    REMOVE: { k: 1, size: 0, cellBytes: 0, contentId: new Uint8Array(32), ...slotOf({ removes: [stampAt(2)] }) },
   } as const;
   return {
     v: 1,
@@ -57,6 +64,7 @@ export function manifestOf(kind: Manifest['kind'], amend: Partial<Manifest> = {}
     sessionNonce: SESSION,
     kind,
     mode: 'PLAIN',
+    slot: null,
     epoch: 1,
     bucketStamp: stampAt(1),
     n: 4,
@@ -85,7 +93,7 @@ export function receiptOf(version: SignedManifest, slot: number) {
 
 /** Without a receipt of slot 0, whose node would know that it never gave it. */
 export function certificateOf(version: SignedManifest): Uint8Array {
-  return encodeCertificate({ signed: version, receipts: [1, 2, 3].map((slot) => receiptOf(version, slot)) });
+  return encodeCertificate({ signed: version, ballot: null, receipts: [1, 2, 3].map((slot) => receiptOf(version, slot)) });
 }
 
 export const CERTIFICATES: readonly Uint8Array[] = MANIFESTS.map(certificateOf);

@@ -109,6 +109,7 @@ export function recordOf(world: World, name: string, amend: Partial<BucketRecord
     gen: 1,
     mode: 'PLAIN',
     versioning: 'NEVER',
+    lock: false,
     geometries: [world.cluster.geometry.k],
     quotaBytes: 0,
     state: 'OPEN',

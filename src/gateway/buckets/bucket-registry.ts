@@ -188,6 +188,7 @@ export class BucketRegistry {
       gen,
       mode: 'PLAIN',
       versioning: 'NEVER',
+    lock: false,
       geometries: [k],
       quotaBytes: 0,
       state: 'OPEN',

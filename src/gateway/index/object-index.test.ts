@@ -79,6 +79,7 @@ function signedOf(version: Version): SignedManifest {
     sessionNonce: new Uint8Array(16),
     kind: isTombstone ? 'TOMBSTONE' : 'INLINE',
     mode: 'PLAIN',
+    slot: null,
     epoch: 1,
     bucketStamp: { gen: 1, counter: 1, writerId: new Uint8Array(16) },
     n: 4,

@@ -57,7 +57,7 @@ function raised(bytes: Uint8Array): Uint8Array {
   const { signed, receipts } = decoded.value;
   const stamp = { ...signed.manifest.stamp, counter: signed.manifest.stamp.counter + 1000 };
   const body = encodeManifest({ ...signed.manifest, stamp });
-  return encodeCertificate({ signed: { ...signed, body }, receipts });
+  return encodeCertificate({ signed: { ...signed, body }, ballot: null, receipts });
 }
 
 /** The certificate as if it were about another content. */
@@ -66,7 +66,7 @@ function exchanged(bytes: Uint8Array): Uint8Array {
   if (!decoded.ok) return bytes;
   const { signed, receipts } = decoded.value;
   const body = encodeManifest({ ...signed.manifest, contentId: flipped(signed.manifest.contentId) });
-  return encodeCertificate({ signed: { ...signed, body }, receipts });
+  return encodeCertificate({ signed: { ...signed, body }, ballot: null, receipts });
 }
 
 /** The certificate of a version that a writer signed, with one receipt where q are needed. */

@@ -16,6 +16,8 @@ import { openSignedManifest } from '../../protocol/manifest.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer, encodeRefused } from '../../protocol/messages.ts';
 import type { Request, RequestOf, RequestType } from '../../protocol/messages.ts';
 import { encodeCommitAck, encodeReceipt } from '../../protocol/receipt.ts';
+import { ballotOf, decodeProposal } from '../../protocol/slot.ts';
+import type { Ballot } from '../../protocol/slot.ts';
 import { compareStamps } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { Purpose, StatementProof } from '../../protocol/statement.ts';
@@ -58,7 +60,9 @@ class Liar {
     const opened = openSignedManifest(request.manifest);
     if (!opened.ok) return null;
     const [incarnation, logIndex] = [1, this.nextIndex()];
-    const proof = this.sign('receipt', encodeReceipt(receiptBodyOf(opened.value, this.nodeId, { slot: this.slot, incarnation, logIndex })));
+    const ballot = ballotIn(request);
+    const body = receiptBodyOf(opened.value, this.nodeId, { slot: this.slot, incarnation, logIndex }, ballot);
+    const proof = this.sign('receipt', encodeReceipt(body));
     return { body: encodeAnswer('PREPARE', { incarnation, logIndex, proof }), payload: EMPTY };
   }
 
@@ -107,6 +111,12 @@ export function signsEverything(stage: Stage, slot: number): Interceptor {
   };
 }
 
+/** The ballot that a manifest is proposed in; null for PLAIN. */
+function ballotIn({ slot }: RequestOf<'PREPARE'>): Ballot | null {
+  const proposal = slot === undefined ? null : decodeProposal(slot.proposal.body);
+  return proposal?.ok === true ? ballotOf(proposal.value) : null;
+}
+
 /** Shows what it alone has signed as if it were certified: the highest manifest that it was asked about. */
 export function certifiesAlone(stage: Stage, slot: number): Interceptor {
   const liar = new Liar(stage, slot);
@@ -122,7 +132,7 @@ export function certifiesAlone(stage: Stage, slot: number): Interceptor {
       const before = own.get(hex(keyId));
       if (before === undefined || compareStamps(stamp, before.signed.manifest.stamp) > 0) {
         const parsed = decodeAnswer('PREPARE', receipt.body);
-        if (parsed.kind === 'answer') own.set(hex(keyId), { signed: opened.value, receipts: [{ slot, ...parsed.answer }] });
+        if (parsed.kind === 'answer') own.set(hex(keyId), { signed: opened.value, ballot: ballotIn(request), receipts: [{ slot, ...parsed.answer }] });
       }
     }
     if (request?.t !== 'QUERY') return answered;

@@ -150,6 +150,7 @@ export class RawWriter {
       sessionNonce: this.sessionNonce,
       kind,
       mode: 'PLAIN',
+      slot: null,
       epoch: this.world.cluster.epoch,
       bucketStamp: this.#bucketStamp,
       n,
@@ -219,7 +220,7 @@ export class RawWriter {
   }
 
   certificate(version: RawVersion, receipts: readonly CertReceipt[]): Uint8Array {
-    return encodeCertificate({ signed: version.signed, receipts });
+    return encodeCertificate({ signed: version.signed, ballot: null, receipts });
   }
 
   commit(slot: number, cert: Uint8Array, inline: Uint8Array = EMPTY): Promise<Answer<'COMMIT'>> {
@@ -245,6 +246,7 @@ export class RawWriter {
       gen: 1,
       mode: 'PLAIN',
       versioning: 'NEVER',
+      lock: false,
       geometries: [this.world.cluster.geometry.k],
       quotaBytes: 0,
       state: 'OPEN',

@@ -170,6 +170,7 @@ function packed(write: (out: PackedWriter) => void): Uint8Array {
 const row = {
   hash: version.hash, keyId: version.manifest.keyId, bucketId: id('bucket'), stamp: stampAt(1), kind: 'DATA', gatewayId: id('gateway'), contentId: id('matrix'), bytes: 1000,
   preparedIndex: 3, preparedIncarnation: 1, committedIndex: -1, at: { segment: 1, offset: 4096, length: 500 }, binds: id('matrix'), durable: Promise.resolve(),
+  slot: { prev: id('version before'), stageId: id('stage').subarray(0, 16), removes: [stampAt(1)], lockMode: 'GOVERNANCE', legalHold: true, retainUntil: 5 },
 } as const;
 const versionRow = packed((out) => writeVersion(out, names, row));
 const stampRow = packed((out) => writeStamp(out, names, stampAt(2)));
@@ -181,11 +182,13 @@ const keyRow = packed((out) => {
   out.u32(0);
   out.u32(1);
   writeStamp(out, names, stampAt(3));
+  out.u32(0);
 });
 
 /** One input is read as each kind of row; the rows that are whole are written again to the same bytes. */
 function acceptsRows(input: Uint8Array): boolean {
   const all = names.all();
+  const context = { names: all, hasSlots: true };
   const tryRow = (read: (reader: PackedReader) => void, again: () => Uint8Array): boolean => {
     const reader = new PackedReader(input);
     try {
@@ -202,7 +205,7 @@ function acceptsRows(input: Uint8Array): boolean {
   let held = content;
   return [
     tryRow((reader) => (stamp = readStamp(reader, all)), () => packed((out) => writeStamp(out, names, stamp))),
-    tryRow((reader) => (read = readVersion(reader, all, row.keyId)), () => packed((out) => writeVersion(out, names, read))),
+    tryRow((reader) => (read = readVersion(reader, context, row.keyId)), () => packed((out) => writeVersion(out, names, read))),
     tryRow((reader) => (held = readContent(reader)), () => packed((out) => writeContent(out, held))),
   ].some((whole) => whole);
 }

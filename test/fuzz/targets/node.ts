@@ -42,7 +42,7 @@ interface Asked {
 const record = signed(
   manifestOf('INLINE', {
     bucketId: SYSTEM_BUCKET_ID, keyId: id('bucket'), bucketStamp: ZERO_STAMP,
-    clear: encodeBucketRecord({ v: 1, bucketId: id('bucket'), gen: 1, mode: 'PLAIN', versioning: 'NEVER', geometries: [1, 2], quotaBytes: 0, state: 'OPEN' }),
+    clear: encodeBucketRecord({ v: 1, bucketId: id('bucket'), gen: 1, mode: 'PLAIN', versioning: 'NEVER', lock: false, geometries: [1, 2], quotaBytes: 0, state: 'OPEN' }),
   }),
 );
 const upload = id('upload').subarray(0, 16);

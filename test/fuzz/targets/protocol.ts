@@ -21,7 +21,9 @@ import { decodeAnswer, decodeLack, decodeReplies, decodeRequest, decodeResolutio
 import type { AnswerOf, Request, RequestType } from '../../../src/protocol/messages.ts';
 import { proofSchema } from '../../../src/protocol/proofs.ts';
 import { quorumSize } from '../../../src/protocol/quorum.ts';
+import { decodeBallotRequest, decodeProposal, decodeStaged, decodeUnstaged, encodeBallotRequest, encodeProposal, encodeStaged, encodeUnstaged } from '../../../src/protocol/slot.ts';
 import { StatementVerifier } from '../../../src/protocol/statement.ts';
+import type { StatementProof } from '../../../src/protocol/statement.ts';
 import { cellBytesOf, fragmentBytes, stripeCount } from '../../../src/protocol/stripes.ts';
 import { prove } from '../../../src/sim/adversaries/stage.ts';
 import { decoder, holds, sameBytes } from '../decoder.ts';
@@ -39,10 +41,23 @@ const resolution = encode({ v: 1, keyId, stamp: stampAt(3), slot: 0, epoch: 1, p
 const lack = encode({ v: 1, code: 'NOT_HELD', manifestHash: first.hash, contentId: id('matrix'), stripe: 0, slot: 1, epoch: 1, max: stampAt(2) });
 const resolutionProof = prove(CLUSTER, WRITER.signingKey, 'resolution', resolution);
 
+const session = { gatewayId: WRITER.gatewayId, sessionNonce: id16('session') };
+const ballot = encodeBallotRequest({ v: 1, bucketId: id('bucket'), keyId, prev: id('version before'), round: 3, ...session });
+const proposal = encodeProposal({ v: 1, keyId, prev: id('version before'), round: 3, ...session, manifestHash: first.hash });
+const unstaged = encodeUnstaged({ v: 1, stageId: id16('stage'), slot: 1, epoch: 1, accepted: [{ hash: first.hash, prev: id('version before'), stamp: stampAt(2) }] });
+const staged = encodeStaged({ v: 1, bucketId: id('bucket'), keyId, stageId: id16('stage'), contentId: id('matrix'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
+const stagedReceipt = { slot: 1, incarnation: 1, logIndex: 4, proof };
+const signedBody = (body: Uint8Array): { body: Uint8Array; proof: StatementProof } => ({ body, proof: prove(CLUSTER, WRITER.signingKey, 'proposal', body) });
+
 export const REQUESTS: readonly Request[] = [
   { t: 'QUERY', keyId, cell0: true, seen: { size: 5, root: id('root') } },
   { t: 'CELL', upload: id16('upload'), stripe: 0, reserve: 1024, row: new Uint8Array(128) },
   { t: 'PREPARE', manifest: wire, upload: null, row: new Uint8Array(128), prevCert: cert, record: null },
+  { t: 'PREPARE', manifest: wire, upload: null, row: null, prevCert: null, record: cert, slot: { proposal: signedBody(proposal), staged: [stagedReceipt] } },
+  { t: 'PROMISE', request: signedBody(ballot), prevCert: cert, record: null },
+  { t: 'STAGE', bucketId: id('bucket'), keyId, stageId: id16('stage'), layout: { kind: 'DATA', k: 2, size: 1000, cellBytes: 1024, contentId: id('matrix') }, upload: id16('upload'), row: null, record: null },
+  { t: 'UNSTAGE', keyId, stageId: id16('stage') },
+  { t: 'RELEASE', keyId, stageId: id16('stage'), statements: [signedBody(unstaged)] },
   { t: 'COMMIT', cert, inline: false },
   { t: 'FETCH', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 0, leaseMs: 1000 },
   { t: 'BODY', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), leaseMs: 0 },
@@ -61,6 +76,10 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   QUERY: { cert, row: new Uint8Array(128), path: [id('sibling')], epoch: 1, configHash: CLUSTER.hash, seen: null },
   CELL: {},
   PREPARE: { incarnation: 1, logIndex: 7, proof },
+  PROMISE: { accepted: { manifest: wire, proposal: signedBody(proposal), staged: [stagedReceipt] } },
+  STAGE: { incarnation: 1, logIndex: 7, proof },
+  UNSTAGE: signedBody(unstaged),
+  RELEASE: {},
   COMMIT: { incarnation: 1, logIndex: 8, proof },
   FETCH: { row: new Uint8Array(128), path: [] },
   BODY: {},
@@ -157,7 +176,7 @@ function acceptsTable(input: Uint8Array): boolean {
   return opened.ok;
 }
 
-const bucketRecord: BucketRecord = { v: 1, bucketId: id('bucket'), gen: 1, mode: 'PLAIN', versioning: 'NEVER', geometries: [2], quotaBytes: 0, state: 'OPEN' };
+const bucketRecord: BucketRecord = { v: 1, bucketId: id('bucket'), gen: 1, mode: 'PLAIN', versioning: 'NEVER', lock: false, geometries: [2], quotaBytes: 0, state: 'OPEN' };
 
 /** What a path is checked with, all from a peer. */
 const treeQuestion = z.strictObject({ root: z.instanceof(Uint8Array), leaf: z.instanceof(Uint8Array), index: z.number(), size: z.number(), path: z.array(z.instanceof(Uint8Array)) });
@@ -214,6 +233,10 @@ export const protocolTargets: readonly Target[] = [
   decoder({ name: 'answer', covers: [`${m} decodeAnswer`], format: cbor, seeds: () => [...TYPES.map((type) => encodeAnswer(type, ANSWERS[type])), ...REFUSALS], accepts: acceptsAnswer, inputs: 200 }),
   canonical('replies', `${m} decodeReplies`, [replies], decodeReplies, encodeReplies),
   canonical('resolution', `${m} decodeResolution`, [resolution], decodeResolution, encode),
+  canonical('ballot request', 'src/protocol/slot.ts decodeBallotRequest', [ballot], decodeBallotRequest, encodeBallotRequest),
+  canonical('proposal', 'src/protocol/slot.ts decodeProposal', [proposal], decodeProposal, encodeProposal),
+  canonical('staged', 'src/protocol/slot.ts decodeStaged', [staged], decodeStaged, encodeStaged),
+  canonical('unstaged', 'src/protocol/slot.ts decodeUnstaged', [unstaged], decodeUnstaged, encodeUnstaged),
   canonical('lack', `${m} decodeLack`, [lack], decodeLack, encode),
   canonical('log-committed', `${e} decodeCommitted`, [committedSeed], decodeCommitted, encode),
   canonical('log-evict', `${e} decodeEvict`, [evict], decodeEvict, encodeEvict),
