@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   UNAUTHENTIC: 'A signature, seal or credential did not verify.',
   REFUSED: 'More storage nodes than may be faulty refused the request.',
   BUCKET_STALE: 'The bucket has changed or is not open; its newest record decides.',
+  NOT_HELD: 'Storage nodes do not hold a content that a new version was to share.',
+  LOCKED: 'Retention or a legal hold forbids the change.',
   OVERWRITTEN: 'The version was replaced while it was read, and its content is gone.',
   DAMAGED: 'An object cannot be read back as it was written.',
   UNSUPPORTED: 'The request asks for something this version does not do.',

@@ -4,6 +4,7 @@
  */
 import { EMPTY } from '../base/bytes.ts';
 import { CERTS_BATCH_MAX } from '../base/limits.ts';
+import { sameStamp } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { reaches } from './certificates.ts';
 import type { Certified } from './certificates.ts';
@@ -16,6 +17,8 @@ export interface WantedCertificate {
   readonly stamp: Stamp;
   /** Slots whose log names it; they are asked before the others. */
   readonly slots: readonly number[];
+  /** That version alone will do, not a higher one; it may be gone. */
+  readonly exact?: boolean;
 }
 
 /**
@@ -55,7 +58,9 @@ async function askSlot(
   while (left.length > 0) {
     const batch = left.slice(0, CERTS_BATCH_MAX);
     const keyIds = batch.flatMap((index) => wanted[index]?.keyId ?? []);
-    const request = { t: 'CERTS' as const, keyIds };
+    const stamps = batch.map((index) => (wanted[index]?.exact === true ? wanted[index].stamp : null));
+    const bare = { t: 'CERTS' as const, keyIds };
+    const request = stamps.some((stamp) => stamp !== null) ? { ...bare, stamps } : bare;
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.followCallMs);
     if (result.kind !== 'answer') return;
     // A node may answer for fewer than asked, when the rest would not fit a frame, but for one at least.
@@ -81,9 +86,10 @@ function take(
   if (want === undefined) return;
   const shown = bytes === null ? null : openShown(ctx, slot, want.keyId, bytes);
   if (shown === undefined) return;
-  if (reaches(shown, want.stamp)) {
+  const fits = want.exact === true ? shown !== null && sameStamp(shown.stamp, want.stamp) : reaches(shown, want.stamp);
+  if (fits) {
     results[index] = shown;
-  } else if (want.slots.includes(slot)) {
+  } else if (want.slots.includes(slot) && want.exact !== true) {
     ctx.peers.suspect(slot, 'WITHHELD', 'its log names a certificate that it does not give');
   }
 }

@@ -28,14 +28,17 @@ import { LogFollower } from './follow.ts';
 import type { TakeEntries } from './follow.ts';
 import { Peers } from './peers.ts';
 import type { SlotHealth } from './peers.ts';
-import { head, read } from './read.ts';
-import type { ReadOptions, ReadPlan, ReadResult, ReadTrust } from './read.ts';
+import { head, headAt, read } from './read.ts';
+import type { ReadOptions, ReadPlan, ReadResult, ReadTrust, VersionHead } from './read.ts';
 import { resolve } from './resolve.ts';
 import type { Resolution, ResolvePolicy } from './resolve.ts';
 import { WriterSessions } from './session.ts';
 import type { Evidence, Suspicion } from './suspicions.ts';
+import { writeSlot } from './slot-write.ts';
+import type { SlotWriteRequest, SlotWriteResult } from './slot-write.ts';
+import { Turns } from './turns.ts';
 import { write } from './write.ts';
-import type { WriteRequest, WriteResult } from './write.ts';
+import type { Writer, WriteRequest, WriteResult } from './write.ts';
 
 export interface ClientOptions {
   readonly cluster: Cluster;
@@ -71,6 +74,7 @@ export class ProtocolClient {
   readonly #options: ClientOptions;
   readonly #sessions: WriterSessions;
   readonly #signer: BatchSigner;
+  readonly #turns = new Turns();
   #follower: LogFollower | null = null;
 
   constructor(options: ClientOptions) {
@@ -97,17 +101,31 @@ export class ProtocolClient {
     this.#signer = new BatchSigner(signingKey, cluster.id);
   }
 
-  /** See write.ts. */
+  /** See write.ts: in a PLAIN bucket. */
   write(request: WriteRequest): Promise<WriteResult> {
+    return write(this.#writer(), request);
+  }
+
+  /** See slot-write.ts: in a serialised bucket. */
+  writeSlot(request: SlotWriteRequest): Promise<SlotWriteResult> {
+    return writeSlot(this.#writer(), request);
+  }
+
+  #writer(): Writer {
     const { journal } = this.#options;
     const release = (attempt: Attempt): void => this.#release(attempt);
-    const [ctx, sessions, signer] = [this.#ctx, this.#sessions, this.#signer];
-    return write({ ctx, sessions, signer, journal, release }, request);
+    const [ctx, sessions, signer, turns] = [this.#ctx, this.#sessions, this.#signer, this.#turns];
+    return { ctx, sessions, signer, turns, journal, release };
   }
 
   /** The newest version of a key, tombstones too, held by c nodes on return; null: none. Throws NO_QUORUM. */
   head(keyId: Uint8Array, signal?: AbortSignal): Promise<Certified | null> {
     return head(this.#ctx, keyId, signal);
+  }
+
+  /** One version by its stamp. See read.ts. */
+  headAt(keyId: Uint8Array, at: Stamp, signal?: AbortSignal): Promise<VersionHead> {
+    return headAt(this.#ctx, keyId, at, signal);
   }
 
   /** See read.ts. */
@@ -121,7 +139,7 @@ export class ProtocolClient {
 
   /** See resolve.ts. */
   resolve(keyId: Uint8Array, stamp: Stamp, policy: ResolvePolicy): Promise<Resolution> {
-    return resolve(this.#ctx, keyId, stamp, policy);
+    return resolve(this.#ctx, keyId, stamp, policy, { sessions: this.#sessions, signer: this.#signer });
   }
 
   /** Begins to follow the logs; at most one follower a client, whose checkpoints its requests then quote. */
@@ -167,7 +185,7 @@ export class ProtocolClient {
   #release(attempt: Attempt): void {
     this.#ctx.background.run('release', async () => {
       try {
-        const { outcome } = await resolve(this.#ctx, attempt.keyId, attempt.stamp, 'release');
+        const { outcome } = await this.resolve(attempt.keyId, attempt.stamp, 'release');
         if (outcome !== 'undecided') await this.#options.journal.settled(attempt);
       } catch (error) {
         if (!isOperationError(error)) throw error;

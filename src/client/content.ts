@@ -47,7 +47,18 @@ export type WriteContent =
       readonly wrappedKey: Uint8Array;
       readonly encMeta: Uint8Array;
     }
-  | { readonly kind: 'tombstone'; readonly wrappedKey: Uint8Array; readonly encMeta: Uint8Array };
+  | {
+      /** Cells that nodes hold already, under the same data key (13.3). NOT_HELD when too few do. */
+      readonly kind: 'copy';
+      readonly contentId: Uint8Array;
+      readonly k: number;
+      readonly cellBytes: number;
+      readonly size: number;
+      readonly wrappedKey: Uint8Array;
+      readonly encMeta: Uint8Array;
+    }
+  /** Without content. A tombstone is a version; what removes only names others that go (13.6). */
+  | { readonly kind: 'tombstone' | 'remove'; readonly wrappedKey: Uint8Array; readonly encMeta: Uint8Array };
 
 /** What the manifest says of the content, and what each slot is sent with PREPARE. */
 export interface PlacedContent {
@@ -102,9 +113,22 @@ export async function placeContent(
         inline: null,
       };
     }
-    case 'tombstone':
+    case 'copy':
       return {
-        kind: 'TOMBSTONE',
+        kind: 'DATA',
+        k: content.k,
+        size: content.size,
+        cellBytes: content.cellBytes,
+        contentId: content.contentId,
+        wrappedKey: content.wrappedKey,
+        encMeta: () => Promise.resolve(content.encMeta),
+        contentOf: () => Promise.resolve(NO_CONTENT),
+        inline: null,
+      };
+    case 'tombstone':
+    case 'remove':
+      return {
+        kind: content.kind === 'tombstone' ? 'TOMBSTONE' : 'REMOVE',
         k: 1,
         size: 0,
         cellBytes: 0,

@@ -14,7 +14,10 @@ import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.t
 import type { SignedManifest } from '../protocol/manifest.ts';
 import type { AnswerOf, RefusedAnswer, RequestOf } from '../protocol/messages.ts';
 import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
+import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
 import { compareStamps, sameStamp } from '../protocol/stamp.ts';
+import { afterPredecessor, roundOf } from './ballot.ts';
+import type { SlotAddress } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
@@ -38,6 +41,16 @@ export interface PrepareRequest {
   readonly record: Uint8Array | null;
   /** The highest certificate of the key that this client knows, for nodes that lag behind it. */
   readonly predecessor: Certified | null;
+  /** SLOT: in which ballot it is proposed for which slot; null for PLAIN. */
+  readonly slot: Proposed | null;
+}
+
+/** A manifest as it is proposed. */
+export interface Proposed {
+  readonly address: SlotAddress;
+  readonly ballot: Ballot;
+  readonly proposal: SignedBody;
+  readonly staged: readonly StagedReceipt[];
 }
 
 export type PrepareOutcome =
@@ -47,6 +60,10 @@ export type PrepareOutcome =
   | { readonly kind: 'superseded'; readonly winner: Certified }
   /** The bucket record has changed, or is not open. */
   | { readonly kind: 'bucket-stale'; readonly record: Certified }
+  /** SLOT: the slot is decided. */
+  | { readonly kind: 'decided'; readonly newest: Certified }
+  /** SLOT: higher ballots are promised. */
+  | { readonly kind: 'outvoted'; readonly round: number }
   /** Another manifest, signed with this gateway's key, holds the stamp. */
   | { readonly kind: 'stamp-taken' }
   /** Fewer than q receipts can still come. Some nodes may hold the manifest. */
@@ -55,7 +72,12 @@ export type PrepareOutcome =
       readonly error: OperationError;
       /** More than f nodes find the counter too far above what they know (P7). */
       readonly isCounterRefused: boolean;
+      /** More than f nodes will never accept it. */
+      readonly isRefused: boolean;
     };
+
+/** Refusals that the same manifest meets again. */
+const LASTING: ReadonlySet<string> = new Set(['BAD', 'DENIED', 'CONFLICT', 'LOCKED', 'NOT_HELD', 'EQUIVOCATION']);
 
 /** What a slot that lags is shown beside the manifest. */
 type More = Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'>;
@@ -77,6 +99,7 @@ class PrepareRound {
   readonly #codes: string[] = [];
   readonly #stale = new Set<number>();
   readonly #messages: RequestOf<'PREPARE'>[] = [];
+  readonly #higherRounds: number[] = [];
   #isStampTaken = false;
   #end: PrepareOutcome | undefined;
   #ended: () => void = () => undefined;
@@ -89,7 +112,8 @@ class PrepareRound {
 
   async run(): Promise<PrepareOutcome> {
     const { cluster, certificates, peers, clock, deadlines } = this.#ctx;
-    const { signed } = this.#request;
+    const { signed, slot } = this.#request;
+    const ballot = slot?.ballot ?? null;
     const q = quorumSize(cluster.geometry);
     const early = new Promise<void>((resolve) => {
       this.#ended = resolve;
@@ -109,7 +133,7 @@ class PrepareRound {
     const taken = new Map(receipts);
     let outcome = this.#end;
     if (taken.size >= q) {
-      const certified = certificates.own({ signed, ballot: null, receipts: [...taken.values()] });
+      const certified = certificates.own({ signed, ballot, receipts: [...taken.values()] });
       outcome = { kind: 'certified', certified, slots: new Set(taken.keys()) };
     }
     outcome ??= this.#short(taken.size, q);
@@ -153,14 +177,19 @@ class PrepareRound {
     const known = more === NOTHING_MORE ? this.#messages.find(isSame) : undefined;
     if (known !== undefined) return known;
     const manifest = signedManifestToWire(this.#request.signed);
-    const message = { t: 'PREPARE' as const, manifest, upload, row, ...more };
+    const { slot } = this.#request;
+    const bare = { t: 'PREPARE' as const, manifest, upload, row, ...more };
+    const message: RequestOf<'PREPARE'> =
+      slot === null ? bare : { ...bare, slot: { proposal: slot.proposal, staged: [...slot.staged] } };
     if (more === NOTHING_MORE) this.#messages.push(message);
     return message;
   }
 
   #receipt(slot: number, answer: AnswerOf<'PREPARE'>): CertReceipt | null {
     const receipt = { slot, ...answer };
-    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, { signed: this.#request.signed, ballot: null }, receipt)) return receipt;
+    const { signed, slot: proposed } = this.#request;
+    const made = { signed, ballot: proposed?.ballot ?? null };
+    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, made, receipt)) return receipt;
     this.#ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the receipt does not verify');
     return null;
   }
@@ -191,12 +220,15 @@ class PrepareRound {
       case 'EQUIVOCATION':
         this.#equivocation(slot, refused);
         return null;
+      case 'PREDECESSOR':
+        return this.#predecessor(slot, refused, sent);
+      case 'BALLOT':
+        this.#beaten(slot, refused);
+        return null;
       case 'BAD':
       case 'DENIED':
       case 'BUSY':
       case 'CONFLICT':
-      case 'PREDECESSOR':
-      case 'BALLOT':
       case 'LOCKED':
       case 'NOT_HELD':
       case 'HOLE':
@@ -214,6 +246,21 @@ class PrepareRound {
     } else {
       this.#ctx.peers.suspect(slot, 'BAD_REFUSAL', 'SUPERSEDED without a higher certificate');
     }
+  }
+
+  #predecessor(slot: number, refused: RefusedAnswer, sent: More): More | null {
+    const { slot: proposed } = this.#request;
+    if (proposed === null) return null;
+    const next = afterPredecessor(this.#ctx, proposed.address, slot, refused, sent);
+    if (next === null || !('end' in next)) return next;
+    this.#conclude(next.end);
+    return null;
+  }
+
+  #beaten(slot: number, refused: RefusedAnswer): void {
+    const { slot: proposed } = this.#request;
+    const round = proposed === null ? null : roundOf(this.#ctx, proposed.address, slot, refused, proposed.ballot);
+    if (round !== null) this.#higherRounds.push(round);
   }
 
   #bucketStale(slot: number, { cert }: RefusedAnswer): void {
@@ -237,7 +284,8 @@ class PrepareRound {
     }
     this.#stale.add(slot);
     if (this.#stale.size < oneCorrect(cluster.geometry)) return;
-    this.#conclude({ kind: 'short', error: otherConfiguration(this.#stale.size), isCounterRefused: false });
+    const error = otherConfiguration(this.#stale.size);
+    this.#conclude({ kind: 'short', error, isCounterRefused: false, isRefused: false });
   }
 
   #equivocation(slot: number, refused: RefusedAnswer): void {
@@ -272,9 +320,11 @@ class PrepareRound {
 
   #short(receipts: number, q: number): PrepareOutcome {
     if (this.#isStampTaken) return { kind: 'stamp-taken' };
+    if (this.#higherRounds.length > 0) return { kind: 'outvoted', round: Math.max(...this.#higherRounds) };
     const { f } = this.#ctx.cluster.geometry;
     const isCounterRefused = this.#codes.filter((code) => code === 'COUNTER').length > f;
+    const isRefused = this.#codes.filter((code) => LASTING.has(code)).length > f;
     const error = shortageOf(this.#codes, f, () => noQuorum(receipts, q, 'receipts'));
-    return { kind: 'short', error, isCounterRefused };
+    return { kind: 'short', error, isCounterRefused, isRefused };
   }
 }

@@ -6,6 +6,7 @@
 import { EMPTY, equal } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
+import { compareStamps, sameStamp } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { Cancellation } from './cancellation.ts';
 import { higher, reaches } from './certificates.ts';
@@ -23,11 +24,15 @@ export interface QueryReply {
   readonly row: Uint8Array | null;
   readonly path: readonly Uint8Array[];
   readonly payload: Uint8Array;
+  /** With `at`: the manifest that removed the version, verified. */
+  readonly removedBy: Certified | null;
 }
 
 export interface QueryRound {
   /** The highest certificate among q replies. */
   readonly highest: Certified | null;
+  /** With `at`: a manifest that removed the version, as one of the replies shows. */
+  readonly removedBy: Certified | null;
   /** By slot; late replies are added. */
   readonly replies: ReadonlyMap<number, QueryReply>;
   /** The reply of one slot, also when it is late; null when it gave none. */
@@ -38,6 +43,8 @@ export interface QueryOptions {
   /** Slots that are asked for their cell of stripe 0, or for the inline body. */
   readonly cellsFrom?: ReadonlySet<number>;
   readonly signal?: AbortSignal;
+  /** The version of this stamp, instead of the newest. */
+  readonly at?: Stamp;
 }
 
 /**
@@ -59,7 +66,8 @@ export async function query(
 
   const ask = async (slot: number): Promise<QueryReply | null> => {
     const cell0 = options.cellsFrom?.has(slot) ?? false;
-    const request = { t: 'QUERY' as const, keyId, cell0, seen: ctx.seen(slot) };
+    const bare = { t: 'QUERY' as const, keyId, cell0, seen: ctx.seen(slot) };
+    const request = options.at === undefined ? bare : { ...bare, at: options.at };
     const wanted = (): boolean => !ended;
     const result = await calls.run((signal) => peers.persist(slot, request, EMPTY, untilMs, wanted, signal));
     if (result.kind !== 'answer') return null;
@@ -69,7 +77,13 @@ export async function query(
       return null;
     }
     const shown = cert === null ? null : openShown(ctx, slot, keyId, cert);
-    return shown === undefined ? null : { shown, row, path, payload: result.payload };
+    const removedBy = removerOf(ctx, slot, keyId, result.answer.removedBy, options.at);
+    if (shown === undefined || removedBy === undefined) return null;
+    if (shown !== null && options.at !== undefined && !sameStamp(shown.stamp, options.at)) {
+      ctx.peers.suspect(slot, 'BAD_CERTIFICATE', 'a certificate of another version');
+      return null;
+    }
+    return { shown, row, path, payload: result.payload, removedBy };
   };
   const slots = peers.all();
   for (const slot of slots) pending.set(slot, ask(slot));
@@ -79,8 +93,33 @@ export async function query(
   calls.end();
   if (!enough) throw shortage(ctx, found.size, q, foreign.size, options.signal);
   let highest: Certified | null = null;
-  for (const { shown } of found.values()) highest = higher(highest, shown);
-  return { highest, replies: found, reply: settled };
+  let removedBy: Certified | null = null;
+  for (const reply of found.values()) {
+    highest = higher(highest, reply.shown);
+    removedBy = higher(removedBy, reply.removedBy);
+  }
+  return { highest, removedBy, replies: found, reply: settled };
+}
+
+/** What a slot shows as the removal of the version of this stamp; undefined when it shows something else. */
+function removerOf(
+  ctx: ClientContext,
+  slot: number,
+  keyId: Uint8Array,
+  bytes: Uint8Array | undefined,
+  at: Stamp | undefined,
+): Certified | null | undefined {
+  if (bytes === undefined) return null;
+  const shown = at === undefined ? undefined : openShown(ctx, slot, keyId, bytes);
+  const removes = shown?.signed.manifest.slot?.removes ?? [];
+  const isRemoved =
+    shown !== undefined &&
+    at !== undefined &&
+    compareStamps(shown.stamp, at) > 0 &&
+    (removes === 'ALL' || removes.some((stamp) => sameStamp(stamp, at)));
+  if (isRemoved) return shown;
+  ctx.peers.suspect(slot, 'BAD_CERTIFICATE', 'a removal that does not remove the version');
+  return undefined;
 }
 
 /** A certificate that a slot shows for a key: verified, or undefined when the slot showed something else. */

@@ -10,7 +10,9 @@ import { aeadKey, aeadOpen, sha256 } from '../crypto/primitives.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
 import { stripeAssociated, stripeNonce, stripePlainBytes } from '../protocol/stripes.ts';
+import { reaches } from './certificates.ts';
 import type { Certified } from './certificates.ts';
+import type { Stamp } from '../protocol/stamp.ts';
 import { requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
 import { fetchBody } from './fetch.ts';
@@ -35,6 +37,8 @@ export type ReadPlan = {
 export interface ReadOptions {
   /** The size that the caller expects: small contents then come with the first round. Absent: unknown. */
   readonly sizeHint?: number;
+  /** The version of this stamp, instead of the newest. */
+  readonly at?: Stamp;
   readonly signal?: AbortSignal;
 }
 
@@ -79,6 +83,35 @@ export async function head(
   return round.highest;
 }
 
+/** One version by its stamp, as it is now. */
+export type VersionHead =
+  | { readonly kind: 'version'; readonly certified: Certified }
+  | { readonly kind: 'removed' }
+  | { readonly kind: 'absent' };
+
+/** Throws NO_QUORUM. What it says of a version stays so for every later call. */
+export async function headAt(
+  ctx: ClientContext,
+  keyId: Uint8Array,
+  at: Stamp,
+  signal?: AbortSignal,
+): Promise<VersionHead> {
+  const round = await query(ctx, keyId, { at, ...(signal === undefined ? {} : { signal }) });
+  if (round.removedBy !== null) {
+    await settleRemoval(ctx, round, round.removedBy);
+    return { kind: 'removed' };
+  }
+  if (round.highest === null) return { kind: 'absent' };
+  await writeBack(ctx, round, round.highest);
+  return { kind: 'version', certified: round.highest };
+}
+
+/** Who has seen a version gone must never see it again. */
+async function settleRemoval(ctx: ClientContext, round: QueryRound, by: Certified): Promise<void> {
+  const shown = new Set([...round.replies].filter(([, { removedBy }]) => reaches(removedBy, by.stamp)).map(([slot]) => slot));
+  if (shown.size < holderCount(ctx.cluster.geometry)) await requireHeld(ctx, by, { shown });
+}
+
 /**
  * Reads a version. `plan` is called with the version found, and again with a newer one if the read begins
  * anew; what it throws goes through. Throws NO_QUORUM, DAMAGED, OVERWRITTEN, CANCELLED.
@@ -91,13 +124,19 @@ export async function read(
   options: ReadOptions = {},
 ): Promise<ReadResult> {
   const cellsFrom = new Set(wantsFirstStripe(ctx, options) ? preferredHolders(ctx) : []);
-  const round = await query(ctx, keyId, { cellsFrom, ...signalOf(options) });
+  const { at } = options;
+  const round = await query(ctx, keyId, { cellsFrom, ...signalOf(options), ...(at === undefined ? {} : { at }) });
+  if (round.removedBy !== null) {
+    await settleRemoval(ctx, round, round.removedBy);
+    return { kind: 'absent', tombstone: null };
+  }
   let version = round.highest;
   for (let begun = 0; begun < RESTARTS_MAX; begun += 1) {
     if (version === null) return { kind: 'absent', tombstone: null };
     const held = writeBack(ctx, round, version);
     held.catch(() => undefined);
-    const isGone = version.signed.manifest.kind === 'TOMBSTONE';
+    const { kind } = version.signed.manifest;
+    const isGone = kind === 'TOMBSTONE';
     const planned = isGone ? null : await plan(version.signed);
     if (planned === null) {
       await held;
@@ -114,6 +153,8 @@ export async function read(
       }
       return { kind: 'content', version, ...opened.value };
     }
+    // Of one version there is no newer one: it has gone.
+    if (at !== undefined) return { kind: 'absent', tombstone: null };
     version = opened.by;
   }
   const message = 'The key was overwritten faster than it could be read.';

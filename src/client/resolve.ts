@@ -8,7 +8,7 @@
  */
 import { EMPTY, equal } from '../base/bytes.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
-import { openSignedManifest } from '../protocol/manifest.ts';
+import { openSignedManifest, stageOf } from '../protocol/manifest.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
 import { decodeResolution } from '../protocol/messages.ts';
 import type { AnswerOf, RequestOf } from '../protocol/messages.ts';
@@ -20,6 +20,10 @@ import { commit, requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
 import { prepare } from './prepare.ts';
+import { settleSlot } from './propose.ts';
+import type { WriterSessions } from './session.ts';
+import { unstageLater } from './stage.ts';
+import type { BatchSigner } from '../protocol/batch-signer.ts';
 import { query, showing } from './query.ts';
 import { restoreContent } from './restore.ts';
 
@@ -53,11 +57,15 @@ export async function resolve(
   keyId: Uint8Array,
   stamp: Stamp,
   policy: ResolvePolicy,
+  { sessions, signer }: Resolver,
 ): Promise<Resolution> {
   const settled = await ended(ctx, keyId, stamp);
   if (settled !== null) return settled;
   if (policy === 'complete') {
-    const completed = await complete(ctx, await ask(ctx, keyId, stamp, false));
+    const found = await ask(ctx, keyId, stamp, false);
+    const slotted = [...found.values()].find(({ manifest }) => manifest !== null && manifest.manifest.slot !== null)?.manifest;
+    if (slotted !== undefined && slotted !== null) return settle(ctx, sessions, signer, slotted, found.size);
+    const completed = await complete(ctx, found);
     if (completed !== null) return completed;
   }
   const statements = await ask(ctx, keyId, stamp, true);
@@ -68,6 +76,36 @@ export async function resolve(
   return { outcome: 'undecided', answered: statements.size, prepared: accepted.length };
 }
 
+/** Whose session completes slots. */
+export interface Resolver {
+  readonly sessions: WriterSessions;
+  readonly signer: BatchSigner;
+}
+
+/** A slot is never settled by promises of NEVER alone: what was accepted in it may be decided (6.7). */
+async function settle(
+  ctx: ClientContext,
+  sessions: WriterSessions,
+  signer: BatchSigner,
+  signed: SignedManifest,
+  answered: number,
+): Promise<Resolution> {
+  const { highest } = await query(ctx, signed.manifest.keyId);
+  const settled = await settleSlot(ctx, sessions, signer, signed, highest);
+  switch (settled.kind) {
+    case 'certified':
+      return { outcome: 'committed', certified: settled.certified };
+    case 'lost': {
+      const { manifest } = signed;
+      const stage = stageOf(manifest);
+      if (stage !== null) unstageLater(ctx, { id: stage.id, keyId: manifest.keyId });
+      return { outcome: 'superseded', certified: settled.to };
+    }
+    case 'undecided':
+      return { outcome: 'undecided', answered, prepared: 1 };
+  }
+}
+
 /** Certifies what is all there; null when it is not. Throws as `restoreContent`. */
 async function complete(ctx: ClientContext, statements: ReadonlyMap<number, Statement>): Promise<Resolution | null> {
   const found = completable(statements);
@@ -76,7 +114,7 @@ async function complete(ctx: ClientContext, statements: ReadonlyMap<number, Stat
   const restored = await restoreContent(ctx, signed, holders);
   if (restored.kind === 'superseded') return { outcome: 'superseded', certified: restored.by };
   const contentOf = restored.value;
-  const outcome = await prepare(ctx, { signed, contentOf, record: null, predecessor: null });
+  const outcome = await prepare(ctx, { signed, contentOf, record: null, predecessor: null, slot: null });
   if (outcome.kind === 'superseded') return { outcome: 'superseded', certified: outcome.winner };
   const undecided = { outcome: 'undecided', answered: statements.size, prepared: holders.size } as const;
   if (outcome.kind !== 'certified') return undecided;
@@ -161,6 +199,18 @@ function completable(
     if (holders.size >= signed.manifest.k) return { signed, holders };
   }
   return null;
+}
+
+/**
+ * Rules a manifest out for good if that is possible: so many nodes promise never to accept it that it never
+ * is certified. False: it may be, or have been.
+ */
+export async function ruleOut(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promise<boolean> {
+  const statements = await ask(ctx, keyId, stamp, true);
+  const accepted = [...statements.values()].filter(({ prepared }) => prepared !== null);
+  if (mayBeCertified(ctx.cluster.geometry, statements.size, accepted.length)) return false;
+  await release(ctx, keyId, stamp, statements);
+  return true;
 }
 
 async function release(

@@ -9,7 +9,7 @@ import { writerIdOf } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 
 /**
- * Keys remembered by one session. When it is full a new session begins, whose stamps cannot collide with old
+ * Keys and slots remembered by one session. When it is full a new session begins, whose stamps cannot collide with old
  * ones.
  */
 const KEYS_MAX = 65_536;
@@ -42,6 +42,15 @@ export class WriterSessions {
     const next = Math.max(counter, this.#used.get(name) ?? 0) + 1;
     this.#used.set(name, next);
     return { stamp: { gen, counter: next, writerId: this.#writerId }, sessionNonce: this.#nonce };
+  }
+
+  /** A round of a slot above `above` that this session has never used: it proposes one manifest in a ballot. */
+  round(keyId: Uint8Array, prev: Uint8Array, above: number): { readonly round: number; readonly sessionNonce: Uint8Array } {
+    const name = `slot ${mapKey(keyId)}${mapKey(prev)}`;
+    if (this.#used.size >= this.#keysMax && !this.#used.has(name)) this.#renew();
+    const round = Math.max(above, this.#used.get(name) ?? 0) + 1;
+    this.#used.set(name, round);
+    return { round, sessionNonce: this.#nonce };
   }
 
   #renew(): void {

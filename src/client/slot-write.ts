@@ -3,13 +3,30 @@
  * manifests that name the same predecessor at most one is ever certified: so a condition on the predecessor
  * is decided once, whichever gateways race.
  */
-import type { OperationError } from '../base/errors.ts';
+import { EMPTY, equal, mapKey } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
 import type { Certificate } from '../protocol/certificate.ts';
-import type { SignedManifest } from '../protocol/manifest.ts';
+import type { LockMode, SignedManifest } from '../protocol/manifest.ts';
+import { holderCount } from '../protocol/quorum.ts';
+import { NO_VERSION } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
+import type { Attempt } from './attempts.ts';
+import { askBallot } from './ballot.ts';
+import type { Accepted, Proposer, SlotAddress } from './ballot.ts';
 import type { Certified } from './certificates.ts';
-import type { WriteContent } from './content.ts';
-import type { BucketAuthority } from './write.ts';
+import { fromSource } from './chunks.ts';
+import { commit, requireHeld } from './commit.ts';
+import { placeContent } from './content.ts';
+import type { PlacedContent, WriteContent } from './content.ts';
+import type { ClientContext } from './context.ts';
+import type { PrepareOutcome } from './prepare.ts';
+import { propose } from './propose.ts';
+import { head } from './read.ts';
+import { ruleOut } from './resolve.ts';
+import { stageContent, unstageLater } from './stage.ts';
+import type { Staged } from './stage.ts';
+import { sign } from './write.ts';
+import type { BucketAuthority, Writer } from './write.ts';
 
 /** The version that a write is to follow. */
 export interface Predecessor {
@@ -31,7 +48,7 @@ export interface SlotTerms {
 }
 
 export interface VersionLock {
-  readonly mode: 'NONE' | 'GOVERNANCE' | 'COMPLIANCE';
+  readonly mode: LockMode;
   /** Unix milliseconds; 0 with NONE. */
   readonly retainUntil: number;
   readonly legalHold: boolean;
@@ -60,11 +77,346 @@ export type SlotWriteResult =
   | {
       readonly outcome: 'committed';
       readonly signed: SignedManifest;
+      /** The certificate of this write; when superseded, that of the version that followed it. */
       readonly cert: Certificate;
       readonly certBytes: Uint8Array;
+      readonly superseded: boolean;
     }
   /** `decide` declined on this predecessor. */
   | { readonly outcome: 'declined'; readonly predecessor: Predecessor | null }
   /** Nothing of it will ever take effect. `record` with BUCKET_STALE. */
   | { readonly outcome: 'rejected'; readonly error: OperationError; readonly record?: Certified }
   | { readonly outcome: 'unknown'; readonly reason: string; readonly signed: SignedManifest };
+
+/** Predecessors and ballots that one write is tried on: each more means that another writer was faster. */
+const TRIES_MAX = 24;
+const BACKOFF_MIN_MS = 10;
+const BACKOFF_MAX_MS = 1_000;
+
+export async function writeSlot(writer: Writer, request: SlotWriteRequest): Promise<SlotWriteResult> {
+  const { ctx } = writer;
+  let base: Predecessor | null;
+  try {
+    base = await baseOf(ctx, request);
+  } catch (error) {
+    return rejected(error);
+  }
+  // A condition that fails already needs no content.
+  if (request.needsCertified && (await request.decide(base)) === 'decline') return { outcome: 'declined', predecessor: base };
+  const content = await bringContent(writer, request);
+  if ('outcome' in content) return content;
+  // One after the other within this process: its own writes of a key need not outvote each other.
+  const result = await writer.turns.take(mapKey(request.keyId), () => new SlotWrite(writer, request, content).run(base));
+  const isOver = result.outcome === 'declined' || result.outcome === 'rejected';
+  if (content.staged !== null && isOver) unstageLater(ctx, content.staged);
+  return result;
+}
+
+/** What the write rests on, durable on q nodes where it needs to be. */
+interface Brought {
+  readonly placed: PlacedContent;
+  readonly encMeta: Uint8Array;
+  readonly staged: Staged | null;
+}
+
+async function baseOf(ctx: ClientContext, request: SlotWriteRequest): Promise<Predecessor | null> {
+  const believed = request.predecessor;
+  if (believed !== undefined && !request.needsCertified) return believed === null ? null : { ...believed, certified: null };
+  return predecessorOf(await head(ctx, request.keyId, request.signal));
+}
+
+function predecessorOf(certified: Certified | null): Predecessor | null {
+  return certified === null ? null : { stamp: certified.stamp, hash: certified.signed.hash, certified };
+}
+
+async function bringContent(writer: Writer, request: SlotWriteRequest): Promise<Brought | SlotWriteResult> {
+  const { ctx, sessions } = writer;
+  const { bucket, keyId, signal } = request;
+  try {
+    const placed = await placeContent(ctx, bucket.k, request.content, signal ?? new AbortController().signal);
+    const encMeta = await fromSource(placed.encMeta);
+    if (signal?.aborted === true) throw new OperationError('CANCELLED', 'The caller gave up.');
+    if (placed.kind !== 'DATA' && placed.kind !== 'TABLE') return { placed, encMeta, staged: null };
+    const result = await stageContent(ctx, sessions.gatewayId, bucket, keyId, placed);
+    if (result.kind === 'staged') return { placed, encMeta, staged: result.staged };
+    const { error, record } = result;
+    return { outcome: 'rejected', error, ...(record === undefined ? {} : { record }) };
+  } catch (error) {
+    return rejected(error);
+  }
+}
+
+/** This write's manifest for one slot. */
+interface Own {
+  readonly signed: SignedManifest;
+  readonly prev: Uint8Array;
+  readonly attempt: Attempt;
+  /** Was it sent to anyone? Then others may complete it. */
+  isProposed: boolean;
+}
+
+type Step =
+  | { readonly kind: 'end'; readonly result: SlotWriteResult }
+  /** Try the slot again, in a higher ballot. */
+  | { readonly kind: 'again' }
+  /** The slot was decided for another version: go on after it. */
+  | { readonly kind: 'moved'; readonly base: Predecessor };
+
+class SlotWrite {
+  readonly #writer: Writer;
+  readonly #request: SlotWriteRequest;
+  readonly #content: Brought;
+  readonly #voided = new Set<string>();
+  #own: Own | null = null;
+  #round = 0;
+  #defeats = 0;
+
+  constructor(writer: Writer, request: SlotWriteRequest, content: Brought) {
+    this.#writer = writer;
+    this.#request = request;
+    this.#content = content;
+  }
+
+  async run(first: Predecessor | null): Promise<SlotWriteResult> {
+    let base = first;
+    try {
+      for (let tried = 0; tried < TRIES_MAX; tried += 1) {
+        const step = await this.#try(base);
+        if (step.kind === 'end') return step.result;
+        if (step.kind === 'moved') {
+          base = step.base;
+          this.#round = 0;
+        }
+      }
+    } catch (error) {
+      return this.#givenUp(error);
+    }
+    const message = 'Other writers of this key were faster each time.';
+    return this.#givenUp(new OperationError('BUSY', message, { retryable: true }));
+  }
+
+  async #try(base: Predecessor | null): Promise<Step> {
+    const { bucket, keyId, decide, signal } = this.#request;
+    if (base !== null && base.stamp.gen > bucket.gen) {
+      throw new OperationError('BUCKET_STALE', 'The bucket has a newer generation.', { retryable: true });
+    }
+    const prev = base?.hash ?? NO_VERSION;
+    if (this.#own !== null && !equal(this.#own.prev, prev)) await this.#lost();
+    const terms = await decide(base);
+    if (terms === 'decline') return { kind: 'end', result: await this.#declined(base) };
+    if (signal?.aborted === true && this.#own === null) throw new OperationError('CANCELLED', 'The caller gave up.');
+    const { sessions, signer, ctx } = this.#writer;
+    const address: SlotAddress = { bucket, keyId, prev, predecessor: base };
+    const { round, sessionNonce } = sessions.round(keyId, prev, this.#round);
+    const proposer: Proposer = { gatewayId: sessions.gatewayId, sessionNonce, signer };
+    const result = await askBallot(ctx, proposer, address, round, this.#voided);
+    switch (result.kind) {
+      case 'decided':
+        return this.#decided(result.newest);
+      case 'outvoted':
+        return this.#outvoted(result.round);
+      case 'bucket-stale':
+        return this.#bucketStale(result.record);
+      case 'short':
+        return this.#short(base, result.error);
+      case 'promised':
+        return this.#propose(address, proposer, round, result.accepted, terms);
+    }
+  }
+
+  async #propose(
+    address: SlotAddress,
+    proposer: Proposer,
+    round: number,
+    accepted: Accepted | null,
+    terms: SlotTerms,
+  ): Promise<Step> {
+    const { ctx } = this.#writer;
+    if (accepted === null) this.#own ??= await this.#makeOwn(address, terms);
+    const value = accepted ?? this.#ownValue();
+    const { signed } = value;
+    if (this.#isOwn(signed)) this.#setProposed();
+    const outcome = await propose(ctx, address, proposer, round, value);
+    return this.#proposed(address, value, outcome);
+  }
+
+  async #proposed(
+    { predecessor }: SlotAddress,
+    { signed, inline }: Pick<Accepted, 'signed' | 'inline'>,
+    outcome: PrepareOutcome,
+  ): Promise<Step> {
+    switch (outcome.kind) {
+      case 'certified':
+        if (this.#isOwn(signed)) return { kind: 'end', result: await this.#publish(outcome.certified, outcome.slots) };
+        await requireHeld(this.#writer.ctx, outcome.certified, { inline, holding: outcome.slots, complete: true });
+        return this.#decided(outcome.certified);
+      case 'decided':
+        return this.#decided(outcome.newest);
+      case 'superseded':
+        return this.#decided(outcome.winner);
+      case 'outvoted':
+        return this.#outvoted(outcome.round);
+      case 'bucket-stale':
+        return this.#refused(signed, stale(outcome.record));
+      case 'short':
+        if (outcome.isRefused) return this.#refused(signed, rejected(outcome.error));
+        return this.#short(predecessor, outcome.error);
+      case 'stamp-taken':
+        throw new OperationError('BUSY', 'Another manifest holds the stamp or the ballot.', { retryable: true });
+    }
+  }
+
+  /** Too many nodes never accept this manifest: once that is certain, the slot is free of it. */
+  async #refused(signed: SignedManifest, result: SlotWriteResult): Promise<Step> {
+    const { keyId, stamp } = signed.manifest;
+    if (!(await ruleOut(this.#writer.ctx, keyId, stamp))) {
+      return { kind: 'end', result: this.#givenUp(result.outcome === 'rejected' ? result.error : undefined) };
+    }
+    this.#voided.add(mapKey(signed.hash));
+    if (!this.#isOwn(signed)) return { kind: 'again' };
+    await this.#lost();
+    return { kind: 'end', result };
+  }
+
+  /** What became of the own manifest now that this version is the newest? */
+  async #decided(newest: Certified): Promise<Step> {
+    const own = this.#own;
+    const base = predecessorOf(newest);
+    if (base === null) throw new TypeError('a certificate is a predecessor');
+    const { slot } = newest.signed.manifest;
+    if (own?.isProposed === true) {
+      if (equal(newest.signed.hash, own.signed.hash)) return { kind: 'end', result: await this.#publish(newest, new Set()) };
+      if (equal(slot?.prev ?? EMPTY, own.signed.hash)) return { kind: 'end', result: await this.#followed(own, newest) };
+      // The versions between are not known: the own one may be among them.
+      if (!equal(slot?.prev ?? EMPTY, own.prev)) {
+        const reason = 'the key was written several times meanwhile';
+        return { kind: 'end', result: { outcome: 'unknown', reason, signed: own.signed } };
+      }
+    }
+    if (own !== null) await this.#lost();
+    return { kind: 'moved', base };
+  }
+
+  async #outvoted(round: number): Promise<Step> {
+    const { clock, random } = this.#writer.ctx;
+    this.#round = Math.max(this.#round, round);
+    const limit = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** this.#defeats);
+    this.#defeats += 1;
+    const [a = 0, b = 0] = random.bytes(2);
+    await clock.sleep((limit * (256 * a + b)) / 65_536);
+    return { kind: 'again' };
+  }
+
+  /** Nodes may lag behind a version that is only believed in: then it is asked for, with its certificate. */
+  async #short(base: Predecessor | null, error: OperationError): Promise<Step> {
+    const isBelief = base?.certified === null || (base === null && this.#request.predecessor === null);
+    if (!isBelief || this.#defeats > 0) throw error;
+    this.#defeats += 1;
+    const { ctx } = this.#writer;
+    const now = predecessorOf(await head(ctx, this.#request.keyId));
+    if (now === null) throw error;
+    return { kind: 'moved', base: now };
+  }
+
+  async #publish(certified: Certified, holding: ReadonlySet<number>): Promise<SlotWriteResult> {
+    const { ctx, journal } = this.#writer;
+    const own = this.#own;
+    if (own === null) throw new TypeError('a write publishes its own manifest');
+    const { held, ok } = await commit(ctx, certified, {
+      inline: this.#content.placed.inline,
+      holding,
+      complete: true,
+      onHeld: () => journal.published(own.attempt, certified),
+    });
+    const { signed, cert, bytes } = certified;
+    if (ok) return { outcome: 'committed', signed, cert, certBytes: bytes, superseded: false };
+    const needed = holderCount(ctx.cluster.geometry);
+    return { outcome: 'unknown', reason: `${held.size} acknowledgements of ${needed} in time`, signed };
+  }
+
+  /** Certified by someone else, and followed: q nodes held it, or nothing could have been accepted after it. */
+  async #followed(own: Own, newest: Certified): Promise<SlotWriteResult> {
+    await requireHeld(this.#writer.ctx, newest, {});
+    await this.#writer.journal.published(own.attempt, newest);
+    const { cert, bytes } = newest;
+    return { outcome: 'committed', signed: own.signed, cert, certBytes: bytes, superseded: true };
+  }
+
+  async #makeOwn({ bucket, keyId, prev, predecessor }: SlotAddress, terms: SlotTerms): Promise<Own> {
+    const { journal, sessions } = this.#writer;
+    const { placed, encMeta, staged } = this.#content;
+    const before = predecessor?.stamp;
+    const stamp = sessions.next(keyId, bucket.gen, before?.gen === bucket.gen ? before.counter : 0);
+    const stage = staged === null ? null : { id: staged.id, slots: staged.receipts.map(({ slot }) => slot) };
+    const { mode, retainUntil, legalHold } = terms.lock ?? NO_LOCK;
+    const signed = await sign(this.#writer, this.#request, placed, stamp, {
+      encMeta: terms.encMeta ?? encMeta,
+      clear: EMPTY,
+      retainUntil,
+      slot: { prev, stage, removes: terms.removes, lockMode: mode, legalHold },
+    });
+    const { opId } = this.#request;
+    const attempt = { opId, bucketId: bucket.bucketId, keyId, stamp: stamp.stamp, manifestHash: signed.hash };
+    await journal.begin(attempt);
+    return { signed, prev, attempt, isProposed: false };
+  }
+
+  #ownValue(): Pick<Accepted, 'signed' | 'inline' | 'staged'> {
+    if (this.#own === null) throw new TypeError('there is an own manifest');
+    const { placed, staged } = this.#content;
+    return { signed: this.#own.signed, inline: placed.inline, staged: staged?.receipts ?? [] };
+  }
+
+  #isOwn(signed: SignedManifest): boolean {
+    return this.#own !== null && equal(this.#own.signed.hash, signed.hash);
+  }
+
+  #setProposed(): void {
+    if (this.#own !== null) this.#own.isProposed = true;
+  }
+
+  /** The own manifest can never be certified: it is written down before another is made (I7). */
+  async #lost(): Promise<void> {
+    const own = this.#own;
+    this.#own = null;
+    if (own === null) return;
+    const { journal, ctx } = this.#writer;
+    await journal.abandoned(own.attempt);
+    ctx.background.run('settle', () => journal.settled(own.attempt));
+  }
+
+  async #declined(base: Predecessor | null): Promise<SlotWriteResult> {
+    if (this.#own !== null) await this.#lost();
+    return { outcome: 'declined', predecessor: base };
+  }
+
+  async #bucketStale(record: Certified): Promise<Step> {
+    if (this.#own?.isProposed === true) return this.#refused(this.#own.signed, stale(record));
+    if (this.#own !== null) await this.#lost();
+    return { kind: 'end', result: stale(record) };
+  }
+
+  /** Certain only if nothing was proposed: others complete what they find. */
+  #givenUp(error: unknown): SlotWriteResult {
+    const own = this.#own;
+    if (own?.isProposed !== true) {
+      if (own !== null) this.#writer.ctx.background.run('abandon', () => this.#lost());
+      return rejected(error);
+    }
+    if (!(error instanceof OperationError) && error !== undefined) throw error;
+    return { outcome: 'unknown', reason: error?.message ?? 'the slot is not decided', signed: own.signed };
+  }
+}
+
+function stale(record: Certified): SlotWriteResult {
+  const error = new OperationError('BUCKET_STALE', 'The bucket record has changed.', { retryable: true });
+  return { outcome: 'rejected', error, record };
+}
+
+const NO_LOCK: VersionLock = { mode: 'NONE', retainUntil: 0, legalHold: false };
+
+/** Operating failures become a result; anything else is a bug and goes on up. */
+function rejected(error: unknown): SlotWriteResult {
+  if (error instanceof OperationError) return { outcome: 'rejected', error };
+  throw error;
+}

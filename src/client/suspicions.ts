@@ -22,6 +22,8 @@ export type SuspicionKind =
   /** A signed statement that the node lacks what its receipt promised to keep. */
   | 'BROKEN_PROMISE'
   | 'BAD_RESOLUTION'
+  /** A promise with what nobody proposed. */
+  | 'BAD_PROMISE'
   | 'BAD_CHECKPOINT'
   /** The log showed two histories. */
   | 'FORKED_LOG'

@@ -236,6 +236,7 @@ export function shortageOf(
     const message = 'More storage nodes than may be faulty are at their limits.';
     return new OperationError('BUSY', message, { retryable: true });
   }
+  if (count('LOCKED') > f) return new OperationError('LOCKED', 'Retention or a legal hold forbids the change.');
   if (count('DENIED') + count('BAD') > f) {
     return new OperationError('REFUSED', 'More storage nodes than may be faulty refuse the request.', {
       remedy: 'Compare the configuration of this process with that of the storage nodes.',

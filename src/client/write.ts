@@ -14,7 +14,7 @@ import { OperationError } from '../base/errors.ts';
 import type { BatchSigner } from '../protocol/batch-signer.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import type { Certificate } from '../protocol/certificate.ts';
-import { encodeManifest, FORMAT_VERSION, openSignedManifest, SUITE_1 } from '../protocol/manifest.ts';
+import { encodeManifest, openSignedManifest, SUITE_1 } from '../protocol/manifest.ts';
 import type { Manifest, SignedManifest } from '../protocol/manifest.ts';
 import { compareStamps } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
@@ -29,6 +29,7 @@ import type { ClientContext } from './context.ts';
 import { prepare } from './prepare.ts';
 import { noQuorum, query } from './query.ts';
 import type { SessionStamp, WriterSessions } from './session.ts';
+import type { Turns } from './turns.ts';
 
 /** The bucket as the writer knows it: nodes refuse what was written under an older record. */
 export interface BucketAuthority {
@@ -84,6 +85,8 @@ export interface Writer {
   readonly sessions: WriterSessions;
   readonly signer: BatchSigner;
   readonly journal: AttemptJournal;
+  /** Slot writes of one key, one after the other. */
+  readonly turns: Turns;
   /** Lets go, in the background, of receipts that an abandoned attempt left on nodes (6.7). */
   readonly release: (attempt: Attempt) => void;
 }
@@ -193,6 +196,7 @@ async function attempt(
     contentOf: placed.contentOf,
     record: request.bucket.recordCert,
     predecessor: base.highest,
+    slot: null,
   });
   if (outcome.kind === 'certified') {
     return { kind: 'end', result: await publish(writer, begun, placed, outcome.certified, outcome.slots) };
@@ -208,6 +212,9 @@ async function attempt(
     case 'superseded':
       if (base.guess !== null) return { kind: 'again', above: outcome.winner };
       return { kind: 'end', result: await yieldTo(writer, begun, signed, outcome.winner) };
+    case 'decided':
+    case 'outvoted':
+      throw new TypeError('only SLOT manifests stand for a slot');
     case 'stamp-taken':
       return { kind: 'again', above: null };
     case 'bucket-stale': {
@@ -231,16 +238,26 @@ function nextStamp(sessions: WriterSessions, request: WriteRequest, { highest, g
 }
 
 async function signManifest(
-  { ctx, sessions, signer }: Writer,
+  writer: Writer,
   request: WriteRequest,
   placed: PlacedContent,
   encMeta: Uint8Array,
-  { stamp, sessionNonce }: SessionStamp,
+  stamp: SessionStamp,
 ): Promise<SignedManifest> {
-  const { bucket, keyId, opId, clear } = request;
+  return sign(writer, request, placed, stamp, { encMeta, clear: request.clear ?? EMPTY, retainUntil: 0, slot: null });
+}
+
+/** Signs a manifest. Throws BAD_ARGUMENT for what no node accepts. */
+export async function sign(
+  { ctx, sessions, signer }: Writer,
+  { bucket, keyId, opId }: Pick<WriteRequest, 'bucket' | 'keyId' | 'opId'>,
+  placed: PlacedContent,
+  { stamp, sessionNonce }: SessionStamp,
+  sealed: Pick<Manifest, 'encMeta' | 'clear' | 'retainUntil' | 'slot'>,
+): Promise<SignedManifest> {
   const { kind, k, size, cellBytes, contentId, wrappedKey } = placed;
   const manifest: Manifest = {
-    v: FORMAT_VERSION,
+    v: sealed.slot === null ? 1 : 2,
     suite: SUITE_1,
     bucketId: bucket.bucketId,
     keyId,
@@ -249,8 +266,7 @@ async function signManifest(
     gatewayId: sessions.gatewayId,
     sessionNonce,
     kind,
-    mode: 'PLAIN',
-    slot: null,
+    mode: sealed.slot === null ? 'PLAIN' : 'SLOT',
     epoch: ctx.cluster.epoch,
     bucketStamp: bucket.stamp,
     n: ctx.cluster.geometry.n,
@@ -258,10 +274,8 @@ async function signManifest(
     size,
     cellBytes,
     contentId,
-    retainUntil: 0,
     wrappedKey,
-    encMeta,
-    clear: clear ?? EMPTY,
+    ...sealed,
   };
   const body = encodeManifest(manifest);
   const proof = await signer.sign('manifest', body);

@@ -16,7 +16,6 @@ import type { Stamp } from './stamp.ts';
 import type { StatementProof } from './statement.ts';
 
 export const SUITE_1 = 1;
-export const FORMAT_VERSION = 1;
 export const MANIFEST_BYTES_MAX = 16 * 1024;
 
 /**

@@ -53,6 +53,8 @@ export interface NodeStatus {
   readonly keys: number;
   readonly contents: number;
   readonly superseded: number;
+  /** Contents kept ahead of their manifests. */
+  readonly stages: number;
   readonly holes: number;
   readonly liveBytes: number;
   readonly space: DiskSpace;
@@ -263,6 +265,7 @@ export class StorageNode {
       keys: state.register.keyCount,
       contents: state.contents.count,
       superseded: state.register.supersededCount,
+      stages: state.stages.count,
       holes: state.holes.size,
       liveBytes: state.cells.liveBytes,
       space: this.#space,
@@ -271,7 +274,7 @@ export class StorageNode {
   }
 
   #statusReply(): Frame {
-    const { space, slot: _slot, contents: _contents, superseded: _superseded, recovery: _recovery, ...status } = this.status();
+    const { space, slot: _slot, contents: _contents, superseded: _superseded, stages: _stages, recovery: _recovery, ...status } = this.status();
     return reply('STATUS', {
       ...status,
       protocolMin: this.#ctx.cluster.config.protocolMin,

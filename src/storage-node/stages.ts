@@ -44,6 +44,10 @@ export class Stages {
     this.#ended.set(mapKey(stageId), stageId);
   }
 
+  get count(): number {
+    return this.#held.size;
+  }
+
   held(): readonly Stage[] {
     return [...this.#held.values()];
   }

@@ -10,6 +10,7 @@ import type { Attempt, AttemptJournal } from '../../src/client/attempts.ts';
 import type { Certified } from '../../src/client/certificates.ts';
 import type { ReadResult } from '../../src/client/read.ts';
 import type { Evidence } from '../../src/client/suspicions.ts';
+import type { SlotWriteRequest, SlotWriteResult } from '../../src/client/slot-write.ts';
 import type { BucketAuthority, WriteRequest, WriteResult } from '../../src/client/write.ts';
 import type { WriteContent } from '../../src/client/content.ts';
 import { sha256 } from '../../src/crypto/primitives.ts';
@@ -171,6 +172,31 @@ export function put(
   return client.write({ bucket, keyId: id(key), opId: nextOpId(), content: bytesContent(bytes).content, ...amend });
 }
 
+/** Writes through a slot; by default unconditionally, as in a bucket that keeps no versions. */
+export function putSlot(
+  { client }: TestClient,
+  bucket: BucketAuthority,
+  key: string,
+  bytes: Uint8Array,
+  amend: Partial<SlotWriteRequest> = {},
+): Promise<SlotWriteResult> {
+  return client.writeSlot({
+    bucket,
+    keyId: id(key),
+    opId: nextOpId(),
+    content: bytesContent(bytes).content,
+    decide: () => Promise.resolve({ removes: 'ALL' }),
+    needsCertified: false,
+    ...amend,
+  });
+}
+
+/** Throws unless the write was committed. */
+export function committedSlot(result: SlotWriteResult): Extract<SlotWriteResult, { outcome: 'committed' }> {
+  if (result.outcome === 'committed') return result;
+  throw new Error(`not committed: ${result.outcome === 'declined' ? 'declined' : describeResult(result)}`);
+}
+
 export function keyIdOf(key: string): Uint8Array {
   return id(key);
 }
@@ -191,7 +217,7 @@ export function committed(result: WriteResult): Extract<WriteResult, { outcome: 
   return result;
 }
 
-export function describeResult(result: WriteResult): string {
+export function describeResult(result: WriteResult | Exclude<SlotWriteResult, { outcome: 'declined' }>): string {
   switch (result.outcome) {
     case 'committed':
       return 'committed';

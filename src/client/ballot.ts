@@ -1,0 +1,193 @@
+/**
+ * The first phase of a slot (protocol 6.4): q nodes promise a ballot and show what they have accepted. What
+ * was accepted in the highest ballot must be proposed again, whoever's it is: it may be decided already.
+ */
+import { equal, mapKey } from '../base/bytes.ts';
+import type { OperationError } from '../base/errors.ts';
+import type { BatchSigner } from '../protocol/batch-signer.ts';
+import { verifyWriter } from '../protocol/certificate.ts';
+import { openSignedManifest } from '../protocol/manifest.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import type { AnswerOf, RefusedAnswer, RequestOf } from '../protocol/messages.ts';
+import {
+  ballotOf,
+  compareBallots,
+  decodeBallotRequest,
+  decodeProposal,
+  encodeBallotRequest,
+  proposerOf,
+  stageFault,
+} from '../protocol/slot.ts';
+import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
+import { sha256 } from '../crypto/primitives.ts';
+import { compareStamps } from '../protocol/stamp.ts';
+import type { Certified } from './certificates.ts';
+import type { ClientContext } from './context.ts';
+import { openShown } from './query.ts';
+import { askQuorum } from './quorum-round.ts';
+import type { Predecessor } from './slot-write.ts';
+import type { BucketAuthority } from './write.ts';
+
+/** A slot of a key, and the version that it follows. */
+export interface SlotAddress {
+  readonly bucket: BucketAuthority;
+  readonly keyId: Uint8Array;
+  readonly prev: Uint8Array;
+  readonly predecessor: Predecessor | null;
+}
+
+/** The session that proposes. */
+export interface Proposer {
+  readonly gatewayId: Uint8Array;
+  readonly sessionNonce: Uint8Array;
+  readonly signer: BatchSigner;
+}
+
+/** A manifest that a node has accepted, with all that proposing it again needs. */
+export interface Accepted {
+  readonly signed: SignedManifest;
+  readonly ballot: Ballot;
+  readonly staged: readonly StagedReceipt[];
+  /** The body of an INLINE version. */
+  readonly inline: Uint8Array | null;
+}
+
+export type BallotResult =
+  | { readonly kind: 'promised'; readonly accepted: Accepted | null }
+  /** The slot is decided: this version, or one after it, is the newest. */
+  | { readonly kind: 'decided'; readonly newest: Certified }
+  | { readonly kind: 'outvoted'; readonly round: number }
+  | { readonly kind: 'bucket-stale'; readonly record: Certified }
+  | { readonly kind: 'short'; readonly error: OperationError };
+
+type End = Extract<BallotResult, { kind: 'decided' }>;
+
+export async function askBallot(
+  ctx: ClientContext,
+  { gatewayId, sessionNonce, signer }: Proposer,
+  address: SlotAddress,
+  round: number,
+  /** Names of manifests that can never be certified: they need not be proposed again. */
+  voided: ReadonlySet<string>,
+): Promise<BallotResult> {
+  const { bucket, keyId, prev } = address;
+  const body = encodeBallotRequest({ v: 1, bucketId: bucket.bucketId, keyId, prev, round, gatewayId, sessionNonce });
+  const own = ballotOf({ round, gatewayId, sessionNonce });
+  const wire: SignedBody = { body, proof: await signer.sign('ballot', body) };
+  const higherRounds: number[] = [];
+  const result = await askQuorum<'PROMISE', Accepted | 'nothing', End>(ctx, {
+    bucketId: bucket.bucketId,
+    bucketStamp: bucket.stamp,
+    record: bucket.recordCert,
+    message: (_slot, { prevCert, record }) => {
+      const request: RequestOf<'PROMISE'> = { t: 'PROMISE', request: wire, prevCert, record };
+      return Promise.resolve({ request, payload: new Uint8Array(0) });
+    },
+    answered: (slot, answer, payload) => openAccepted(ctx, address, slot, answer, payload),
+    refused: (slot, refused, sent) => {
+      if (refused.code === 'BALLOT') {
+        const beaten = roundOf(ctx, address, slot, refused, own);
+        if (beaten !== null) higherRounds.push(beaten);
+        return null;
+      }
+      return refused.code === 'PREDECESSOR' ? afterPredecessor(ctx, address, slot, refused, sent) : null;
+    },
+    untilMs: ctx.clock.monotonicMs() + ctx.deadlines.prepareMs,
+    wanted: 'promises',
+    goesOn: false,
+  });
+  switch (result.kind) {
+    case 'quorum':
+      return { kind: 'promised', accepted: highest([...result.found.values()], voided) };
+    case 'ended':
+      return result.end;
+    case 'bucket-stale':
+      return result;
+    case 'short':
+      // Fewer than q are left because others were promised more.
+      return higherRounds.length > 0 ? { kind: 'outvoted', round: Math.max(...higherRounds) } : result;
+  }
+}
+
+function highest(answers: readonly (Accepted | 'nothing')[], voided: ReadonlySet<string>): Accepted | null {
+  let best: Accepted | null = null;
+  for (const accepted of answers) {
+    if (accepted === 'nothing' || voided.has(mapKey(accepted.signed.hash))) continue;
+    if (best === null || compareBallots(accepted.ballot, best.ballot) > 0) best = accepted;
+  }
+  return best;
+}
+
+/** What a node says it accepted: only what was signed as a proposal for this slot counts. */
+function openAccepted(
+  ctx: ClientContext,
+  { keyId, prev }: SlotAddress,
+  slot: number,
+  { accepted }: AnswerOf<'PROMISE'>,
+  payload: Uint8Array,
+): Accepted | 'nothing' | null {
+  if (accepted === null) return 'nothing';
+  const { cluster, verifier } = ctx;
+  const opened = openSignedManifest(accepted.manifest);
+  const signed = opened.ok ? opened.value : null;
+  const proposer = signed === null ? null : proposerOf(cluster, verifier, accepted.proposal, signed.manifest, signed.hash);
+  const isRight =
+    signed !== null &&
+    proposer !== null &&
+    equal(signed.manifest.keyId, keyId) &&
+    equal(signed.manifest.slot?.prev ?? new Uint8Array(0), prev) &&
+    verifyWriter(cluster, verifier, signed) &&
+    stageFault(cluster, verifier, signed.manifest, accepted.staged) === null &&
+    (signed.manifest.kind !== 'INLINE' || equal(sha256(payload), signed.manifest.contentId));
+  if (!isRight) {
+    ctx.peers.suspect(slot, 'BAD_PROMISE', 'what it says it accepted was not proposed');
+    return null;
+  }
+  const inline = signed.manifest.kind === 'INLINE' ? payload : null;
+  return { signed, ballot: proposer.ballot, staged: accepted.staged, inline };
+}
+
+/** The round that beat ours, when the node shows who asked for it. */
+export function roundOf(
+  ctx: ClientContext,
+  { keyId, prev }: Pick<SlotAddress, 'keyId' | 'prev'>,
+  slot: number,
+  { statement }: RefusedAnswer,
+  own: Ballot,
+): number | null {
+  for (const [purpose, decode] of [
+    ['ballot', decodeBallotRequest],
+    ['proposal', decodeProposal],
+  ] as const) {
+    const decoded = statement === null ? null : decode(statement.body);
+    if (statement === null || decoded?.ok !== true) continue;
+    const { gatewayId, round } = decoded.value;
+    const writer = ctx.cluster.writerById(gatewayId);
+    const isRight =
+      writer !== undefined &&
+      equal(decoded.value.keyId, keyId) &&
+      equal(decoded.value.prev, prev) &&
+      compareBallots(ballotOf(decoded.value), own) >= 0 &&
+      ctx.verifier.verify(writer.signingKey, purpose, statement.body, statement.proof);
+    if (isRight) return round;
+  }
+  ctx.peers.suspect(slot, 'BAD_REFUSAL', 'BALLOT without a higher one');
+  return null;
+}
+
+/** Another version is the newest at this node: it lags, and is given ours, or we do. */
+export function afterPredecessor(
+  ctx: ClientContext,
+  { keyId, predecessor }: SlotAddress,
+  slot: number,
+  { cert }: RefusedAnswer,
+  sent: { readonly prevCert: Uint8Array | null; readonly record: Uint8Array | null },
+): { readonly prevCert: Uint8Array | null; readonly record: Uint8Array | null } | { readonly end: End } | null {
+  const shown = cert === null ? null : openShown(ctx, slot, keyId, cert);
+  if (shown === undefined) return null;
+  if (shown !== null && (predecessor === null || compareStamps(shown.stamp, predecessor.stamp) > 0)) {
+    return { end: { kind: 'decided', newest: shown } };
+  }
+  const certified = predecessor?.certified ?? null;
+  return certified === null || sent.prevCert !== null ? null : { ...sent, prevCert: certified.bytes };
+}

@@ -1,0 +1,87 @@
+/**
+ * The second phase of a slot (protocol 6.4): a manifest is proposed in a ballot that q nodes have promised. It
+ * may be another writer's, which whoever finds it completes; and an orphan is completed in the same way.
+ */
+import { EMPTY, equal } from '../base/bytes.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
+import { ballotOf, encodeProposal } from '../protocol/slot.ts';
+import { askBallot } from './ballot.ts';
+import type { Accepted, Proposer, SlotAddress } from './ballot.ts';
+import type { Certified } from './certificates.ts';
+import { requireHeld } from './commit.ts';
+import type { ClientContext } from './context.ts';
+import { NO_CONTENT, prepare } from './prepare.ts';
+import type { PrepareOutcome, SlotContent } from './prepare.ts';
+import type { WriterSessions } from './session.ts';
+
+export async function propose(
+  ctx: ClientContext,
+  address: SlotAddress,
+  { gatewayId, sessionNonce, signer }: Proposer,
+  round: number,
+  { signed, inline, staged }: Pick<Accepted, 'signed' | 'inline' | 'staged'>,
+): Promise<PrepareOutcome> {
+  const { keyId, prev, bucket, predecessor } = address;
+  const body = encodeProposal({ v: 1, keyId, prev, round, gatewayId, sessionNonce, manifestHash: signed.hash });
+  const proposal = { body, proof: await signer.sign('proposal', body) };
+  const share: SlotContent = inline === null ? NO_CONTENT : { ...NO_CONTENT, payload: inline };
+  return prepare(ctx, {
+    signed,
+    contentOf: () => Promise.resolve(share),
+    record: bucket.recordCert,
+    predecessor: predecessor?.certified ?? null,
+    slot: { address, ballot: ballotOf({ round, gatewayId, sessionNonce }), proposal, staged },
+  });
+}
+
+export type Settled =
+  | { readonly kind: 'certified'; readonly certified: Certified }
+  /** Another version was decided. */
+  | { readonly kind: 'lost'; readonly to: Certified }
+  | { readonly kind: 'undecided' };
+
+const TRIES_MAX = 4;
+
+/** Completes what was accepted in the orphan's slot. `newest`: the highest version that q nodes show. */
+export async function settleSlot(
+  ctx: ClientContext,
+  sessions: WriterSessions,
+  signer: Proposer['signer'],
+  { manifest, hash }: SignedManifest,
+  newest: Certified | null,
+): Promise<Settled> {
+  const prev = manifest.slot?.prev ?? EMPTY;
+  const { bucketId, keyId, k, stamp, bucketStamp } = manifest;
+  const bucket = { bucketId, gen: stamp.gen, k, stamp: bucketStamp, recordCert: null };
+  const predecessor = newest === null ? null : { stamp: newest.stamp, hash: newest.signed.hash, certified: newest };
+  const address: SlotAddress = { bucket, keyId, prev, predecessor };
+  let above = 0;
+  for (let tried = 0; tried < TRIES_MAX; tried += 1) {
+    const { round, sessionNonce } = sessions.round(keyId, prev, above);
+    const proposer = { gatewayId: sessions.gatewayId, sessionNonce, signer };
+    const promised = await askBallot(ctx, proposer, address, round, new Set());
+    if (promised.kind === 'outvoted') {
+      above = promised.round;
+      continue;
+    }
+    if (promised.kind === 'decided') return settledBy(promised.newest, hash);
+    if (promised.kind !== 'promised' || promised.accepted === null) return { kind: 'undecided' };
+    const outcome = await propose(ctx, address, proposer, round, promised.accepted);
+    if (outcome.kind === 'decided') return settledBy(outcome.newest, hash);
+    if (outcome.kind === 'superseded') return settledBy(outcome.winner, hash);
+    if (outcome.kind === 'outvoted') {
+      above = outcome.round;
+      continue;
+    }
+    if (outcome.kind !== 'certified') return { kind: 'undecided' };
+    const { inline } = promised.accepted;
+    await requireHeld(ctx, outcome.certified, { inline, holding: outcome.slots, complete: true });
+    return settledBy(outcome.certified, hash);
+  }
+  return { kind: 'undecided' };
+}
+
+function settledBy(newest: Certified, hash: Uint8Array): Settled {
+  const isIt = equal(newest.signed.hash, hash) || equal(newest.signed.manifest.slot?.prev ?? EMPTY, hash);
+  return isIt ? { kind: 'certified', certified: newest } : { kind: 'lost', to: newest };
+}
