@@ -10,6 +10,11 @@ import { TUNING_DEFAULT } from '../../src/storage-node/context.ts';
 import { recover } from '../../src/storage-node/recover.ts';
 import { nodeKey, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
+import type { BucketAuthority } from '../../src/client/write.ts';
+import type { Stamp } from '../../src/protocol/stamp.ts';
+import { bytesContent, clientOf, contentOf, putRecord, putSlot, recordOf } from '../world/client-world.ts';
+import type { TestClient } from '../world/client-world.ts';
 import { rot } from '../world/rot.ts';
 import { dumpState } from '../world/state-dump.ts';
 import { World } from '../world/world.ts';
@@ -25,6 +30,7 @@ type Deed =
   | { readonly do: 'prepare' | 'write' | 'late'; readonly key: number; readonly kind: 'DATA' | 'INLINE' | 'TOMBSTONE' | 'TABLE'; readonly stripes: number }
   | { readonly do: 'resolve'; readonly key: number; readonly above: number }
   | { readonly do: 'abort' | 'damage'; readonly key: number }
+  | { readonly do: 'slot'; readonly key: number; readonly how: 'replace' | 'keep' | 'remove' | 'leave' | 'withdraw'; readonly size: number }
   | { readonly do: 'snapshot' | 'wait' };
 
 const key = fc.nat(4);
@@ -32,6 +38,7 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constantFrom('prepare' as const, 'write' as const, 'late' as const), key, kind: fc.constantFrom('DATA', 'INLINE', 'TOMBSTONE', 'TABLE'), stripes: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('resolve' as const), key, above: fc.nat(2) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('abort' as const, 'damage' as const), key }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('slot' as const), key, how: fc.constantFrom('replace', 'keep', 'keep', 'remove', 'leave', 'withdraw'), size: fc.constantFrom(10, 6_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('snapshot' as const, 'wait' as const) }) },
 );
 
@@ -43,12 +50,29 @@ class History {
   readonly #slots: readonly number[];
   #counter = 1;
   #parts: RawVersion[] = [];
+  readonly #gateway: TestClient;
+  readonly #buckets: { readonly replacing: BucketAuthority; readonly keeping: BucketAuthority };
+  readonly #stamps = new Map<string, Stamp[]>();
 
-  constructor(world: World, writer: RawWriter, disk: FaultyDisk) {
+  private constructor(world: World, writer: RawWriter, disk: FaultyDisk, gateway: TestClient, buckets: { readonly replacing: BucketAuthority; readonly keeping: BucketAuthority }) {
     this.#world = world;
+    this.#gateway = gateway;
+    this.#buckets = buckets;
     this.#writer = writer;
     this.#disk = disk;
     this.#slots = world.cluster.slots.map((s) => s.slot);
+  }
+
+  static async begin(world: World, writer: RawWriter, disk: FaultyDisk): Promise<History> {
+    const gateway = clientOf(world, 0, { deadlines: { prepareMs: 40, commitMs: 200, resolveMs: 200 } });
+    const serialised = { v: 2, mode: 'SERIALISED' } as const;
+    const replacing = await putRecord(world, gateway, recordOf(world, 'replacing', serialised));
+    const keeping = await putRecord(world, gateway, recordOf(world, 'keeping', { ...serialised, versioning: 'ENABLED' }));
+    return new History(world, writer, disk, gateway, { replacing, keeping });
+  }
+
+  async end(): Promise<void> {
+    await this.#gateway.client.close();
   }
 
   async do(deed: Deed): Promise<void> {
@@ -64,6 +88,8 @@ class History {
         await this.#writer.ask(NODE, { t: 'RESOLVE', keyId: this.#keyId(deed.key), stamp, promise: true });
         return;
       }
+      case 'slot':
+        return this.#slot(deed);
       case 'abort':
         return this.#abort(deed.key);
       case 'damage':
@@ -96,6 +122,28 @@ class History {
       // A table whose parts were collected meanwhile.
       this.#parts = [];
     }
+  }
+
+  /** A write through a slot. What is left is accepted by this node alone; what is withdrawn is staged for nothing. */
+  async #slot({ key, how, size }: Extract<Deed, { readonly do: 'slot' }>): Promise<void> {
+    const { replacing, keeping } = this.#buckets;
+    const bucket = how === 'replace' || how === 'leave' ? replacing : keeping;
+    const name = `${bucket === replacing ? 'r' : 'k'} ${key}`;
+    const stamps = this.#stamps.get(name) ?? [];
+    this.#stamps.set(name, stamps);
+    const removes = bucket === replacing ? 'ALL' : how === 'remove' ? stamps.splice(0, 1) : [];
+    if (how === 'remove' && removes.length === 0) return;
+    if (how === 'leave') for (const slot of this.#slots) if (slot !== NODE) this.#world.interceptors.set(slot, failing('PREPARE'));
+    const bytes = contentOf(`${name} ${this.#counter}`, size);
+    const gone = { kind: 'remove' as const, wrappedKey: EMPTY, encMeta: EMPTY };
+    let asked = 0;
+    const result = await putSlot(this.#gateway, bucket, name, bytes, {
+      content: how === 'remove' ? gone : bytesContent(bytes).content,
+      decide: () => Promise.resolve(how === 'withdraw' && asked++ > 0 ? 'decline' : { removes }),
+      needsCertified: how === 'withdraw',
+    });
+    this.#world.interceptors.clear();
+    if (result.outcome === 'committed' && how === 'keep') stamps.push(result.signed.manifest.stamp);
   }
 
   /** The certificate comes before the content. */
@@ -158,12 +206,13 @@ describe('a storage node', () => {
         const disk = disks.get(NODE) as FaultyDisk;
         const writer = new RawWriter(world);
         await writer.openBucket();
-        const history = new History(world, writer, disk);
+        const history = await History.begin(world, writer, disk);
         for (const [i, one] of deeds.entries()) {
           await history.do(one);
           // All of this world is in memory: upkeep has its turn only when nothing else goes on.
           if (i % 4 === 3) await world.clock.sleep(6);
         }
+        await history.end();
         await world.kill(NODE);
         const left = disk.restartProcess();
         const names = await snapshotsOf(left);

@@ -3,7 +3,7 @@
  * on. Times and what merely waits for the disk are left out.
  */
 import { fromMapKey, hex } from '../../src/base/bytes.ts';
-import type { Version } from '../../src/storage-node/register.ts';
+import type { KeyView, Version } from '../../src/storage-node/register.ts';
 import type { NodeState } from '../../src/storage-node/state.ts';
 
 export function dumpState(state: NodeState, writers: readonly Uint8Array[]): unknown {
@@ -23,8 +23,11 @@ export function dumpState(state: NodeState, writers: readonly Uint8Array[]): unk
         max: key.max === null ? null : dumpVersion(key.max),
         prepared: sorted(key.prepared.map((v) => [hex(v.hash), dumpVersion(v)])),
         never: key.never.map((s) => `${s.gen} ${s.counter} ${hex(s.writerId)}`).sort(),
+        chain: key.chain === null ? null : dumpChain(key.chain),
       },
     ])),
+    stages: sorted(state.stages.held().map(({ durable: _durable, ...stage }) => [hex(stage.stageId), { ...stage }])),
+    endedStages: state.stages.ended().map(hex).sort(),
     superseded: sorted([...register.superseded()].map((s) => [hex(s.version.hash), { certified: s.certified, version: dumpVersion(s.version) }])),
     uncertified: writers.map((writer) => register.uncertifiedBytes(writer)),
     contents: sorted([...contents.all()].map((c) => [
@@ -44,6 +47,15 @@ export function dumpState(state: NodeState, writers: readonly Uint8Array[]): unk
     remembered: sorted([...state.remembered].map(([slot, r]) => [String(slot), { incarnation: r.incarnation, root: hex(r.proof.batch.root) }])),
     highest: sorted([...state.highestBySlot].map(([slot, h]) => [String(slot), { logIndex: h.logIndex, version: dumpVersion(h.version) }])),
     liveBytes: state.cells.liveBytes,
+  };
+}
+
+function dumpChain({ kept, removed, floor, open }: NonNullable<KeyView['chain']>): unknown {
+  return {
+    kept: sorted(kept.map((v) => [hex(v.hash), dumpVersion(v)])),
+    removed: sorted([...removed].map(([stamp, by]) => [stamp, hex(by.hash)])),
+    floor,
+    open,
   };
 }
 
