@@ -16,7 +16,6 @@ import {
   decodeProposal,
   encodeBallotRequest,
   proposerOf,
-  stageFault,
 } from '../protocol/slot.ts';
 import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
 import { sha256 } from '../crypto/primitives.ts';
@@ -118,7 +117,10 @@ function highest(answers: readonly (Accepted | 'nothing')[], voided: ReadonlySet
   return best;
 }
 
-/** What a node says it accepted: only what was signed as a proposal for this slot counts. */
+/**
+ * What a node says it accepted: only what was signed as a proposal for this slot counts. The receipts of its
+ * stage are not judged: a node that holds the content need not have, and those that do not will.
+ */
 function openAccepted(
   ctx: ClientContext,
   { keyId, prev }: SlotAddress,
@@ -137,7 +139,6 @@ function openAccepted(
     equal(signed.manifest.keyId, keyId) &&
     equal(signed.manifest.slot?.prev ?? new Uint8Array(0), prev) &&
     verifyWriter(cluster, verifier, signed) &&
-    stageFault(cluster, verifier, signed.manifest, accepted.staged) === null &&
     (signed.manifest.kind !== 'INLINE' || equal(sha256(payload), signed.manifest.contentId));
   if (!isRight) {
     ctx.peers.suspect(slot, 'BAD_PROMISE', 'what it says it accepted was not proposed');

@@ -82,7 +82,8 @@ interface Candidate {
   readonly signed: SignedManifest;
   readonly signatureValid: boolean;
   readonly proposer: SlotView['proposer'];
-  readonly stageFault: string | null;
+  /** Of the receipts that came along; only what holds no content of its own must know. */
+  readonly stageFault: () => string | null;
   /** Of the proposal; null for PLAIN. */
   readonly ballot: Ballot | null;
 }
@@ -93,16 +94,17 @@ function candidateOf(ctx: NodeContext, signed: SignedManifest, { slot }: Request
   const signatureValid = verifyWriter(cluster, verifier, signed);
   if (manifest.slot === null) {
     if (slot !== undefined) throw new Refused('BAD', 'a PLAIN manifest is not proposed');
-    return { signed, signatureValid, proposer: null, stageFault: null, ballot: null };
+    return { signed, signatureValid, proposer: null, stageFault: () => null, ballot: null };
   }
   if (slot === undefined) throw new Refused('BAD', 'P11: a SLOT manifest comes with its proposal');
   const proposer = proposerOf(cluster, verifier, slot.proposal, manifest, hash);
-  const fault = stageFault(cluster, verifier, manifest, slot.staged);
-  return { signed, signatureValid, proposer, stageFault: fault, ballot: proposer?.ballot ?? null };
+  let fault: string | null | undefined;
+  const judgeStage = (): string | null => (fault ??= stageFault(cluster, verifier, manifest, slot.staged));
+  return { signed, signatureValid, proposer, stageFault: judgeStage, ballot: proposer?.ballot ?? null };
 }
 
 /** What the node knows of the manifest's slot, at this moment. */
-function slotView(ctx: NodeContext, { signed, proposer, stageFault: fault }: Candidate): SlotView | null {
+function slotView(ctx: NodeContext, { signed, proposer, stageFault: judgeStage }: Candidate): SlotView | null {
   const { manifest } = signed;
   if (manifest.slot === null) return null;
   const { register, stages } = ctx.state;
@@ -111,15 +113,16 @@ function slotView(ctx: NodeContext, { signed, proposer, stageFault: fault }: Can
   const isOpen = open !== null && equal(open.prev, prev);
   const accepted = isOpen ? open.accepted : null;
   const inBallot = accepted !== null && proposer !== null && compareBallots(accepted.ballot, proposer.ballot) === 0;
-  const isStagedHere = stage?.slots.includes(ctx.self.slot) === true;
+  // Who holds the content is one of those that the receipts would tell of: any correct acceptor does, or has checked that q do.
+  const holds = stage === null || holdsStage(ctx, signed);
   return {
     proposer,
     author: ctx.cluster.writerById(manifest.gatewayId),
     newest: register.max(manifest.keyId)?.hash ?? NO_VERSION,
     promised: isOpen ? open.promised : ZERO_BALLOT,
     acceptedInBallot: inBallot ? accepted.hash : undefined,
-    stageFault: fault,
-    holdsStage: !isStagedHere || holdsStage(ctx, signed),
+    stageFault: holds ? null : judgeStage(),
+    holdsStage: holds || !stage.slots.includes(ctx.self.slot),
     isUnstaged: stage !== null && stages.hasEnded(stage.id),
     lockFault: lockFault(ctx, manifest),
   };
