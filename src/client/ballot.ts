@@ -35,11 +35,21 @@ export interface SlotAddress {
   readonly predecessor: Predecessor | null;
 }
 
-/** The session that proposes. */
-export interface Proposer {
+/** A ballot of the session that proposes in it. */
+export interface OwnBallot {
   readonly gatewayId: Uint8Array;
   readonly sessionNonce: Uint8Array;
-  readonly signer: BatchSigner;
+  readonly round: number;
+}
+
+/** Asks for nothing yet: so that it is signed together with what else is. */
+export async function signBallot(
+  signer: BatchSigner,
+  { bucket, keyId, prev }: SlotAddress,
+  ballot: OwnBallot,
+): Promise<SignedBody> {
+  const body = encodeBallotRequest({ v: 1, bucketId: bucket.bucketId, keyId, prev, ...ballot });
+  return { body, proof: await signer.sign('ballot', body) };
 }
 
 /** A manifest that a node has accepted, with all that proposing it again needs. */
@@ -63,16 +73,14 @@ type End = Extract<BallotResult, { kind: 'decided' }>;
 
 export async function askBallot(
   ctx: ClientContext,
-  { gatewayId, sessionNonce, signer }: Proposer,
   address: SlotAddress,
-  round: number,
+  ballot: OwnBallot,
+  wire: SignedBody,
   /** Names of manifests that can never be certified: they need not be proposed again. */
   voided: ReadonlySet<string>,
 ): Promise<BallotResult> {
-  const { bucket, keyId, prev } = address;
-  const body = encodeBallotRequest({ v: 1, bucketId: bucket.bucketId, keyId, prev, round, gatewayId, sessionNonce });
-  const own = ballotOf({ round, gatewayId, sessionNonce });
-  const wire: SignedBody = { body, proof: await signer.sign('ballot', body) };
+  const { bucket } = address;
+  const own = ballotOf(ballot);
   const higherRounds: number[] = [];
   const result = await askQuorum<'PROMISE', Accepted | 'nothing', End>(ctx, {
     bucketId: bucket.bucketId,

@@ -3,10 +3,12 @@
  * may be another writer's, which whoever finds it completes; and an orphan is completed in the same way.
  */
 import { EMPTY, equal } from '../base/bytes.ts';
+import type { BatchSigner } from '../protocol/batch-signer.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
 import { ballotOf, encodeProposal } from '../protocol/slot.ts';
-import { askBallot } from './ballot.ts';
-import type { Accepted, Proposer, SlotAddress } from './ballot.ts';
+import type { SignedBody } from '../protocol/slot.ts';
+import { askBallot, signBallot } from './ballot.ts';
+import type { Accepted, OwnBallot, SlotAddress } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
@@ -14,23 +16,31 @@ import { NO_CONTENT, prepare } from './prepare.ts';
 import type { PrepareOutcome, SlotContent } from './prepare.ts';
 import type { WriterSessions } from './session.ts';
 
+export async function signProposal(
+  signer: BatchSigner,
+  { keyId, prev }: SlotAddress,
+  ballot: OwnBallot,
+  manifestHash: Uint8Array,
+): Promise<SignedBody> {
+  const body = encodeProposal({ v: 1, keyId, prev, ...ballot, manifestHash });
+  return { body, proof: await signer.sign('proposal', body) };
+}
+
 export async function propose(
   ctx: ClientContext,
   address: SlotAddress,
-  { gatewayId, sessionNonce, signer }: Proposer,
-  round: number,
+  ballot: OwnBallot,
+  proposal: SignedBody,
   { signed, inline, staged }: Pick<Accepted, 'signed' | 'inline' | 'staged'>,
 ): Promise<PrepareOutcome> {
-  const { keyId, prev, bucket, predecessor } = address;
-  const body = encodeProposal({ v: 1, keyId, prev, round, gatewayId, sessionNonce, manifestHash: signed.hash });
-  const proposal = { body, proof: await signer.sign('proposal', body) };
+  const { bucket, predecessor } = address;
   const share: SlotContent = inline === null ? NO_CONTENT : { ...NO_CONTENT, payload: inline };
   return prepare(ctx, {
     signed,
     contentOf: () => Promise.resolve(share),
     record: bucket.recordCert,
     predecessor: predecessor?.certified ?? null,
-    slot: { address, ballot: ballotOf({ round, gatewayId, sessionNonce }), proposal, staged },
+    slot: { address, ballot: ballotOf(ballot), proposal, staged },
   });
 }
 
@@ -46,7 +56,7 @@ const TRIES_MAX = 4;
 export async function settleSlot(
   ctx: ClientContext,
   sessions: WriterSessions,
-  signer: Proposer['signer'],
+  signer: BatchSigner,
   { manifest, hash }: SignedManifest,
   newest: Certified | null,
 ): Promise<Settled> {
@@ -58,15 +68,16 @@ export async function settleSlot(
   let above = 0;
   for (let tried = 0; tried < TRIES_MAX; tried += 1) {
     const { round, sessionNonce } = sessions.round(keyId, prev, above);
-    const proposer = { gatewayId: sessions.gatewayId, sessionNonce, signer };
-    const promised = await askBallot(ctx, proposer, address, round, new Set());
+    const ballot: OwnBallot = { gatewayId: sessions.gatewayId, sessionNonce, round };
+    const promised = await askBallot(ctx, address, ballot, await signBallot(signer, address, ballot), new Set());
     if (promised.kind === 'outvoted') {
       above = promised.round;
       continue;
     }
     if (promised.kind === 'decided') return settledBy(promised.newest, hash);
     if (promised.kind !== 'promised' || promised.accepted === null) return { kind: 'undecided' };
-    const outcome = await propose(ctx, address, proposer, round, promised.accepted);
+    const proposal = await signProposal(signer, address, ballot, promised.accepted.signed.hash);
+    const outcome = await propose(ctx, address, ballot, proposal, promised.accepted);
     if (outcome.kind === 'decided') return settledBy(outcome.newest, hash);
     if (outcome.kind === 'superseded') return settledBy(outcome.winner, hash);
     if (outcome.kind === 'outvoted') {

@@ -5,14 +5,17 @@
  */
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
+import { sha256 } from '../crypto/primitives.ts';
 import type { Certificate } from '../protocol/certificate.ts';
-import type { LockMode, SignedManifest } from '../protocol/manifest.ts';
+import { encodeManifest } from '../protocol/manifest.ts';
+import type { LockMode, Manifest, SignedManifest } from '../protocol/manifest.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { NO_VERSION } from '../protocol/slot.ts';
+import type { SignedBody } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { Attempt } from './attempts.ts';
-import { askBallot } from './ballot.ts';
-import type { Accepted, Proposer, SlotAddress } from './ballot.ts';
+import { askBallot, signBallot } from './ballot.ts';
+import type { Accepted, OwnBallot, SlotAddress } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { fromSource } from './chunks.ts';
 import { commit, requireHeld } from './commit.ts';
@@ -20,12 +23,12 @@ import { placeContent } from './content.ts';
 import type { PlacedContent, WriteContent } from './content.ts';
 import type { ClientContext } from './context.ts';
 import type { PrepareOutcome } from './prepare.ts';
-import { propose } from './propose.ts';
+import { propose, signProposal } from './propose.ts';
 import { head } from './read.ts';
 import { ruleOut } from './resolve.ts';
 import { stageContent, unstageLater } from './stage.ts';
 import type { Staged } from './stage.ts';
-import { sign } from './write.ts';
+import { manifestOf, sign } from './write.ts';
 import type { BucketAuthority, Writer } from './write.ts';
 
 /** The version that a write is to follow. */
@@ -151,6 +154,8 @@ interface Own {
   readonly signed: SignedManifest;
   readonly prev: Uint8Array;
   readonly attempt: Attempt;
+  /** Does the journal know of it? */
+  isBegun: boolean;
   /** Was it sent to anyone? Then others may complete it. */
   isProposed: boolean;
 }
@@ -205,11 +210,11 @@ class SlotWrite {
     const terms = await decide(base);
     if (terms === 'decline') return { kind: 'end', result: await this.#declined(base) };
     if (signal?.aborted === true && this.#own === null) throw new OperationError('CANCELLED', 'The caller gave up.');
-    const { sessions, signer, ctx } = this.#writer;
+    const { sessions, ctx } = this.#writer;
     const address: SlotAddress = { bucket, keyId, prev, predecessor: base };
-    const { round, sessionNonce } = sessions.round(keyId, prev, this.#round);
-    const proposer: Proposer = { gatewayId: sessions.gatewayId, sessionNonce, signer };
-    const result = await askBallot(ctx, proposer, address, round, this.#voided);
+    const ballot: OwnBallot = { gatewayId: sessions.gatewayId, ...sessions.round(keyId, prev, this.#round) };
+    const signed = await this.#signAll(address, ballot, terms);
+    const result = await askBallot(ctx, address, ballot, signed.request, this.#voided);
     switch (result.kind) {
       case 'decided':
         return this.#decided(result.newest);
@@ -220,23 +225,43 @@ class SlotWrite {
       case 'short':
         return this.#short(base, result.error);
       case 'promised':
-        return this.#propose(address, proposer, round, result.accepted, terms);
+        return this.#propose(address, ballot, result.accepted, signed.proposal);
     }
+  }
+
+  /** Ballot, manifest and proposal under one signature, which every node then checks once. */
+  async #signAll(
+    address: SlotAddress,
+    ballot: OwnBallot,
+    terms: SlotTerms,
+  ): Promise<{ readonly request: SignedBody; readonly proposal: SignedBody }> {
+    const { signer } = this.#writer;
+    const known = this.#own;
+    const manifest = known === null ? this.#manifest(address, terms) : known.signed.manifest;
+    const hash = known === null ? sha256(encodeManifest(manifest)) : known.signed.hash;
+    const [request, proposal, signed] = await Promise.all([
+      signBallot(signer, address, ballot),
+      signProposal(signer, address, ballot, hash),
+      known === null ? sign(this.#writer, manifest) : known.signed,
+    ]);
+    const { bucketId, keyId, stamp, opId } = manifest;
+    const attempt = { opId, bucketId, keyId, stamp, manifestHash: signed.hash };
+    this.#own ??= { signed, prev: address.prev, attempt, isBegun: false, isProposed: false };
+    return { request, proposal };
   }
 
   async #propose(
     address: SlotAddress,
-    proposer: Proposer,
-    round: number,
+    ballot: OwnBallot,
     accepted: Accepted | null,
-    terms: SlotTerms,
+    ownProposal: SignedBody,
   ): Promise<Step> {
-    const { ctx } = this.#writer;
-    if (accepted === null) this.#own ??= await this.#makeOwn(address, terms);
+    const { ctx, signer } = this.#writer;
     const value = accepted ?? this.#ownValue();
-    const { signed } = value;
-    if (this.#isOwn(signed)) this.#setProposed();
-    const outcome = await propose(ctx, address, proposer, round, value);
+    const isOwn = this.#isOwn(value.signed);
+    if (isOwn) await this.#begin();
+    const proposal = isOwn ? ownProposal : await signProposal(signer, address, ballot, value.signed.hash);
+    const outcome = await propose(ctx, address, ballot, proposal, value);
     return this.#proposed(address, value, outcome);
   }
 
@@ -342,23 +367,27 @@ class SlotWrite {
     return { outcome: 'committed', signed: own.signed, cert, certBytes: bytes, superseded: true };
   }
 
-  async #makeOwn({ bucket, keyId, prev, predecessor }: SlotAddress, terms: SlotTerms): Promise<Own> {
-    const { journal, sessions } = this.#writer;
+  #manifest({ bucket, keyId, prev, predecessor }: SlotAddress, terms: SlotTerms): Manifest {
     const { placed, encMeta, staged } = this.#content;
     const before = predecessor?.stamp;
-    const stamp = sessions.next(keyId, bucket.gen, before?.gen === bucket.gen ? before.counter : 0);
+    const stamp = this.#writer.sessions.next(keyId, bucket.gen, before?.gen === bucket.gen ? before.counter : 0);
     const stage = staged === null ? null : { id: staged.id, slots: staged.receipts.map(({ slot }) => slot) };
     const { mode, retainUntil, legalHold } = terms.lock ?? NO_LOCK;
-    const signed = await sign(this.#writer, this.#request, placed, stamp, {
+    return manifestOf(this.#writer, this.#request, placed, stamp, {
       encMeta: terms.encMeta ?? encMeta,
       clear: EMPTY,
       retainUntil,
       slot: { prev, stage, removes: terms.removes, lockMode: mode, legalHold },
     });
-    const { opId } = this.#request;
-    const attempt = { opId, bucketId: bucket.bucketId, keyId, stamp: stamp.stamp, manifestHash: signed.hash };
-    await journal.begin(attempt);
-    return { signed, prev, attempt, isProposed: false };
+  }
+
+  /** The attempt is durable here before any node hears of the manifest. */
+  async #begin(): Promise<void> {
+    const own = this.#own;
+    if (own === null || own.isProposed) return;
+    if (!own.isBegun) await this.#writer.journal.begin(own.attempt);
+    own.isBegun = true;
+    own.isProposed = true;
   }
 
   #ownValue(): Pick<Accepted, 'signed' | 'inline' | 'staged'> {
@@ -371,15 +400,11 @@ class SlotWrite {
     return this.#own !== null && equal(this.#own.signed.hash, signed.hash);
   }
 
-  #setProposed(): void {
-    if (this.#own !== null) this.#own.isProposed = true;
-  }
-
   /** The own manifest can never be certified: it is written down before another is made (I7). */
   async #lost(): Promise<void> {
     const own = this.#own;
     this.#own = null;
-    if (own === null) return;
+    if (own?.isBegun !== true) return;
     const { journal, ctx } = this.#writer;
     await journal.abandoned(own.attempt);
     ctx.background.run('settle', () => journal.settled(own.attempt));

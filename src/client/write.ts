@@ -244,19 +244,20 @@ async function signManifest(
   encMeta: Uint8Array,
   stamp: SessionStamp,
 ): Promise<SignedManifest> {
-  return sign(writer, request, placed, stamp, { encMeta, clear: request.clear ?? EMPTY, retainUntil: 0, slot: null });
+  const sealed = { encMeta, clear: request.clear ?? EMPTY, retainUntil: 0, slot: null };
+  return sign(writer, manifestOf(writer, request, placed, stamp, sealed));
 }
 
-/** Signs a manifest. Throws BAD_ARGUMENT for what no node accepts. */
-export async function sign(
-  { ctx, sessions, signer }: Writer,
+/** A manifest of this writer, not signed yet. */
+export function manifestOf(
+  { ctx, sessions }: Pick<Writer, 'ctx' | 'sessions'>,
   { bucket, keyId, opId }: Pick<WriteRequest, 'bucket' | 'keyId' | 'opId'>,
   placed: PlacedContent,
   { stamp, sessionNonce }: SessionStamp,
   sealed: Pick<Manifest, 'encMeta' | 'clear' | 'retainUntil' | 'slot'>,
-): Promise<SignedManifest> {
+): Manifest {
   const { kind, k, size, cellBytes, contentId, wrappedKey } = placed;
-  const manifest: Manifest = {
+  return {
     v: sealed.slot === null ? 1 : 2,
     suite: SUITE_1,
     bucketId: bucket.bucketId,
@@ -277,6 +278,10 @@ export async function sign(
     wrappedKey,
     ...sealed,
   };
+}
+
+/** Signs a manifest. Throws BAD_ARGUMENT for what no node accepts. */
+export async function sign({ signer }: Pick<Writer, 'signer'>, manifest: Manifest): Promise<SignedManifest> {
   const body = encodeManifest(manifest);
   const proof = await signer.sign('manifest', body);
   const opened = openSignedManifest({ body, proof });
