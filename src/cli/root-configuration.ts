@@ -56,7 +56,7 @@ export function makeRootConfiguration(options: RootOptions): Cluster {
       gatewayId: gateway.id,
       signingKey: gateway.signingKey,
       tlsKey: gateway.tlsKey,
-      capabilities: ['write', 'buckets', 'resolve'],
+      capabilities: ['write', 'buckets', 'resolve', 'bypassGovernance'],
     })),
     suiteMin: SUITE_1,
     protocolMin: 1,

@@ -48,6 +48,8 @@ export interface SlotTerms {
   readonly encMeta?: Uint8Array;
   /** Object lock of the new version. */
   readonly lock?: VersionLock;
+  /** The caller may, and asked to, go against GOVERNANCE. */
+  readonly bypassGovernance?: boolean;
 }
 
 export interface VersionLock {
@@ -72,6 +74,8 @@ export interface SlotWriteRequest {
   readonly decide: (predecessor: Predecessor | null) => Promise<SlotTerms | 'decline'>;
   /** `decide` must see what the nodes hold, not what is believed: conditions. */
   readonly needsCertified: boolean;
+  /** Attributes only: the part that nodes read (protocol/attributes.ts). */
+  readonly clear?: Uint8Array;
   /** Heard until the first PREPARE. */
   readonly signal?: AbortSignal;
 }
@@ -375,9 +379,16 @@ class SlotWrite {
     const { mode, retainUntil, legalHold } = terms.lock ?? NO_LOCK;
     return manifestOf(this.#writer, this.#request, placed, stamp, {
       encMeta: terms.encMeta ?? encMeta,
-      clear: EMPTY,
+      clear: this.#request.clear ?? EMPTY,
       retainUntil,
-      slot: { prev, stage, removes: terms.removes, lockMode: mode, legalHold },
+      slot: {
+        prev,
+        stage,
+        removes: terms.removes,
+        lockMode: mode,
+        legalHold,
+        bypassGovernance: terms.bypassGovernance ?? false,
+      },
     });
   }
 

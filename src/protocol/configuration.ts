@@ -32,7 +32,7 @@ export interface WriterConfig {
   readonly signingKey: Uint8Array;
   readonly tlsKey: Uint8Array;
   /** `write`: any bucket. `buckets`: may write bucket records. `resolve`: may settle orphans. */
-  readonly capabilities: readonly ('write' | 'buckets' | 'resolve')[];
+  readonly capabilities: readonly ('write' | 'buckets' | 'resolve' | 'bypassGovernance')[];
 }
 
 export interface Configuration {
@@ -85,7 +85,7 @@ const configurationSchema: z.ZodType<Configuration> = z.strictObject({
         gatewayId: hash32,
         signingKey: bytesOf(32),
         tlsKey: bytesOf(32),
-        capabilities: z.array(z.enum(['write', 'buckets', 'resolve'])).max(3),
+        capabilities: z.array(z.enum(['write', 'buckets', 'resolve', 'bypassGovernance'])).max(4),
       }),
     )
     .max(256),

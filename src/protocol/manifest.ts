@@ -37,6 +37,8 @@ export interface SlotTerms {
   readonly removes: 'ALL' | readonly Stamp[];
   readonly lockMode: LockMode;
   readonly legalHold: boolean;
+  /** The writer may, and means to, go against GOVERNANCE. */
+  readonly bypassGovernance: boolean;
 }
 
 /** The stage that a manifest's content rests on; null: none. */
@@ -77,7 +79,7 @@ export interface Manifest {
   readonly wrappedKey: Uint8Array;
   /** Name and metadata, sealed under the version's data key (a tombstone: under the bucket's). */
   readonly encMeta: Uint8Array;
-  /** Bucket records only: the part that nodes read and enforce, canonically encoded. Empty otherwise. */
+  /** Bucket records and attributes only: the part that nodes read and enforce, canonically encoded. Empty otherwise. */
   readonly clear: Uint8Array;
 }
 
@@ -110,6 +112,7 @@ const slotTerms: z.ZodType<SlotTerms> = z.strictObject({
   removes: z.union([z.literal('ALL'), z.array(stampSchema).max(REMOVES_MAX)]),
   lockMode: z.enum(['NONE', 'GOVERNANCE', 'COMPLIANCE']),
   legalHold: z.boolean(),
+  bypassGovernance: z.boolean(),
 });
 
 const plainManifest = z

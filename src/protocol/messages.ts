@@ -154,6 +154,8 @@ const requests = {
     /** Signed by the asker: a peer can later repeat, but not invent, a higher number. */
     proof: proofSchema,
   }),
+  /** What time is it with you? Asked between nodes, for retention (13.6). */
+  TIME: z.strictObject({ t: z.literal('TIME') }),
   STATUS: z.strictObject({ t: z.literal('STATUS') }),
 } as const;
 
@@ -180,6 +182,7 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.ABORT,
   requests.BOOT,
   requests.REMEMBER,
+  requests.TIME,
   requests.STATUS,
 ]);
 
@@ -246,6 +249,7 @@ const answers = {
     size: uint,
   }),
   REMEMBER: nothing,
+  TIME: z.strictObject({ nowMs: uint }),
   STATUS: z.strictObject({
     protocolMin: uint,
     protocolMax: uint,

@@ -5,6 +5,7 @@
  * is what the manifest commits to) needs the bytes: it stands in storage-node/prepare-content.ts.
  */
 import { equal } from '../base/bytes.ts';
+import { attributesKeyId, decodeAttributes } from './attributes.ts';
 import type { BucketRecord } from './bucket-record.ts';
 import { decodeBucketRecord, SYSTEM_BUCKET_ID, transitionFault } from './bucket-record.ts';
 import type { Cluster, WriterConfig } from './configuration.ts';
@@ -77,7 +78,9 @@ export interface SlotView {
   readonly holdsStage: boolean;
   /** The stage's owner was promised that nothing rests on it any more. */
   readonly isUnstaged: boolean;
-  /** Why one of the versions to be removed may not go, or null. */
+  /** Would it bury attributes under something else? */
+  readonly endsAttributes: boolean;
+  /** Why object lock forbids it, or null. */
   readonly lockFault: string | null;
 }
 
@@ -125,7 +128,8 @@ function isSystem(manifest: Manifest): boolean {
 /** 13.2: the manifest acts under the bucket record that this node holds, which is open; a record's own transition is allowed. */
 export const bucketRule: Predicate = ({ manifest }, { record }) => {
   if (isSystem(manifest)) return systemRule(manifest, record?.record);
-  if (manifest.clear.length !== 0) return refuse('BAD', '13.2: only bucket records have a clear part');
+  const clear = clearRule(manifest);
+  if (clear !== null) return clear;
   if (record === undefined || compareStamps(record.stamp, manifest.bucketStamp) < 0) {
     return refuse('BUCKET_UNKNOWN', '13.2: this node lacks the bucket record');
   }
@@ -136,10 +140,22 @@ export const bucketRule: Predicate = ({ manifest }, { record }) => {
   return modeRule(manifest, record.record);
 };
 
+/** 13.6: beside bucket records only the attributes of a version have a clear part, and stand where it says. */
+function clearRule({ clear, kind, slot, keyId }: Manifest): Refusal | null {
+  if (clear.length === 0) return null;
+  if (slot === null || kind !== 'INLINE') return refuse('BAD', '13.6: attributes are INLINE, in a serialised bucket');
+  const decoded = decodeAttributes(clear);
+  if (!decoded.ok) return refuse('BAD', `13.6: attributes: ${decoded.reason}`);
+  const { value } = decoded;
+  if (equal(keyId, attributesKeyId(value.keyId, value.stamp))) return null;
+  return refuse('BAD', '13.6: attributes stand where their version says');
+}
+
 /** 13.7: a bucket is written in its mode, and a version ends others as the bucket keeps them. */
-function modeRule({ slot }: Manifest, { mode, versioning }: BucketRecord): Refusal | null {
+function modeRule({ slot, clear }: Manifest, { mode, versioning }: BucketRecord): Refusal | null {
   if ((mode === 'SERIALISED') !== (slot !== null)) return refuse('BAD', `13.7: the bucket is ${mode}`);
-  if (slot === null || (slot.removes === 'ALL') === (versioning === 'NEVER')) return null;
+  // Attributes replace the ones before, whatever the bucket keeps.
+  if (slot === null || clear.length > 0 || (slot.removes === 'ALL') === (versioning === 'NEVER')) return null;
   return refuse('BAD', `13.6: versions are ${versioning === 'NEVER' ? 'not kept' : 'kept'} in this bucket`);
 }
 
@@ -195,9 +211,14 @@ export const p9Quota: Predicate = (_signed, { cluster, uncertifiedBytes }) =>
     ? null
     : refuse('BUSY', `P9: ${uncertifiedBytes} uncertified bytes exceed the quota`);
 
+function locks({ slot, clear }: Manifest): boolean {
+  const attributes = slot === null || clear.length === 0 ? null : decodeAttributes(clear);
+  return attributes?.ok === true && (attributes.value.retainUntil !== 0 || attributes.value.legalHold);
+}
+
 /** P10: retention within the policy; nothing that is locked is removed. Buckets without object lock take none. */
 export const p10Retention: Predicate = ({ manifest }, { record, slot }) => {
-  const isLocking = manifest.retainUntil !== 0 || manifest.slot?.legalHold === true;
+  const isLocking = manifest.retainUntil !== 0 || manifest.slot?.legalHold === true || locks(manifest);
   if (isLocking && record?.record.lock !== true) return refuse('DENIED', 'P10: the bucket has no object lock');
   const fault = slot?.lockFault ?? null;
   return fault === null ? null : refuse('LOCKED', `P10: ${fault}`);
@@ -211,6 +232,7 @@ export const p11Slot: Predicate = ({ manifest, hash }, { slot }) => {
   if (slot === null || manifest.slot === null || slot.proposer === null) return null;
   if (!equal(manifest.slot.prev, slot.newest)) return refuse('PREDECESSOR', 'P11: it follows another version than the newest');
   if (compareBallots(slot.proposer.ballot, slot.promised) < 0) return refuse('BALLOT', 'P11: a higher ballot is promised');
+  if (slot.endsAttributes) return refuse('BAD', '13.6: attributes are followed by attributes');
   if (slot.acceptedInBallot !== undefined && !equal(slot.acceptedInBallot, hash)) {
     return refuse('EQUIVOCATION', 'P11: another manifest was accepted in this ballot');
   }

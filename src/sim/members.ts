@@ -43,7 +43,7 @@ export function makeWriters(count: number): readonly SimulatedWriter[] {
     signingKey: seededKey(`gateway ${i}`),
     tlsKey: seededKey(`gateway tls ${i}`),
     name: `gateway-${i}`,
-    capabilities: ['write', 'buckets', 'resolve'],
+    capabilities: ['write', 'buckets', 'resolve', 'bypassGovernance'],
   }));
 }
 

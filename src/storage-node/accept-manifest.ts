@@ -9,6 +9,7 @@ import { encodeEntry } from '../log/entry-types.ts';
 import { encodeRepaired } from '../protocol/log-entries.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
+import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import { openSignedManifest, signedManifestToWire, stageOf } from '../protocol/manifest.ts';
 import type { Manifest, SignedManifest } from '../protocol/manifest.ts';
 import type { RequestOf } from '../protocol/messages.ts';
@@ -124,6 +125,7 @@ function slotView(ctx: NodeContext, { signed, proposer, stageFault: judgeStage }
     stageFault: holds ? null : judgeStage(),
     holdsStage: holds || !stage.slots.includes(ctx.self.slot),
     isUnstaged: stage !== null && stages.hasEnded(stage.id),
+    endsAttributes: manifest.clear.length === 0 && (register.max(manifest.keyId)?.slot?.attributes ?? null) !== null,
     lockFault: lockFault(ctx, manifest),
   };
 }
@@ -226,7 +228,8 @@ function judge(
   const { manifest } = signed;
   const { register, bucketRecords } = ctx.state;
   const own = register.acceptedAt(manifest.keyId, manifest.stamp);
-  const bucket = bucketRecords.get(mapKey(manifest.clear.length > 0 ? manifest.keyId : manifest.bucketId));
+  const isRecord = equal(manifest.bucketId, SYSTEM_BUCKET_ID);
+  const bucket = bucketRecords.get(mapKey(isRecord ? manifest.keyId : manifest.bucketId));
   const view: PrepareView = {
     cluster: ctx.cluster,
     sender,

@@ -4,6 +4,7 @@ import type { SigningKey } from '../crypto/primitives.ts';
 import type { BatchSigner } from '../protocol/batch-signer.ts';
 import type { Cluster, SlotConfig, WriterConfig } from '../protocol/configuration.ts';
 import type { StatementVerifier } from '../protocol/statement.ts';
+import type { RetentionClock } from './retention-clock.ts';
 import type { NodeState } from './state.ts';
 import type { Uploads } from './uploads.ts';
 
@@ -19,6 +20,8 @@ export interface NodeTuning {
   readonly logSegmentBytes: number;
   readonly cellSegmentBytes: number;
   readonly peerTimeoutMs: number;
+  /** Between looks at what time the others have (13.6). */
+  readonly timeMs: number;
 }
 
 export const TUNING_DEFAULT: NodeTuning = {
@@ -28,6 +31,7 @@ export const TUNING_DEFAULT: NodeTuning = {
   logSegmentBytes: 8 * 1024 * 1024,
   cellSegmentBytes: 16 * 1024 * 1024,
   peerTimeoutMs: 5_000,
+  timeMs: 60_000,
 };
 
 export interface NodeContext {
@@ -43,6 +47,7 @@ export interface NodeContext {
   readonly tuning: NodeTuning;
   readonly state: NodeState;
   readonly uploads: Uploads;
+  readonly retention: RetentionClock;
   /** Channels to the other slots. */
   readonly peers: ReadonlyMap<number, Channel>;
   /** Read leases: version hash → monotonic ms until which its content stays. */

@@ -1,21 +1,58 @@
 /**
- * Object lock (protocol 13.6, I10): whether this node's own state allows a version to be removed. It fails
- * closed: what the node does not know it does not let go.
+ * Object lock (protocol 13.6, I10): whether this node's own state allows a version's lock to be changed, the
+ * version to go, and to be removed. It fails closed: what the node does not know it does not let go. Attributes
+ * follow the ones that this node holds as the newest (P11), so it judges exactly what they would replace.
  */
 import { mapKey } from '../base/bytes.ts';
+import { attributesKeyId, decodeAttributes, forbidsRemoval, weakens } from '../protocol/attributes.ts';
+import type { Attributes } from '../protocol/attributes.ts';
 import type { Manifest } from '../protocol/manifest.ts';
+import { sameStamp } from '../protocol/stamp.ts';
+import type { Stamp } from '../protocol/stamp.ts';
 import type { NodeContext } from './context.ts';
 
-/** Why one of the versions that the manifest removes may not go, or null. */
-export function lockFault(ctx: NodeContext, { bucketId, keyId, slot }: Manifest): string | null {
-  if (slot === null || slot.removes === 'ALL' || slot.removes.length === 0) return null;
-  if (ctx.state.bucketRecords.get(mapKey(bucketId))?.record.lock !== true) return null;
-  for (const stamp of slot.removes) {
-    const version = ctx.state.register.versionAt(keyId, stamp);
-    const terms = version?.slot ?? null;
-    if (terms === null) return 'a version to be removed is not known here';
-    if (terms.legalHold) return 'a version to be removed is under legal hold';
-    if (terms.retainUntil > ctx.clock.nowMs()) return 'a version to be removed is retained';
+/** Longer than anybody can mean. */
+const RETENTION_MAX_MS = 100 * 366 * 24 * 3_600_000;
+
+/** Why the manifest may not be accepted, or null. */
+export function lockFault(ctx: NodeContext, manifest: Manifest): string | null {
+  const { bucketId, slot, clear } = manifest;
+  if (slot === null || ctx.state.bucketRecords.get(mapKey(bucketId))?.record.lock !== true) return null;
+  const attributes = clear.length === 0 ? null : decodeAttributes(clear);
+  const retainUntil = attributes?.ok === true ? attributes.value.retainUntil : manifest.retainUntil;
+  if (retainUntil > ctx.clock.nowMs() + RETENTION_MAX_MS) return 'a retention of more than a hundred years';
+  if (attributes?.ok === true) return attributesFault(ctx, manifest, attributes.value);
+  return slot.removes === 'ALL' ? null : removalFault(ctx, manifest.keyId, slot.removes);
+}
+
+function attributesFault(ctx: NodeContext, { gatewayId, slot }: Manifest, next: Attributes): string | null {
+  const { register } = ctx.state;
+  const { keyId, stamp } = next;
+  const version = register.versionAt(keyId, stamp)?.slot ?? null;
+  if (version === null) return 'the version is not known here';
+  const before = register.max(attributesKeyId(keyId, stamp))?.slot?.attributes ?? null;
+  if (before?.gone === true) return 'the version has been let go';
+  const nowMs = ctx.retention.nowMs() ?? Number.NEGATIVE_INFINITY;
+  const mayBypass =
+    slot?.bypassGovernance === true &&
+    ctx.cluster.writerById(gatewayId)?.capabilities.includes('bypassGovernance') === true;
+  const lock = before ?? version;
+  if (next.gone ? forbidsRemoval(lock, nowMs, mayBypass) : weakens(lock, next, nowMs, mayBypass)) return 'the version is locked';
+  const isGoing = !next.gone && register.preparedRemovals(keyId).some((removed) => sameStamp(removed, stamp));
+  return isGoing ? 'the version is being removed' : null;
+}
+
+/** What has been let go, and what nobody has ever locked, may be removed. */
+function removalFault(ctx: NodeContext, keyId: Uint8Array, removes: readonly Stamp[]): string | null {
+  const { register } = ctx.state;
+  for (const stamp of removes) {
+    const at = attributesKeyId(keyId, stamp);
+    const attributes = register.max(at)?.slot?.attributes ?? null;
+    if (attributes?.gone === true) continue;
+    const version = register.versionAt(keyId, stamp)?.slot ?? null;
+    if (version === null) return 'a version to be removed is not known here';
+    const isFree = attributes === null && version.lockMode === 'NONE' && !version.legalHold && register.preparedOf(at).length === 0;
+    if (!isFree) return 'a version to be removed has not been let go';
   }
   return null;
 }

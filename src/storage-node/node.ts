@@ -24,6 +24,7 @@ import { handlePromise } from './promise-ballot.ts';
 import { recover } from './recover.ts';
 import type { Recovered, RecoveryDeps } from './recover.ts';
 import { Refused, reply } from './reply.ts';
+import { RetentionClock } from './retention-clock.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
 import { handleRelease, handleStage, handleUnstage } from './stage-content.ts';
@@ -112,6 +113,7 @@ export class StorageNode {
       tuning,
       state,
       uploads: new Uploads(state.cells, clock, slot, cluster.slots.length),
+      retention: new RetentionClock(clock),
       peers,
       leases: new Map(),
       stop: (reason) => node?.lose(new OperationError('LOST_STATE', `This node must not serve: ${reason}.`)),
@@ -183,6 +185,7 @@ export class StorageNode {
     if (member.kind === 'node') {
       if (request.t === 'QUERY') return handleQuery(ctx, request, false);
       if (request.t === 'SHOWN') return handleShown(ctx, request);
+      if (request.t === 'TIME') return reply('TIME', { nowMs: ctx.clock.nowMs() });
       throw new Refused('DENIED', `a storage node may not ask ${request.t}`);
     }
     return this.#answerWriter(from, member, request, payload);
@@ -233,6 +236,7 @@ export class StorageNode {
         return request.t === 'RESOLVE' ? handleResolve(ctx, request) : handleAbort(ctx, request);
       case 'BOOT':
       case 'REMEMBER':
+      case 'TIME':
         throw new Refused('DENIED', `a gateway may not ask ${request.t}`);
       case 'STATUS':
         return this.#statusReply();
@@ -320,6 +324,7 @@ export class StorageNode {
     const ctx = this.#ctx;
     let spaceAt = 0;
     let marksAt = ctx.clock.monotonicMs();
+    let timeAt = Number.NEGATIVE_INFINITY;
     for (;;) {
       await ctx.clock.sleep(ctx.tuning.upkeepMs, signal).catch(() => undefined);
       if (signal.aborted) return;
@@ -336,12 +341,23 @@ export class StorageNode {
         spaceAt = now;
         chores.unshift(() => this.#measureSpace());
       }
+      if (now - timeAt >= ctx.tuning.timeMs) {
+        timeAt = now;
+        chores.unshift(() => this.#hearTime());
+      }
       if (now - marksAt >= MARKS_MS) {
         marksAt = now;
         chores.push(() => this.#followSizes());
       }
       for (const chore of chores) if (!signal.aborted) await this.#chore(chore);
     }
+  }
+
+  async #hearTime(): Promise<void> {
+    const { peers, retention, cluster, telemetry } = this.#ctx;
+    const answers = await Promise.all([...peers.keys()].map((slot) => ask(this.#ctx, slot, { t: 'TIME' })));
+    retention.hear(answers.flatMap((answer) => answer?.nowMs ?? []), cluster.geometry.f);
+    if (retention.isAhead) telemetry.count('retention_clock_ahead');
   }
 
   /** One piece of upkeep: when it fails the others go on, and it is tried again in the next round. */

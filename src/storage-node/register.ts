@@ -6,6 +6,7 @@
  */
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Pointer } from '../journal/pointer.ts';
+import type { Attributes } from '../protocol/attributes.ts';
 import type { ManifestKind, SlotTerms } from '../protocol/manifest.ts';
 import { NO_VERSION } from '../protocol/slot.ts';
 import type { AcceptedManifest, Ballot, SignedBody } from '../protocol/slot.ts';
@@ -41,6 +42,8 @@ export interface Version {
 export type VersionSlot = Pick<SlotTerms, 'prev' | 'removes' | 'lockMode' | 'legalHold'> & {
   readonly stageId: Uint8Array | null;
   readonly retainUntil: number;
+  /** Of a register of attributes: what they say. */
+  readonly attributes: Attributes | null;
 };
 
 /** The slot after the newest version, while something was promised or accepted in it. */
@@ -161,10 +164,18 @@ export class Register {
     return max?.slot?.removes === 'ALL' && compareStamps(stamp, max.stamp) < 0 ? max : undefined;
   }
 
+  preparedOf(keyId: Uint8Array): readonly Version[] {
+    return this.#keys.get(mapKey(keyId))?.prepared ?? [];
+  }
+
+  /** Stamps that manifests with a receipt and no certificate yet would remove. */
+  preparedRemovals(keyId: Uint8Array): readonly Stamp[] {
+    return this.preparedOf(keyId).flatMap(({ slot }) => (slot === null || slot.removes === 'ALL' ? [] : slot.removes));
+  }
+
   /** Uncertified manifests of the key that rest on a stage. */
   preparedOn(keyId: Uint8Array, stageId: Uint8Array): readonly Version[] {
-    const prepared = this.#keys.get(mapKey(keyId))?.prepared ?? [];
-    return prepared.filter(({ slot }) => equal(slot?.stageId ?? EMPTY, stageId));
+    return this.preparedOf(keyId).filter(({ slot }) => equal(slot?.stageId ?? EMPTY, stageId));
   }
 
   /** Is it certain here that the manifest is not, or not any more, a version of its key? */

@@ -4,6 +4,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { equal, mapKey } from '../base/bytes.ts';
+import { decodeAttributes, encodeAttributes } from '../protocol/attributes.ts';
+import type { Attributes } from '../protocol/attributes.ts';
 import type { LockMode, ManifestKind } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { malformed } from './packed.ts';
@@ -118,6 +120,7 @@ function writeSlot(out: PackedWriter, names: Names, slot: VersionSlot | null): v
   out.u32(LOCK_MODES.indexOf(slot.lockMode));
   out.u32(slot.legalHold ? 1 : 0);
   out.uint(slot.retainUntil);
+  out.sized(slot.attributes === null ? new Uint8Array(0) : encodeAttributes(slot.attributes));
   out.u32(slot.removes === 'ALL' ? ALL : slot.removes.length);
   if (slot.removes !== 'ALL') for (const stamp of slot.removes) writeStamp(out, names, stamp);
 }
@@ -130,9 +133,17 @@ function readSlot(row: PackedReader, names: readonly Uint8Array[]): VersionSlot 
   if (lockMode === undefined) throw malformed();
   const legalHold = row.u32() === 1;
   const retainUntil = row.uint();
+  const attributes = readAttributes(row.sized());
   const count = row.u32();
   const removes = count === ALL ? 'ALL' : rowsOf(count, () => readStamp(row, names));
-  return { prev, stageId: stageId.length === 0 ? null : stageId, lockMode, legalHold, retainUntil, removes };
+  return { prev, stageId: stageId.length === 0 ? null : stageId, lockMode, legalHold, retainUntil, removes, attributes };
+}
+
+function readAttributes(bytes: Uint8Array): Attributes | null {
+  if (bytes.length === 0) return null;
+  const decoded = decodeAttributes(bytes);
+  if (!decoded.ok) throw malformed();
+  return decoded.value;
 }
 
 /** As many rows as was said; a wrong number ends with the bytes, before it costs memory. */

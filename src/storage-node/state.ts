@@ -16,6 +16,7 @@ import type { Entry } from '../log/entry-types.ts';
 import type { MerkleLog } from '../log/merkle-log.ts';
 import { decodeBucketRecord, SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import type { BucketRecord } from '../protocol/bucket-record.ts';
+import { decodeAttributes } from '../protocol/attributes.ts';
 import { decodeCertificate } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
 import { decodeBoot, decodeEvict, decodeRepaired, decodeStampBody } from '../protocol/log-entries.ts';
@@ -469,10 +470,12 @@ export class NodeState {
   }
 }
 
-function slotOf({ slot, retainUntil }: Manifest): VersionSlot | null {
+function slotOf({ slot, retainUntil, clear }: Manifest): VersionSlot | null {
   if (slot === null) return null;
   const { prev, removes, lockMode, legalHold, stage } = slot;
-  return { prev, removes, lockMode, legalHold, retainUntil, stageId: stage?.id ?? null };
+  const decoded = clear.length === 0 ? null : decodeAttributes(clear);
+  const attributes = decoded?.ok === true ? decoded.value : null;
+  return { prev, removes, lockMode, legalHold, retainUntil, stageId: stage?.id ?? null, attributes };
 }
 
 export function contentIds(binds: Uint8Array): Uint8Array[] {

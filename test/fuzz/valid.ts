@@ -41,7 +41,7 @@ export const PART_TABLE = encode(
 
 /** What makes a manifest one of a serialised bucket. */
 export function slotOf(amend: Partial<SlotTerms> = {}): Pick<Manifest, 'v' | 'mode' | 'slot'> {
-  const terms = { prev: id('version before'), stage: null, removes: [], lockMode: 'NONE', legalHold: false } as const;
+  const terms = { prev: id('version before'), stage: null, removes: [], lockMode: 'NONE', legalHold: false, bypassGovernance: false } as const;
   return { v: 2, mode: 'SLOT', slot: { ...terms, ...amend } };
 }
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hex } from '../../src/base/bytes.ts';
 import type { OperationError } from '../../src/base/errors.ts';
-import type { Disk, Frame } from '../../src/base/ports.ts';
+import type { Clock, Disk, Frame } from '../../src/base/ports.ts';
 import type { SigningKey } from '../../src/crypto/primitives.ts';
 import { SystemClock } from '../../src/platform/clock.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';
@@ -29,6 +29,8 @@ export interface WorldOptions extends ClusterShape {
   readonly tuning?: Partial<NodeTuning>;
   /** Disks of some slots; the others have a folder on the real disk. A test may put another in place while the node is down. */
   readonly disks?: ReadonlyMap<number, Disk>;
+  /** Clocks of some slots; the others have the right time. */
+  readonly clocks?: ReadonlyMap<number, Clock>;
 }
 
 export class World implements WriterStage {
@@ -46,11 +48,13 @@ export class World implements WriterStage {
   readonly #listeners = new Map<number, MemoryListener>();
   readonly #tuning: Partial<NodeTuning>;
   readonly #keys: readonly NodeKeys[];
+  readonly #clocks: ReadonlyMap<number, Clock>;
 
   private constructor(folder: string, options: WorldOptions) {
     const n = options.n ?? 4;
     this.folder = folder;
     this.disks = new Map(options.disks);
+    this.#clocks = options.clocks ?? new Map();
     this.#tuning = { upkeepMs: 50, quarantineMs: 100, peerTimeoutMs: 2_000, ...options.tuning };
     this.#keys = makeNodeKeys(n);
     this.writers = makeWriters(options.writers ?? 1);
@@ -95,7 +99,7 @@ export class World implements WriterStage {
       slot,
       signingKey: keys.signing,
       disk: this.diskOf(slot),
-      clock: this.clock,
+      clock: this.#clocks.get(slot) ?? this.clock,
       random: this.random,
       telemetry: this.telemetry,
       transport: this.network.transport(`node-${slot}`, hex(keys.tls.publicKey)),

@@ -170,7 +170,7 @@ function packed(write: (out: PackedWriter) => void): Uint8Array {
 const row = {
   hash: version.hash, keyId: version.manifest.keyId, bucketId: id('bucket'), stamp: stampAt(1), kind: 'DATA', gatewayId: id('gateway'), contentId: id('matrix'), bytes: 1000,
   preparedIndex: 3, preparedIncarnation: 1, committedIndex: -1, at: { segment: 1, offset: 4096, length: 500 }, binds: id('matrix'), durable: Promise.resolve(),
-  slot: { prev: id('version before'), stageId: id('stage').subarray(0, 16), removes: [stampAt(1)], lockMode: 'GOVERNANCE', legalHold: true, retainUntil: 5 },
+  slot: { prev: id('version before'), stageId: id('stage').subarray(0, 16), removes: [stampAt(1)], lockMode: 'GOVERNANCE', legalHold: true, retainUntil: 5, attributes: null },
 } as const;
 const versionRow = packed((out) => writeVersion(out, names, row));
 const stampRow = packed((out) => writeStamp(out, names, stampAt(2)));

@@ -7,6 +7,7 @@ import { decodeEntry, encodeEntry } from '../../../src/log/entry-types.ts';
 import { rootFromInclusion, verifyConsistency, verifyInclusion } from '../../../src/merkle/tree.ts';
 import { verifyBlock } from '../../../src/merkle/tiles.ts';
 import { rootOfBatchMember } from '../../../src/merkle/batch.ts';
+import { decodeAttributes, encodeAttributes } from '../../../src/protocol/attributes.ts';
 import { decodeBucketRecord, encodeBucketRecord, transitionFault } from '../../../src/protocol/bucket-record.ts';
 import type { BucketRecord } from '../../../src/protocol/bucket-record.ts';
 import { isCanonical } from '../../../src/protocol/canonical.ts';
@@ -46,6 +47,7 @@ const ballot = encodeBallotRequest({ v: 1, bucketId: id('bucket'), keyId, prev: 
 const proposal = encodeProposal({ v: 1, keyId, prev: id('version before'), round: 3, ...session, manifestHash: first.hash });
 const unstaged = encodeUnstaged({ v: 1, stageId: id16('stage'), slot: 1, epoch: 1, accepted: [{ hash: first.hash, prev: id('version before'), stamp: stampAt(2) }] });
 const staged = encodeStaged({ v: 1, bucketId: id('bucket'), keyId, stageId: id16('stage'), contentId: id('matrix'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
+const attributes = encodeAttributes({ v: 1, keyId, stamp: stampAt(2), lockMode: 'GOVERNANCE', retainUntil: 5, legalHold: true, gone: false });
 const stagedReceipt = { slot: 1, incarnation: 1, logIndex: 4, proof };
 const signedBody = (body: Uint8Array): { body: Uint8Array; proof: StatementProof } => ({ body, proof: prove(CLUSTER, WRITER.signingKey, 'proposal', body) });
 
@@ -69,6 +71,7 @@ export const REQUESTS: readonly Request[] = [
   { t: 'ABORT', keyId, stamp: stampAt(3), resolutions: [{ body: resolution, proof: resolutionProof }] },
   { t: 'BOOT' },
   { t: 'REMEMBER', incarnation: 2, proof },
+  { t: 'TIME' },
   { t: 'STATUS' },
 ];
 
@@ -91,6 +94,7 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   ABORT: {},
   BOOT: { cert, remembered: { incarnation: 1, proof }, size: 9 },
   REMEMBER: {},
+  TIME: { nowMs: 7 },
   STATUS: { protocolMin: 1, protocolMax: 1, version: '0.1.0', incarnation: 1, logSize: 9, totalBytes: 1e9, freeBytes: 1e8, liveBytes: 1e6, keys: 3, holes: 0, state: 'SERVING' },
 };
 const TYPES = Object.keys(ANSWERS) as RequestType[];
@@ -235,6 +239,7 @@ export const protocolTargets: readonly Target[] = [
   canonical('resolution', `${m} decodeResolution`, [resolution], decodeResolution, encode),
   canonical('ballot request', 'src/protocol/slot.ts decodeBallotRequest', [ballot], decodeBallotRequest, encodeBallotRequest),
   canonical('proposal', 'src/protocol/slot.ts decodeProposal', [proposal], decodeProposal, encodeProposal),
+  canonical('attributes', 'src/protocol/attributes.ts decodeAttributes', [attributes], decodeAttributes, encodeAttributes),
   canonical('staged', 'src/protocol/slot.ts decodeStaged', [staged], decodeStaged, encodeStaged),
   canonical('unstaged', 'src/protocol/slot.ts decodeUnstaged', [unstaged], decodeUnstaged, encodeUnstaged),
   canonical('lack', `${m} decodeLack`, [lack], decodeLack, encode),
