@@ -6,6 +6,7 @@
  */
 import { EMPTY, equal } from '../base/bytes.ts';
 import type { OperationError } from '../base/errors.ts';
+import type { Timer } from '../base/ports.ts';
 import { openRootConfiguration } from '../protocol/configuration.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import { verifyReceipt, verifyWriter } from '../protocol/certificate.ts';
@@ -100,6 +101,7 @@ class PrepareRound {
   readonly #stale = new Set<number>();
   readonly #messages: RequestOf<'PREPARE'>[] = [];
   readonly #higherRounds: number[] = [];
+  #hastened: Timer | undefined;
   #isStampTaken = false;
   #end: PrepareOutcome | undefined;
   #ended: () => void = () => undefined;
@@ -120,15 +122,22 @@ class PrepareRound {
     });
     const timer = clock.after(deadlines.prepareMs, this.#ended);
     const receipts = new Map<number, CertReceipt>();
+    let left = cluster.geometry.n;
     const ask = async (slot: number): Promise<true | null> => {
       const receipt = await this.#ask(slot);
-      if (receipt === null) return null;
+      if (receipt === null) {
+        left -= 1;
+        // In a slot the silent ones are not waited for when those that refused decide.
+        if (left < q && this.#request.slot !== null) this.#ended();
+        return null;
+      }
       receipts.set(slot, receipt);
       return true;
     };
     const gathered = gather(peers.all(), ask, (found) => found.size >= q);
     await Promise.race([gathered, early]);
     timer.cancel();
+    this.#hastened?.cancel();
     // A slot that still answers is not listened to any more: its receipt stays with this round.
     const taken = new Map(receipts);
     let outcome = this.#end;
@@ -260,7 +269,11 @@ class PrepareRound {
   #beaten(slot: number, refused: RefusedAnswer): void {
     const { slot: proposed } = this.#request;
     const round = proposed === null ? null : roundOf(this.#ctx, proposed.address, slot, refused, proposed.ballot);
-    if (round !== null) this.#higherRounds.push(round);
+    if (round === null) return;
+    this.#higherRounds.push(round);
+    const { clock, deadlines } = this.#ctx;
+    // Another ballot is ahead: the silent ones are hardly worth the time.
+    this.#hastened ??= clock.after(deadlines.hedgeMaxMs, this.#ended);
   }
 
   #bucketStale(slot: number, { cert }: RefusedAnswer): void {

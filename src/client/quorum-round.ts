@@ -5,6 +5,7 @@
  */
 import { equal } from '../base/bytes.ts';
 import type { OperationError } from '../base/errors.ts';
+import type { Timer } from '../base/ports.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import { openRootConfiguration } from '../protocol/configuration.ts';
 import type { AnswerOf, RefusedAnswer, RequestOf, RequestType } from '../protocol/messages.ts';
@@ -68,6 +69,7 @@ class Round<T extends RequestType, A, E> {
   readonly #codes: string[] = [];
   readonly #stale = new Set<number>();
   #end: RoundResult<A, E> | undefined;
+  #hastened: Timer | undefined;
   #ended: () => void = () => undefined;
 
   constructor(ctx: ClientContext, question: Question<T, A, E>) {
@@ -83,9 +85,18 @@ class Round<T extends RequestType, A, E> {
       this.#ended = resolve;
     });
     const timer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), this.#ended);
-    const gathered = gather(peers.all(), (slot) => this.#ask(slot), (found) => found.size >= q);
+    let left = cluster.geometry.n;
+    const ask = async (slot: number): Promise<A | null> => {
+      const answer = await this.#ask(slot);
+      if (answer === null) left -= 1;
+      // The silent ones cannot make up for those that refused.
+      if (left < q) this.#ended();
+      return answer;
+    };
+    const gathered = gather(peers.all(), ask, (found) => found.size >= q);
     const found = await Promise.race([gathered, early.then(() => null)]);
     timer.cancel();
+    this.#hastened?.cancel();
     gathered.catch(() => undefined);
     const { f } = cluster.geometry;
     const count = found?.found.size ?? 0;
@@ -127,11 +138,18 @@ class Round<T extends RequestType, A, E> {
     if (refused.code === 'BUCKET_STALE') this.#bucketStale(slot, refused);
     else if (refused.code === 'CONFIG_STALE') this.#configStale(slot, refused);
     else {
+      // Another ballot is ahead: the silent ones are hardly worth the time.
+      if (refused.code === 'BALLOT') this.#hasten();
       const next = this.#question.refused(slot, refused, sent);
       if (next === null || !('end' in next)) return next;
       this.#conclude({ kind: 'ended', end: next.end });
     }
     return null;
+  }
+
+  #hasten(): void {
+    const { clock, deadlines } = this.#ctx;
+    this.#hastened ??= clock.after(deadlines.hedgeMaxMs, this.#ended);
   }
 
   #bucketStale(slot: number, { cert }: RefusedAnswer): void {

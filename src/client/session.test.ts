@@ -29,6 +29,12 @@ describe('a writer session', () => {
     expect(sessions.next(key(1), 2, 0).stamp.counter).toBe(1);
   });
 
+  it('uses a round of a slot once, and above what it is told of', () => {
+    const sessions = new WriterSessions(gatewayId, counted());
+    expect([0, 0, 7, 3].map((above) => sessions.round(key(1), key(2), above).round)).toEqual([1, 2, 8, 9]);
+    expect(sessions.round(key(1), key(3), 0).round).toBe(1);
+  });
+
   it('writes under an identity that follows from its nonce', () => {
     const { stamp, sessionNonce } = new WriterSessions(gatewayId, counted()).next(key(1), 1, 0);
     expect(equal(stamp.writerId, writerIdOf(gatewayId, sessionNonce))).toBe(true);

@@ -274,8 +274,8 @@ function bind(
 
 /** Steps 3 and 4: durable, then signed. */
 async function receipt(ctx: NodeContext, signed: SignedManifest, version: Version, ballot: Ballot | null): Promise<Frame> {
-  const logIndex = version.preparedIndex;
   await version.durable;
+  const logIndex = version.preparedIndex;
   if (logIndex < 0) throw new Refused('CONFLICT', 'this node holds the certificate, but gave no receipt for it');
   const incarnation = version.preparedIncarnation;
   const body = { ...receiptBody(ctx, signed, logIndex, ballot), incarnation };

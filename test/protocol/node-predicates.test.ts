@@ -261,7 +261,7 @@ describe('a storage node gives no receipt', () => {
   });
 
   it('13.2: for a clear part outside bucket records', async () => {
-    expect(await prepared((m) => ({ ...m, clear: utf8('x') }))).toEqual(refused('BAD', '13.2: only bucket records'));
+    expect(await prepared((m) => ({ ...m, clear: utf8('x') }))).toEqual(refused('BAD', '13.6: attributes are INLINE'));
   });
 
   it('13.2: for a bucket record that stands under another identifier, or is none', async () => {

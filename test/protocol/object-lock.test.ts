@@ -186,6 +186,7 @@ describe('a version in a bucket with object lock', () => {
     const stamp = await locked.put('both');
     for (const slot of [2, 3]) world.interceptors.set(slot, failing('PREPARE'));
     expect((await locked.lock('both', stamp, { ...FREE, gone: true })).outcome).toBe('unknown');
+    await world.clock.sleep(100);
     world.interceptors.clear();
     // Two of four have accepted that it goes: whoever comes next completes that first.
     expect(await locked.lock('both', stamp, { ...FREE, legalHold: true })).toMatchObject(refused);

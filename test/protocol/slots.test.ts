@@ -19,7 +19,9 @@ import {
   sameBytes,
 } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { failing } from '../../src/sim/adversaries/nodes.ts';
+import { EMPTY } from '../../src/base/bytes.ts';
+import { decodeAnswer, encodeAnswer } from '../../src/protocol/messages.ts';
+import { failing, requestIn } from '../../src/sim/adversaries/nodes.ts';
 import { World } from '../world/world.ts';
 
 const SERIALISED = { v: 2, mode: 'SERIALISED' } as const;
@@ -162,6 +164,22 @@ describe.each([
       expect(sameBytes(await getBytes(first(), 'key'), contentOf('v5', 50))).toBe(true);
     });
 
+    it('is seen as removed on the word of a manifest that removes it, and of no other', async () => {
+      const { signed } = committedSlot(await putSlot(first(), versioned, 'shown', contentOf('kept', 20), { decide: keep }));
+      const other = committedSlot(await putSlot(first(), versioned, 'shown', contentOf('other', 20), { decide: keep }));
+      const { stamp } = signed.manifest;
+      world.interceptors.set(n - 1, async (honest, frame) => {
+        const answered = decodeAnswer('QUERY', (await honest(frame)).body);
+        if (requestIn(frame)?.t !== 'QUERY' || answered.kind !== 'answer') return honest(frame);
+        return { body: encodeAnswer('QUERY', { ...answered.answer, cert: null, removedBy: other.certBytes }), payload: EMPTY };
+      });
+      for (let slot = 0; slot < f; slot += 1) world.interceptors.set(slot, failing('QUERY'));
+      const found = first().client.headAt(keyIdOf('shown'), stamp).then(({ kind }) => kind, () => 'no quorum');
+      expect(await found).not.toBe('removed');
+      world.interceptors.clear();
+      expect((await first().client.headAt(keyIdOf('shown'), stamp)).kind).toBe('version');
+    });
+
     it('refuses a manifest that would end them all', async () => {
       const result = await putSlot(first(), versioned, 'all', contentOf('all', 10));
       expect(result).toMatchObject({ outcome: 'rejected', error: { code: 'REFUSED' } });
@@ -182,6 +200,8 @@ describe.each([
       preparesReach(2);
       const left = await putSlot(impatient, bucket, key, contentOf(key, size), { decide: mustNotExist, needsCertified: true });
       expect(left.outcome).toBe('unknown');
+      // What is under way to the others arrives.
+      await world.clock.sleep(100);
       world.interceptors.clear();
       // All answer: two of q have accepted it.
       const second = writers[1] as TestClient;
@@ -197,6 +217,8 @@ describe.each([
       preparesReach(1);
       const left = await putSlot(impatient, own, 'stuck', contentOf('stuck', 100));
       expect(left.outcome).toBe('unknown');
+      // What is under way to the others arrives.
+      await world.clock.sleep(100);
       world.interceptors.clear();
       const changed = await putRecord(world, first(), recordOf(world, 'changing', { ...SERIALISED, versioning: 'ENABLED' }));
       const result = await putSlot(writers[1] as TestClient, changed, 'stuck', contentOf('freed', 100), {

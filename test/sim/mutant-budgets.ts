@@ -53,7 +53,6 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'loser-collected': { seeds: 100, theme: 'power' },
   'results-outlive-index': { seeds: 200, theme: 'gateways' },
   'nodes-get-no-cells': { seeds: 20 },
-  'plain-only': { seeds: 50 },
   'bucket-record': { seeds: 50 },
   'denial-is-evidence': { seeds: 100 },
   'sender-may-write': { seeds: 100 },
@@ -70,6 +69,8 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'another-is-asked': { seeds: 10, adversary: 'withholds-cells' },
   'fork-is-evidence': { seeds: 10, adversary: 'forks-its-log' },
 };
+
+const SERIALISED_ONLY = 'no run writes a serialised bucket: its gateways make PLAIN ones';
 
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
 export const unseen: Readonly<Record<string, string>> = {
@@ -88,4 +89,36 @@ export const unseen: Readonly<Record<string, string>> = {
   'tail-is-whole': 'not found yet',
   're-encode': 'hurts a reader of what a stolen writer encoded wrongly, and no run reads that',
   'replaced-is-no-loss': 'a correct node answers SUPERSEDED there, and no liar accuses itself falsely',
+  'bucket-mode': SERIALISED_ONLY,
+  'removes-as-kept': SERIALISED_ONLY,
+  'ballot-promised': SERIALISED_ONLY,
+  'one-manifest-a-ballot': SERIALISED_ONLY,
+  'follows-newest': SERIALISED_ONLY,
+  'proposal-owned': SERIALISED_ONLY,
+  'proposal-signed': SERIALISED_ONLY,
+  'stage-of-q': SERIALISED_ONLY,
+  'stage-verified': SERIALISED_ONLY,
+  'ended-stage': SERIALISED_ONLY,
+  'release-of-c': SERIALISED_ONLY,
+  'release-settled': SERIALISED_ONLY,
+  'promise-tells': SERIALISED_ONLY,
+  'promise-durable': SERIALISED_ONLY,
+  'promises-rise': SERIALISED_ONLY,
+  'ballot-signed': SERIALISED_ONLY,
+  'highest-accepted': SERIALISED_ONLY,
+  'accepted-first': SERIALISED_ONLY,
+  'accepted-was-proposed': SERIALISED_ONLY,
+  'stuck-is-voided': SERIALISED_ONLY,
+  'round-single-use': SERIALISED_ONLY,
+  'removal-shown': SERIALISED_ONLY,
+  'retained-stays': SERIALISED_ONLY,
+  'retention-not-shorter': SERIALISED_ONLY,
+  'hold-holds': SERIALISED_ONLY,
+  'let-go-first': SERIALISED_ONLY,
+  'gone-is-last': SERIALISED_ONLY,
+  'governance-on-purpose': SERIALISED_ONLY,
+  'attributes-place': SERIALISED_ONLY,
+  'attributes-followed': SERIALISED_ONLY,
+  'clock-capped': SERIALISED_ONLY,
+  'clock-of-one-correct': SERIALISED_ONLY,
 };

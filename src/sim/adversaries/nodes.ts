@@ -26,7 +26,7 @@ import type { Interceptor, Stage } from './stage.ts';
 
 const HASH_BYTES = 32;
 
-function requestIn(frame: Frame): Request | null {
+export function requestIn(frame: Frame): Request | null {
   const decoded = decodeRequest(frame.body);
   return decoded.ok ? decoded.value : null;
 }
