@@ -118,6 +118,7 @@ export class ObjectVerifier {
     let outcome: Outcome = 'whole';
     switch (manifest.kind) {
       case 'TOMBSTONE':
+      case 'REMOVE':
         break;
       case 'INLINE':
         outcome = (await this.#verifyBody(version, draft)).outcome;

@@ -128,6 +128,8 @@ const OPERATING_FAILURES = {
   STOPPED: 'ServiceUnavailable',
   CANCELLED: 'ServiceUnavailable',
   UNAUTHENTIC: 'InternalError',
+  NOT_HELD: 'ServiceUnavailable',
+  LOCKED: 'AccessDenied',
   DAMAGED: 'InternalError',
   UNSUPPORTED: 'NotImplemented',
 } as const satisfies Record<ErrorCode, S3ErrorCode>;
