@@ -195,7 +195,7 @@ describe('a write whose outcome was not known', () => {
   it('is let go of when it was prepared on too few nodes', async () => {
     const world = await start();
     const first = await gatewayOf(world, 0);
-    await first.store.createBucket('photos', operationOf());
+    await first.store.createBucket('photos', operationOf(), 'plain');
     for (const slot of [1, 2, 3]) world.interceptors.set(slot, swallowing('PREPARE'));
     await expect(putBytes(first.store, 'photos', 'a', utf8('a'))).rejects.toMatchObject({
       code: 'NO_QUORUM',
@@ -207,5 +207,19 @@ describe('a write whose outcome was not known', () => {
     await eventually(() => next.gateway.status().openAttempts === 0);
     expect(await getBytesOf(next.store, 'photos', 'a')).toBe('no-such-key');
     expect(await putBytes(next.store, 'photos', 'a', utf8('b'))).toMatchObject({ outcome: 'stored' });
+  });
+
+  it('is completed in a serialised bucket, where any node that has accepted it may not be alone', async () => {
+    const world = await start();
+    const first = await gatewayOf(world, 0);
+    await first.store.createBucket('photos', operationOf());
+    for (const slot of [1, 2, 3]) world.interceptors.set(slot, swallowing('PREPARE'));
+    expect(await putBytes(first.store, 'photos', 'a', utf8('a'))).toEqual({ outcome: 'unknown' });
+    world.interceptors.clear();
+    await first.gateway.stop();
+    gateways.length = 0;
+    const next = await gatewayOf(world, 0);
+    await eventually(() => next.gateway.status().openAttempts === 0);
+    expect(await getBytesOf(next.store, 'photos', 'a')).toEqual(utf8('a'));
   });
 });

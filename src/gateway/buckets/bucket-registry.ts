@@ -172,6 +172,7 @@ export class BucketRegistry {
   nextGeneration(
     name: string,
     previous: Bucket | null,
+    mode: BucketRecord['mode'],
   ): { readonly seal: BucketSeal; readonly record: BucketRecord } {
     const { owner, clock, k } = this.#ports;
     const bucketId = this.idOf(name);
@@ -183,10 +184,10 @@ export class BucketRegistry {
       secrets: owner.firstSecrets(bucketId, gen),
     };
     const record: BucketRecord = {
-      v: 1,
+      v: mode === 'PLAIN' ? 1 : 2,
       bucketId,
       gen,
-      mode: 'PLAIN',
+      mode,
       versioning: 'NEVER',
     lock: false,
       geometries: [k],

@@ -30,7 +30,8 @@ async function checkConfiguration(call: Call): Promise<void> {
 export const createBucket: Feature = async (call) => {
   const bucket = bucketOf(call);
   await checkConfiguration(call);
-  const result = await call.store.createBucket(bucket, operationOf(call));
+  const mode = call.headers.get('x-holdfast-bucket-mode') === 'plain' ? 'plain' : 'serialised';
+  const result = await call.store.createBucket(bucket, operationOf(call), mode);
   switch (result.outcome) {
     case 'created':
       return emptyResponse(200, [['Location', `/${bucket}`]]);

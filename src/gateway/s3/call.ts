@@ -74,7 +74,13 @@ export function operationOf(call: Call, part = ''): OperationId {
 }
 
 /** Results that mean the same S3 error for every operation. */
-type Refused = 'unknown' | 'no-such-bucket' | 'no-such-key' | 'no-such-upload';
+type Refused =
+  | 'unknown'
+  | 'no-such-bucket'
+  | 'no-such-key'
+  | 'no-such-upload'
+  | 'condition-failed'
+  | 'condition-unsupported';
 
 export function refusal(outcome: Refused): S3Error {
   switch (outcome) {
@@ -89,6 +95,10 @@ export function refusal(outcome: Refused): S3Error {
       return new S3Error('NoSuchKey');
     case 'no-such-upload':
       return new S3Error('NoSuchUpload');
+    case 'condition-failed':
+      return new S3Error('PreconditionFailed');
+    case 'condition-unsupported':
+      return new S3Error('NotImplemented', 'A PLAIN bucket cannot decide conditions of writes.');
     default:
       return unreachable(outcome);
   }

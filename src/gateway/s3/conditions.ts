@@ -4,7 +4,7 @@
  */
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { ByteSpan, ObjectInfo, RangeRequest } from './object-store.ts';
+import type { ByteSpan, ObjectInfo, RangeRequest, WriteCondition } from './object-store.ts';
 
 /** Entity tags of a list; `*` matches any. S3 clients also send them without quotes. */
 function matchesTag(list: string, etag: string): boolean {
@@ -41,6 +41,28 @@ export function evaluateConditions(headers: Headers, info: ObjectInfo): 'proceed
   if (ifNoneMatch !== undefined) return matchesTag(ifNoneMatch, info.etag) ? 'not-modified' : 'proceed';
   const modifiedSince = dateOf(headers.get('if-modified-since'));
   return modifiedSince !== undefined && modified <= modifiedSince ? 'not-modified' : 'proceed';
+}
+
+/**
+ * The condition of a write, which the store decides on the very version that is replaced. One entity tag or
+ * `*` to a header. Throws S3Error.
+ */
+export function writeCondition(headers: Headers): WriteCondition | undefined {
+  const ifMatch = singleTag('If-Match', headers.get('if-match'));
+  const ifNoneMatch = singleTag('If-None-Match', headers.get('if-none-match'));
+  if (ifMatch === undefined && ifNoneMatch === undefined) return undefined;
+  if (ifMatch !== undefined && ifNoneMatch !== undefined) {
+    throw new S3Error('NotImplemented', 'If-Match and If-None-Match in one write are not built.');
+  }
+  return ifMatch === undefined ? { ifNoneMatch: ifNoneMatch ?? '*' } : { ifMatch };
+}
+
+function singleTag(name: string, header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const tag = /^\s*(?:"([^",]{1,128})"|([^",\s]{1,128}))\s*$/.exec(header);
+  const text = tag?.[1] ?? tag?.[2];
+  if (text === undefined) throw new S3Error('InvalidArgument', `${name} of a write takes one entity tag, or *.`);
+  return text;
 }
 
 /**

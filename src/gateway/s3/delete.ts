@@ -7,6 +7,7 @@ import { utf8 } from '../../base/bytes.ts';
 import { isOperationError } from '../../base/errors.ts';
 import { bucketOf, emptyResponse, objectOf, operationOf, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
+import { writeCondition } from './conditions.ts';
 import { hasChecksum, readAll } from './content.ts';
 import { S3Error, toS3Error } from './errors.ts';
 import { KEY_BYTES_MAX } from './uri.ts';
@@ -18,7 +19,8 @@ const CONCURRENT_DELETES = 16;
 
 export const deleteObject: Feature = async (call) => {
   const { bucket, key } = objectOf(call);
-  const result = await call.store.deleteObject(bucket, key, operationOf(call));
+  const condition = writeCondition(call.headers);
+  const result = await call.store.deleteObject(bucket, key, operationOf(call), condition);
   if (result.outcome !== 'deleted') throw refusal(result.outcome);
   return emptyResponse(204);
 };

@@ -6,8 +6,10 @@ import { compare, concat, hex, utf8 } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type {
+  BucketMode,
   CompleteUpload,
   CompleteUploadResult,
+  ConditionFailed,
   CreateUpload,
   CreateUploadResult,
   DeleteObjectResult,
@@ -29,6 +31,7 @@ import type {
   UploadInfo,
   UploadPart,
   UploadPartResult,
+  WriteCondition,
 } from './object-store.ts';
 
 const PIECE_BYTES = 64 * 1024;
@@ -37,6 +40,28 @@ const NO_BUCKET: NoSuchBucket = { outcome: 'no-such-bucket' };
 interface StoredObject {
   readonly info: ObjectInfo;
   readonly bytes: Uint8Array;
+}
+
+interface StoredBucket {
+  readonly createdMs: number;
+  readonly mode: BucketMode;
+  readonly objects: Map<string, StoredObject>;
+}
+
+/** Null: the write may be made. */
+function refused(
+  { mode, objects }: StoredBucket,
+  key: string,
+  condition: WriteCondition | undefined,
+): ConditionFailed | NoSuchKey | null {
+  if (condition === undefined) return null;
+  if (mode === 'plain') return { outcome: 'condition-unsupported' };
+  const etag = objects.get(key)?.info.etag;
+  const { ifMatch, ifNoneMatch } = condition;
+  if (ifMatch !== undefined && etag === undefined) return { outcome: 'no-such-key' };
+  const matches = ifMatch === undefined || ifMatch === '*' || ifMatch === etag;
+  const differs = ifNoneMatch === undefined || etag === undefined || (ifNoneMatch !== '*' && ifNoneMatch !== etag);
+  return matches && differs ? null : { outcome: 'condition-failed' };
 }
 
 interface StoredUpload {
@@ -53,7 +78,7 @@ async function collect(content: IncomingContent): Promise<Uint8Array> {
 }
 
 export class MemoryStore implements ObjectStore {
-  readonly buckets = new Map<string, { createdMs: number; objects: Map<string, StoredObject> }>();
+  readonly buckets = new Map<string, StoredBucket>();
   readonly uploads = new Map<string, StoredUpload>();
   readonly completed = new Map<string, CompleteUploadResult>();
   /** Ids of the writes that were committed, in order. */
@@ -77,9 +102,13 @@ export class MemoryStore implements ObjectStore {
     throw new OperationError(fail, 'as the test asked');
   }
 
-  createBucket(bucket: string): Promise<{ outcome: 'created' | 'owned-by-you' }> {
+  createBucket(
+    bucket: string,
+    _operation?: OperationId,
+    mode: BucketMode = 'serialised',
+  ): Promise<{ outcome: 'created' | 'owned-by-you' }> {
     if (this.buckets.has(bucket)) return Promise.resolve({ outcome: 'owned-by-you' });
-    this.buckets.set(bucket, { createdMs: this.nowMs, objects: new Map() });
+    this.buckets.set(bucket, { createdMs: this.nowMs, mode, objects: new Map() });
     return Promise.resolve({ outcome: 'created' });
   }
 
@@ -103,6 +132,8 @@ export class MemoryStore implements ObjectStore {
   async putObject(request: PutObject): Promise<PutObjectResult> {
     const bucket = this.buckets.get(request.bucket);
     if (bucket === undefined) return NO_BUCKET;
+    const refusal = refused(bucket, request.key, request.condition);
+    if (refusal !== null) return refusal;
     const bytes = await collect(request.content);
     const { etag, checksum } = request.content.seal();
     this.attempts.push(request.operation);
@@ -147,9 +178,16 @@ export class MemoryStore implements ObjectStore {
     );
   }
 
-  async deleteObject(bucket: string, key: string, operation: OperationId): Promise<DeleteObjectResult> {
+  async deleteObject(
+    bucket: string,
+    key: string,
+    operation: OperationId,
+    condition?: WriteCondition,
+  ): Promise<DeleteObjectResult> {
     const known = this.buckets.get(bucket);
     if (known === undefined) return NO_BUCKET;
+    const refusal = refused(known, key, condition);
+    if (refusal !== null) return refusal;
     if (this.#failing()) return { outcome: 'unknown' };
     known.objects.delete(key);
     this.operations.push(operation);
@@ -214,8 +252,11 @@ export class MemoryStore implements ObjectStore {
 
   completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {
     const upload = this.#upload(request);
-    const objects = this.buckets.get(request.bucket)?.objects;
-    if (objects === undefined || upload === undefined) return Promise.resolve({ outcome: 'no-such-upload' });
+    const bucket = this.buckets.get(request.bucket);
+    if (bucket === undefined || upload === undefined) return Promise.resolve({ outcome: 'no-such-upload' });
+    const { objects } = bucket;
+    const refusal = refused(bucket, request.key, request.condition);
+    if (refusal !== null) return Promise.resolve(refusal);
     const pieces: Uint8Array[] = [];
     for (const part of request.parts) {
       const stored = upload.parts.get(part.number);

@@ -16,6 +16,7 @@ import {
 import type { Checksum, ChecksumType } from './checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
+import { writeCondition } from './conditions.ts';
 import { readAll } from './content.ts';
 import { S3Error } from './errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
@@ -286,6 +287,7 @@ export const completeMultipartUpload: Feature = async (call) => {
   const etag = multipartEtag(
     parts.map((part) => ({ size: part.size, etag: part.etag, checksum: undefined })),
   );
-  const result = await call.store.completeUpload({ ...address, parts, etag, checksum, operation });
+  const condition = writeCondition(call.headers);
+  const result = await call.store.completeUpload({ ...address, parts, etag, checksum, condition, operation });
   return completedResponse(call, address, result);
 };

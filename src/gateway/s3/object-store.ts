@@ -82,6 +82,20 @@ export interface NoSuchKey {
   readonly outcome: 'no-such-key';
 }
 
+/** Entity tags without quotes; `*`: any object. */
+export interface WriteCondition {
+  readonly ifMatch?: string;
+  readonly ifNoneMatch?: string;
+}
+
+/** A write whose condition did not hold, or cannot be decided because the bucket is PLAIN (13.7). */
+export interface ConditionFailed {
+  readonly outcome: 'condition-failed' | 'condition-unsupported';
+}
+
+/** SERIALISED: conditions of writes can be decided (13.7). */
+export type BucketMode = 'serialised' | 'plain';
+
 export interface NoSuchUpload {
   readonly outcome: 'no-such-upload';
 }
@@ -101,6 +115,7 @@ export interface PutObject {
   readonly key: string;
   readonly content: IncomingContent;
   readonly metadata: ObjectMetadata;
+  readonly condition?: WriteCondition | undefined;
   readonly operation: OperationId;
 }
 
@@ -109,7 +124,9 @@ export interface PutObject {
  */
 export type PutObjectResult =
   | { readonly outcome: 'stored'; readonly etag: string; readonly checksum: Checksum | undefined }
+  | ConditionFailed
   | NoSuchBucket
+  | NoSuchKey
   | Unknown;
 
 export interface GetObject {
@@ -136,7 +153,12 @@ export type HeadObjectResult =
   | NoSuchKey;
 
 /** Deleting what does not exist is a success too. */
-export type DeleteObjectResult = { readonly outcome: 'deleted' } | NoSuchBucket | Unknown;
+export type DeleteObjectResult =
+  | { readonly outcome: 'deleted' }
+  | ConditionFailed
+  | NoSuchBucket
+  | NoSuchKey
+  | Unknown;
 
 export interface ListRow {
   readonly key: string;
@@ -211,20 +233,23 @@ export interface CompleteUpload extends UploadAddress {
   readonly parts: readonly PartInfo[];
   readonly etag: string;
   readonly checksum: Checksum | undefined;
+  readonly condition?: WriteCondition | undefined;
   readonly operation: OperationId;
 }
 
 export type CompleteUploadResult =
   | { readonly outcome: 'stored'; readonly etag: string; readonly checksum: Checksum | undefined }
   | { readonly outcome: 'changed' }
+  | ConditionFailed
   | NoSuchBucket
+  | NoSuchKey
   | NoSuchUpload
   | Unknown;
 
 export type AbortUploadResult = { readonly outcome: 'aborted' } | NoSuchBucket | NoSuchUpload | Unknown;
 
 export interface ObjectStore {
-  createBucket(bucket: string, operation: OperationId): Promise<CreateBucketResult>;
+  createBucket(bucket: string, operation: OperationId, mode?: BucketMode): Promise<CreateBucketResult>;
   deleteBucket(bucket: string, operation: OperationId): Promise<DeleteBucketResult>;
   headBucket(bucket: string): Promise<{ readonly outcome: 'found' } | NoSuchBucket>;
   /** All buckets, in byte order of their names. */
@@ -233,7 +258,12 @@ export interface ObjectStore {
   putObject(request: PutObject): Promise<PutObjectResult>;
   getObject(request: GetObject): Promise<OpenObject | NoSuchBucket | NoSuchKey>;
   headObject(bucket: string, key: string): Promise<HeadObjectResult>;
-  deleteObject(bucket: string, key: string, operation: OperationId): Promise<DeleteObjectResult>;
+  deleteObject(
+    bucket: string,
+    key: string,
+    operation: OperationId,
+    condition?: WriteCondition,
+  ): Promise<DeleteObjectResult>;
   openListing(bucket: string): Promise<Listing | NoSuchBucket>;
 
   createUpload(request: CreateUpload): Promise<CreateUploadResult>;

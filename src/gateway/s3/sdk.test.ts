@@ -162,10 +162,13 @@ describe('the AWS SDK with default settings', () => {
     });
   });
 
-  test('refuses conditional writes with 501 and writes nothing', async () => {
-    const put = client.send(new PutObjectCommand({ Bucket, Key: 'never', Body: 'x', IfNoneMatch: '*' }));
-    await expect(put).rejects.toMatchObject({ name: 'NotImplemented', $metadata: { httpStatusCode: 501 } });
-    await expect(read('never')).rejects.toMatchObject({ name: 'NoSuchKey' });
+  test('makes conditional writes once', async () => {
+    const put = (): Promise<unknown> =>
+      client.send(new PutObjectCommand({ Bucket, Key: 'condition', Body: 'x', IfNoneMatch: '*' }));
+    await put();
+    await expect(put()).rejects.toMatchObject({ name: 'PreconditionFailed', $metadata: { httpStatusCode: 412 } });
+    const stale = new PutObjectCommand({ Bucket, Key: 'condition', Body: 'y', IfMatch: '"stale"' });
+    await expect(client.send(stale)).rejects.toMatchObject({ name: 'PreconditionFailed' });
   });
 
   test('lists with prefix, delimiter and pages, in byte order', async () => {

@@ -284,8 +284,8 @@ describe('bodies', () => {
 describe('what is not built', () => {
   test.each<[string, SignedRequest]>([
     ['a copy', put('copy', { headers: { 'x-amz-copy-source': '/wire/plain' } })],
-    ['a conditional write', put('cond', { headers: { 'if-none-match': '*' } })],
-    ['a conditional delete', { method: 'DELETE', path: '/wire/plain', headers: { 'if-match': '*' } }],
+    ['two conditions in one write', put('cond', { headers: { 'if-none-match': '*', 'if-match': '"a"' } })],
+    ['a delete of what does not match', { method: 'DELETE', path: '/wire/plain', headers: { 'if-none-match': '*' } }],
     [
       'encryption with a customer key',
       put('sse', { headers: { 'x-amz-server-side-encryption': 'aws:kms' } }),
@@ -313,6 +313,46 @@ describe('what is not built', () => {
 
   test('a method that S3 does not have answers 405', async () => {
     expect((await ask(world, { method: 'PATCH', path: '/wire/plain' })).status).toBe(405);
+  });
+});
+
+describe('conditional writes', () => {
+  const code = async (wish: SignedRequest): Promise<readonly unknown[]> => {
+    const { status, code: name } = await ask(world, wish);
+    return [status, name];
+  };
+  const FAILED = [412, 'PreconditionFailed'];
+
+  test('are made when their condition holds, and answer 412 when it does not', async () => {
+    expect(await code(put('once', { body: 'first', headers: { 'if-none-match': '*' } }))).toEqual([200, undefined]);
+    expect(await code(put('once', { body: 'second', headers: { 'if-none-match': '*' } }))).toEqual(FAILED);
+    const etag = String((await ask(world, get('once'))).headers.etag);
+    expect(await code(put('once', { body: 'third', headers: { 'if-match': '"another"' } }))).toEqual(FAILED);
+    expect(await code(put('once', { body: 'fourth', headers: { 'if-none-match': etag } }))).toEqual(FAILED);
+    expect((await ask(world, get('once'))).text).toBe('first');
+    expect(await code(put('once', { body: 'fifth', headers: { 'if-match': etag } }))).toEqual([200, undefined]);
+    expect((await ask(world, get('once'))).text).toBe('fifth');
+    const gone = { method: 'DELETE', path: '/wire/once' } as const;
+    expect(await code({ ...gone, headers: { 'if-match': etag } })).toEqual(FAILED);
+    expect(await code({ ...gone, headers: { 'if-match': '*' } })).toEqual([204, undefined]);
+  });
+
+  test('that must match where there is nothing answer 404', async () => {
+    expect(await code(put('nothing', { headers: { 'if-match': '*' } }))).toEqual([404, 'NoSuchKey']);
+    const gone = { method: 'DELETE', path: '/wire/nothing', headers: { 'if-match': '"a"' } } as const;
+    expect(await code(gone)).toEqual([404, 'NoSuchKey']);
+  });
+
+  test.each(['', '"a", "b"', 'W/"a"', '"a'])('with the tag %j are refused', async (tag) => {
+    expect(await code(put('bad', { headers: { 'if-match': tag } }))).toEqual([400, 'InvalidArgument']);
+  });
+
+  test('in a PLAIN bucket answer 501, and change nothing', async () => {
+    expect(await code({ method: 'PUT', path: '/undecided', headers: { 'x-holdfast-bucket-mode': 'plain' } })).toEqual([200, undefined]);
+    const there = { method: 'PUT', path: '/undecided/key', body: 'x' } as const;
+    expect(await code(there)).toEqual([200, undefined]);
+    expect(await code({ ...there, headers: { 'if-match': '*' } })).toEqual([501, 'NotImplemented']);
+    expect(await code({ method: 'DELETE', path: '/undecided/key', headers: { 'if-match': '*' } })).toEqual([501, 'NotImplemented']);
   });
 });
 

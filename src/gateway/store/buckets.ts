@@ -7,7 +7,7 @@
 import { compare, equal, utf8 } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
-import type { BucketInfo, CreateBucketResult, DeleteBucketResult, OperationId } from '../s3/object-store.ts';
+import type { BucketInfo, BucketMode, CreateBucketResult, DeleteBucketResult, OperationId } from '../s3/object-store.ts';
 import type { StoreContext } from './context.ts';
 import { buryUploads } from './upload-leftovers.ts';
 
@@ -44,6 +44,7 @@ export async function createBucket(
   ctx: StoreContext,
   name: string,
   operation: OperationId,
+  mode: BucketMode = 'serialised',
 ): Promise<CreateBucketResult> {
   // Asked of the nodes: the answer must be right.
   await ctx.registry.refresh(name);
@@ -51,7 +52,11 @@ export async function createBucket(
   if (present !== null) return { outcome: equal(present.opId, operation.id) ? 'created' : 'owned-by-you' };
   if ((await countBuckets(ctx)) >= BUCKETS_MAX) return { outcome: 'too-many' };
   const previous = await ctx.registry.refresh(name);
-  const { seal, record } = ctx.registry.nextGeneration(name, previous);
+  const { seal, record } = ctx.registry.nextGeneration(
+    name,
+    previous,
+    mode === 'plain' ? 'PLAIN' : 'SERIALISED',
+  );
   const result = await ctx.registry.write(seal, record, operation.id);
   switch (result.outcome) {
     case 'committed':

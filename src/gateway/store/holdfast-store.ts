@@ -3,6 +3,8 @@
  * here is only the list of them.
  */
 import type {
+  BucketMode,
+  WriteCondition,
   AbortUploadResult,
   BucketInfo,
   CompleteUpload,
@@ -48,8 +50,8 @@ export class HoldfastStore implements ObjectStore {
     this.#ctx = ctx;
   }
 
-  createBucket(bucket: string, operation: OperationId): Promise<CreateBucketResult> {
-    return createBucket(this.#ctx, bucket, operation);
+  createBucket(bucket: string, operation: OperationId, mode?: BucketMode): Promise<CreateBucketResult> {
+    return createBucket(this.#ctx, bucket, operation, mode);
   }
 
   deleteBucket(bucket: string, operation: OperationId): Promise<DeleteBucketResult> {
@@ -79,8 +81,13 @@ export class HoldfastStore implements ObjectStore {
     return headObject(this.#ctx, bucket, key);
   }
 
-  deleteObject(bucket: string, key: string, operation: OperationId): Promise<DeleteObjectResult> {
-    return deleteObject(this.#ctx, bucket, key, operation);
+  deleteObject(
+    bucket: string,
+    key: string,
+    operation: OperationId,
+    condition?: WriteCondition,
+  ): Promise<DeleteObjectResult> {
+    return deleteObject(this.#ctx, bucket, key, operation, condition);
   }
 
   openListing(bucket: string): Promise<Listing | NoSuchBucket> {

@@ -77,7 +77,7 @@ async function buryHidden(ctx: StoreContext, bucket: Bucket, keyId: Uint8Array, 
   const newest = await ctx.client.head(keyId);
   if (newest === null || newest.signed.manifest.kind === 'TOMBSTONE') return;
   const opId = ctx.random.bytes(32);
-  const outcome = await bury(ctx, bucket, { keyId, of, opId, mark: null, predecessor: newest.stamp });
+  const outcome = await bury(ctx, bucket, { keyId, of, opId, mark: null, predecessor: { stamp: newest.stamp, hash: newest.signed.hash } });
   if (outcome === 'unknown')
     throw new OperationError('NO_QUORUM', 'A part could not be buried.', { retryable: true });
 }

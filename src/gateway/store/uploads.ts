@@ -11,7 +11,6 @@ import type { WriteContent } from '../../client/content.ts';
 import { AEAD_KEY_BYTES } from '../../crypto/primitives.ts';
 import type { ObjectMeta, PartMeta, UploadMeta } from '../../keyring/metadata.ts';
 import type { Part } from '../../protocol/manifest.ts';
-import type { Stamp } from '../../protocol/stamp.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import type { ListedPart } from '../index/object-index.ts';
 import { fingerprintOf } from '../operations.ts';
@@ -33,11 +32,13 @@ import type {
   UploadPartResult,
 } from '../s3/object-store.ts';
 import { openBucket } from './buckets.ts';
+import { Conditions } from './conditions.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksum, toChecksumKind, toMetadata, toStoredChecksum, toStoredHeaders } from './mapping.ts';
 import { goneOrBusy } from './objects.ts';
 import { buryParts } from './upload-leftovers.ts';
 import { bury, guessOf, Repetition, writeVersion } from './write-version.ts';
+import type { Guess } from './write-version.ts';
 
 const UPLOAD_ID_BYTES = 16;
 
@@ -47,7 +48,7 @@ interface OpenUpload {
   readonly meta: UploadMeta;
   readonly keyId: Uint8Array;
   /** Of its register. */
-  readonly stamp: Stamp;
+  readonly predecessor: Guess;
 }
 
 export async function createUpload(ctx: StoreContext, request: CreateUpload): Promise<CreateUploadResult> {
@@ -210,7 +211,10 @@ export async function completeUpload(
     const stored = await partsOf(ctx, upload);
     const chosen = chosenParts(stored, request.parts);
     if (chosen === null) return { outcome: 'changed' };
-    const outcome = await writeWhole(ctx, upload, request, chosen, operation, fingerprint);
+    const conditions = Conditions.of(request.condition, upload.bucket);
+    if (conditions !== null && !(conditions instanceof Conditions)) return conditions;
+    const outcome = await writeWhole(ctx, upload, request, chosen, conditions, operation, fingerprint);
+    if (outcome === 'declined') return conditions?.refusal ?? { outcome: 'condition-failed' };
     if (outcome !== 'stored')
       return outcome === 'unknown' ? { outcome } : await goneOrBusy(ctx, request.bucket);
     await endUpload(ctx, upload, stored, ctx.partsKeptMs);
@@ -274,7 +278,7 @@ async function openUpload(
     const newest = keyId === null ? null : await ctx.client.head(keyId);
     const meta = newest === null ? undefined : bucket.keys.openVersion(newest.signed.manifest)?.meta;
     if (keyId !== null && newest !== null && meta?.t === 'upload' && meta.name === address.key) {
-      return { outcome: 'open', bucket, meta, keyId, stamp: newest.stamp };
+      return { outcome: 'open', bucket, meta, keyId, predecessor: { stamp: newest.stamp, hash: newest.signed.hash } };
     }
     const { gen } = bucket.record;
     await ctx.registry.refresh(address.bucket);
@@ -320,9 +324,10 @@ async function writeWhole(
   { bucket, meta: upload }: OpenUpload,
   request: CompleteUpload,
   chosen: readonly ListedPart[],
+  conditions: Conditions | null,
   operation: Operation,
   fingerprint: Uint8Array,
-): Promise<'stored' | 'unknown' | 'stale'> {
+): Promise<'stored' | 'unknown' | 'stale' | 'declined'> {
   const { keys } = bucket;
   const keyId = keys.objectKeyId(upload.name);
   const size = chosen.reduce((sum, part) => sum + part.size, 0);
@@ -350,6 +355,7 @@ async function writeWhole(
     keyId,
     opId: operation.id,
     ...(await guessOf(ctx, keyId)),
+    ...(conditions === null ? {} : { allows: conditions.allows }),
     content,
   });
   return written.kind === 'committed' ? 'stored' : written.kind;
@@ -393,17 +399,12 @@ async function endUpload(
 
 function buryRegister(
   ctx: StoreContext,
-  { bucket, keyId, meta, stamp }: OpenUpload,
+  { bucket, keyId, meta, predecessor }: OpenUpload,
   opId: Uint8Array,
   mark: Uint8Array | null,
-): Promise<'buried' | 'unknown' | null> {
-  return bury(ctx, bucket, {
-    keyId,
-    of: { t: 'upload', uploadId: meta.uploadId },
-    opId,
-    mark,
-    predecessor: stamp,
-  });
+): Promise<'buried' | 'unknown' | 'declined' | null> {
+  const of = { t: 'upload', uploadId: meta.uploadId } as const;
+  return bury(ctx, bucket, { keyId, of, opId, mark, predecessor });
 }
 
 function leftOf(
