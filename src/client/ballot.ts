@@ -24,16 +24,7 @@ import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { openShown } from './query.ts';
 import { askQuorum } from './quorum-round.ts';
-import type { Predecessor } from './slot-write.ts';
-import type { BucketAuthority } from './write.ts';
-
-/** A slot of a key, and the version that it follows. */
-export interface SlotAddress {
-  readonly bucket: BucketAuthority;
-  readonly keyId: Uint8Array;
-  readonly prev: Uint8Array;
-  readonly predecessor: Predecessor | null;
-}
+import type { SlotAddress } from './slot-address.ts';
 
 /** A ballot of the session that proposes in it. */
 export interface OwnBallot {

@@ -295,6 +295,8 @@ function noteLack(
     return;
   }
   if (version.cert === null || !version.cert.receipts.some((receipt) => receipt.slot === slot)) return;
+  // What was staged elsewhere may be accepted without it: such a receipt promises no content.
+  if (version.signed.manifest.kind !== 'INLINE' && version.signed.manifest.slot !== null) return;
   ctx.peers.suspect(slot, 'BROKEN_PROMISE', `${code} of stripe ${stripe} after a receipt`);
   ctx.onEvidence({
     type: 'E6',

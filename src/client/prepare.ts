@@ -18,7 +18,7 @@ import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
 import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
 import { compareStamps, sameStamp } from '../protocol/stamp.ts';
 import { afterPredecessor, roundOf } from './ballot.ts';
-import type { SlotAddress } from './ballot.ts';
+import type { SlotAddress } from './slot-address.ts';
 import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';

@@ -8,13 +8,14 @@ import type { SignedManifest } from '../protocol/manifest.ts';
 import { ballotOf, encodeProposal } from '../protocol/slot.ts';
 import type { SignedBody } from '../protocol/slot.ts';
 import { askBallot, signBallot } from './ballot.ts';
-import type { Accepted, OwnBallot, SlotAddress } from './ballot.ts';
+import type { Accepted, OwnBallot } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
 import { NO_CONTENT, prepare } from './prepare.ts';
 import type { PrepareOutcome, SlotContent } from './prepare.ts';
 import type { WriterSessions } from './session.ts';
+import type { SlotAddress } from './slot-address.ts';
 
 export async function signProposal(
   signer: BatchSigner,

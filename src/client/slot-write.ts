@@ -15,7 +15,7 @@ import type { SignedBody } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { Attempt } from './attempts.ts';
 import { askBallot, signBallot } from './ballot.ts';
-import type { Accepted, OwnBallot, SlotAddress } from './ballot.ts';
+import type { Accepted, OwnBallot } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { fromSource } from './chunks.ts';
 import { commit, requireHeld } from './commit.ts';
@@ -29,16 +29,10 @@ import { ruleOut } from './resolve.ts';
 import { stageContent, unstageLater } from './stage.ts';
 import type { Staged } from './stage.ts';
 import { manifestOf, sign } from './write.ts';
-import type { BucketAuthority, Writer } from './write.ts';
+import type { BucketAuthority, Predecessor, SlotAddress } from './slot-address.ts';
+import type { Writer } from './write.ts';
 
-/** The version that a write is to follow. */
-export interface Predecessor {
-  readonly stamp: Stamp;
-  /** Hash of its manifest. */
-  readonly hash: Uint8Array;
-  /** Null while it is only believed to be the newest. */
-  readonly certified: Certified | null;
-}
+export type { Predecessor } from './slot-address.ts';
 
 /** What a write does to the versions before it, and what it seals. */
 export interface SlotTerms {

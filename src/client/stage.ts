@@ -13,7 +13,7 @@ import type { PlacedContent } from './content.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
 import { askQuorum } from './quorum-round.ts';
-import type { BucketAuthority } from './write.ts';
+import type { BucketAuthority } from './slot-address.ts';
 import { equal } from '../base/bytes.ts';
 
 /** What a manifest rests on, and who says so. */

@@ -29,19 +29,10 @@ import type { ClientContext } from './context.ts';
 import { prepare } from './prepare.ts';
 import { noQuorum, query } from './query.ts';
 import type { SessionStamp, WriterSessions } from './session.ts';
+import type { BucketAuthority } from './slot-address.ts';
 import type { Turns } from './turns.ts';
 
-/** The bucket as the writer knows it: nodes refuse what was written under an older record. */
-export interface BucketAuthority {
-  readonly bucketId: Uint8Array;
-  readonly gen: number;
-  /** Cells that decode a stripe, one of the geometries of the bucket. */
-  readonly k: number;
-  /** Stamp of the bucket record; zero in the reserved bucket. */
-  readonly stamp: Stamp;
-  /** Certificate of the record, for nodes that lack it. */
-  readonly recordCert: Uint8Array | null;
-}
+export type { BucketAuthority } from './slot-address.ts';
 
 export interface WriteRequest {
   readonly bucket: BucketAuthority;

@@ -7,7 +7,7 @@ import { isOperationError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
 import { incremental, sha256 } from '../crypto/primitives.ts';
 import type { Gateway } from '../gateway/gateway.ts';
-import type { IncomingContent, ObjectMetadata, OperationId } from '../gateway/s3/object-store.ts';
+import type { BucketMode, WriteCondition, IncomingContent, ObjectMetadata, OperationId } from '../gateway/s3/object-store.ts';
 import { BucketKeys } from '../keyring/bucket-keys.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import type { Operation, Value } from './checkers/linearizability.ts';
@@ -43,28 +43,41 @@ export interface Counts {
   failedReads: number;
   lists: number;
   resent: number;
+  declined: number;
 }
 
-/** What a request for a write came to. `void`: it was refused, and nothing of it may ever be seen. */
-type WriteOutcome = 'done' | 'unknown' | 'void';
+/**
+ * What a request for a write came to. `void`: it was refused, and nothing of it may ever be seen; `declined`,
+ * `nothing-there`: so was its condition.
+ */
+type WriteOutcome = 'done' | 'unknown' | 'void' | 'declined' | 'nothing-there';
+
+/** What a conditional write takes the place of. */
+interface Expected {
+  readonly value: Value;
+  readonly condition: WriteCondition;
+}
 
 export class Clients {
   readonly #cluster: SimulatedCluster;
+  readonly #mode: BucketMode;
   readonly #trace: Trace;
   readonly #clock: Clock;
   readonly histories: readonly Operation[][];
-  readonly counts: Counts = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, failedReads: 0, lists: 0, resent: 0 };
+  readonly counts: Counts = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, failedReads: 0, lists: 0, resent: 0, declined: 0 };
   /** What must not be: bytes that nobody wrote, values of writes that were refused. */
   readonly broken: string[] = [];
   /** Key → requests that may have taken effect. */
   readonly attempted: number[];
   readonly #contents = new Map<string, Uint8Array>();
   readonly #byEtag = new Map<string, string>();
+  readonly #etags = new Map<string, string>();
   readonly #refused = new Set<string>();
   /** A total order of everything that clients see, finer than the clock. */
   #tick = 0;
 
-  constructor(cluster: SimulatedCluster, trace: Trace, keys: number) {
+  constructor(cluster: SimulatedCluster, trace: Trace, keys: number, mode: BucketMode) {
+    this.#mode = mode;
     this.#cluster = cluster;
     this.#trace = trace;
     this.#clock = cluster.clock;
@@ -110,7 +123,7 @@ export class Clients {
   async createBucket(): Promise<void> {
     for (;;) {
       const id = { id: sha256(utf8('create the bucket')), repeatable: true };
-      const asked = await this.#cluster.ask(0, (gateway) => gateway.store.createBucket(BUCKET, id).catch(() => null));
+      const asked = await this.#cluster.ask(0, (gateway) => gateway.store.createBucket(BUCKET, id, this.#mode).catch(() => null));
       if (asked.kind === 'done' && asked.value?.outcome === 'created') return;
       await this.#clock.sleep(AGAIN_MS);
     }
@@ -119,7 +132,7 @@ export class Clients {
   async #act(name: string, step: Step): Promise<void> {
     switch (step.act) {
       case 'put':
-        return this.#write(name, step.key, step.size, step.gateway);
+        return this.#put(name, step);
       case 'delete':
         return this.#write(name, step.key, null, step.gateway);
       case 'list':
@@ -131,31 +144,55 @@ export class Clients {
     }
   }
 
-  async #write(name: string, key: number, size: number | null, gateway: number): Promise<void> {
+  async #put(name: string, { key, size, gateway, condition }: Extract<Step, { act: 'put' }>): Promise<void> {
+    if (condition === undefined) return this.#write(name, key, size, gateway);
+    if (condition === 'absent') {
+      return this.#write(name, key, size, gateway, { value: null, condition: { ifNoneMatch: '*' } });
+    }
+    const value = await this.#look(`${name}.look`, key, gateway);
+    if (value === undefined || value === null) return;
+    const etag = this.#etags.get(value);
+    if (etag !== undefined) await this.#write(name, key, size, gateway, { value, condition: { ifMatch: etag } });
+  }
+
+  /** A HEAD. Undefined: it failed. */
+  async #look(name: string, key: number, gateway: number): Promise<Value | undefined> {
+    const before = this.histories[key]?.length ?? 0;
+    if (!(await this.#read(name, 'head', key, gateway))) return undefined;
+    return this.histories[key]?.slice(before).findLast(({ kind }) => kind === 'read')?.value;
+  }
+
+  async #write(name: string, key: number, size: number | null, gateway: number, expected?: Expected): Promise<void> {
     const value: Value = size === null ? null : name;
     const bytes = size === null ? null : this.#content(name, size);
     const operation: OperationId = { id: sha256(utf8(`operation ${name}`)), repeatable: true };
     const from = this.#begin(name, `${size === null ? 'DELETE' : `PUT of ${bytes?.length ?? 0} bytes to`} ${Clients.keyName(key)} via ${gateway}`);
-    let outcome: WriteOutcome = 'void';
+    let outcome = 'void' as WriteOutcome;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       if (attempt > 0) {
         this.counts.resent += 1;
         await this.#clock.sleep(AGAIN_MS);
       }
-      const asked = await this.#cluster.ask(gateway, (g) => writeOnce(g, key, bytes, operation));
+      const asked = await this.#cluster.ask(gateway, (g) => writeOnce(g, key, bytes, operation, expected?.condition));
       // Once something may have happened, a later refusal says nothing about it.
       const told: WriteOutcome = asked.kind === 'cut' ? (asked.begun ? 'unknown' : 'void') : asked.value;
-      outcome = told === 'void' ? outcome : told;
-      if (outcome === 'done') break;
+      // A condition that fails after something may have happened may have failed on that.
+      const isRefusal = told === 'void' || told === 'declined' || told === 'nothing-there';
+      outcome = isRefusal && outcome === 'unknown' ? outcome : told;
+      if (outcome !== 'unknown' && outcome !== 'void') break;
     }
     const to = this.#end(name, outcome);
-    this.counts[outcome === 'done' ? 'acknowledged' : outcome === 'unknown' ? 'unknown' : 'refused'] += 1;
-    if (outcome === 'void') {
+    const names = { done: 'acknowledged', unknown: 'unknown', void: 'refused', declined: 'declined', 'nothing-there': 'declined' } as const;
+    this.counts[names[outcome]] += 1;
+    if (outcome !== 'done' && outcome !== 'unknown') {
       if (value !== null) this.#refused.add(value);
+      if (outcome === 'declined' && expected !== undefined) this.histories[key]?.push({ kind: 'differs', value: expected.value, from, to });
+      if (outcome === 'nothing-there') this.histories[key]?.push({ kind: 'read', value: null, from, to });
       return;
     }
     this.attempted[key] = (this.attempted[key] ?? 0) + 1;
-    this.histories[key]?.push({ kind: 'write', value, from, to: outcome === 'done' ? to : Infinity });
+    const swap = expected === undefined ? {} : { expects: expected.value };
+    this.histories[key]?.push({ kind: 'write', value, ...swap, from, to: outcome === 'done' ? to : Infinity });
   }
 
   async #read(name: string, act: 'get' | 'head', key: number, gateway: number): Promise<boolean> {
@@ -201,6 +238,7 @@ export class Clients {
     const bytes = concat(utf8(`${name}\n`), filling(name, size));
     this.#contents.set(name, bytes);
     this.#byEtag.set(md5(bytes), name);
+    this.#etags.set(name, md5(bytes));
     return bytes;
   }
 
@@ -230,14 +268,22 @@ export class Clients {
   }
 }
 
-async function writeOnce({ store }: Gateway, key: number, bytes: Uint8Array | null, operation: OperationId): Promise<WriteOutcome> {
+async function writeOnce(
+  { store }: Gateway,
+  key: number,
+  bytes: Uint8Array | null,
+  operation: OperationId,
+  condition: WriteCondition | undefined,
+): Promise<WriteOutcome> {
   try {
     const name = Clients.keyName(key);
     const result =
       bytes === null
         ? await store.deleteObject(BUCKET, name, operation)
-        : await store.putObject({ bucket: BUCKET, key: name, content: incoming(bytes), metadata: NO_METADATA, operation });
+        : await store.putObject({ bucket: BUCKET, key: name, content: incoming(bytes), metadata: NO_METADATA, condition, operation });
     if (result.outcome === 'unknown') return 'unknown';
+    if (result.outcome === 'condition-failed') return 'declined';
+    if (result.outcome === 'no-such-key') return 'nothing-there';
     return result.outcome === 'no-such-bucket' ? 'void' : 'done';
   } catch (error) {
     if (!isOperationError(error)) throw error;

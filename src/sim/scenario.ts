@@ -8,14 +8,19 @@ import { SeededRandom } from './seeded-random.ts';
 import type { SimulatedShape } from './simulated-cluster.ts';
 import { pickTheme } from './themes.ts';
 
+/** Of a PUT: where nothing is, or in place of what the client has just seen. */
+export type StepCondition = 'absent' | 'seen';
+
 export type Step =
-  | { readonly act: 'put'; readonly key: number; readonly size: number; readonly thinkMs: number; readonly gateway: number }
+  | { readonly act: 'put'; readonly key: number; readonly size: number; readonly condition?: StepCondition; readonly thinkMs: number; readonly gateway: number }
   | { readonly act: 'get' | 'head' | 'delete'; readonly key: number; readonly thinkMs: number; readonly gateway: number }
   | { readonly act: 'list'; readonly thinkMs: number; readonly gateway: number };
 
 export interface Scenario {
   readonly seed: number;
   readonly theme: string;
+  /** Is the bucket serialised, and do clients write on conditions? */
+  readonly isSerialised: boolean;
   /** Is the cluster left alone at the end until all that it does behind has been done? */
   readonly settles: boolean;
   /** Does an adversary that adapts decide how late requests are (adversaries/greedy.ts)? */
@@ -74,7 +79,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const clientCount = base.pick(theme.clients);
   const each = Math.ceil((options.operations ?? OPERATIONS) / clientCount);
   const thinkMs = base.pick(theme.thinkMs);
-  const pace: Pace = { k: shape.k, keys, gateways: shape.gateways, thinkMs, writeShare: base.pick(theme.writeShare), listShare: theme.listShare, largeShare: theme.largeShare };
+  const pace: Pace = { k: shape.k, keys, gateways: shape.gateways, thinkMs, writeShare: base.pick(theme.writeShare), listShare: theme.listShare, largeShare: theme.largeShare, conditionShare: theme.conditionShare };
   const clients = Array.from({ length: clientCount }, (_, client) => makeSteps(random.fork(`client ${client}`), each, pace));
   const horizonMs = each * (thinkMs + OPERATION_MS);
   const everyMs = horizonMs / base.pick(theme.faultCounts);
@@ -86,7 +91,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const calm = options.calm === true;
   const faults = calm ? all.filter(({ kind }) => kind === 'lie') : all;
   const thefts = shape.isWriterStolen ? Math.ceil(each / 2) : 0;
-  return { seed, theme: theme.name, settles: theme.settles, isGreedy, calm, shape, bad, keys, clients, thefts, faults };
+  return { seed, theme: theme.name, isSerialised: theme.conditionShare > 0, settles: theme.settles, isGreedy, calm, shape, bad, keys, clients, thefts, faults };
 }
 
 interface Pace {
@@ -97,10 +102,11 @@ interface Pace {
   readonly writeShare: number;
   readonly listShare: number;
   readonly largeShare: number;
+  readonly conditionShare: number;
 }
 
 function makeSteps(random: SeededRandom, count: number, pace: Pace): Step[] {
-  const { k, keys, gateways, thinkMs: meanMs, writeShare, listShare, largeShare } = pace;
+  const { k, keys, gateways, thinkMs: meanMs, writeShare, listShare, largeShare, conditionShare } = pace;
   const home = random.below(gateways);
   return Array.from({ length: count }, (): Step => {
     const thinkMs = random.around(meanMs);
@@ -111,6 +117,8 @@ function makeSteps(random: SeededRandom, count: number, pace: Pace): Step[] {
     if (act === 'list') return { act, thinkMs, gateway };
     if (act !== 'put') return { act, key, thinkMs, gateway };
     const size = random.chance(largeShare) ? k * LARGE_BYTES_A_CELL : random.pick(SIZES);
-    return { act, key, size, thinkMs, gateway };
+    // Themes without conditions draw nothing for them, so that their runs stay what they are.
+    if (conditionShare === 0 || !random.chance(conditionShare)) return { act, key, size, thinkMs, gateway };
+    return { act, key, size, condition: random.pick(['absent', 'seen', 'seen'] as const), thinkMs, gateway };
   });
 }

@@ -65,7 +65,7 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   const random = new SeededRandom(`run ${scenario.seed}`);
   const cluster = new SimulatedCluster({ time, random, trace }, scenario.shape, new Set(scenario.bad));
   if (scenario.isGreedy) cluster.leaveTo(new GreedyAdversary(new Set(scenario.bad)));
-  const clients = new Clients(cluster, trace, scenario.keys);
+  const clients = new Clients(cluster, trace, scenario.keys, scenario.isSerialised ? 'serialised' : 'plain');
   const thief = scenario.shape.isWriterStolen
     ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, reader: scenario.shape.gateways + 1, random: random.fork('thief'), trace, correct: cluster.goodSlots })
     : null;

@@ -21,6 +21,8 @@ export interface Theme {
   readonly listShare: number;
   /** Of the PUTs: of so many stripes that they are uploaded. */
   readonly largeShare: number;
+  /** Of the PUTs: how many are conditional. Above 0 the bucket is serialised. */
+  readonly conditionShare: number;
   /** Faults of a run, and how long most of those that last do. */
   readonly faultCounts: readonly number[];
   readonly spanMs: readonly number[];
@@ -44,6 +46,7 @@ const EVERYTHING: Theme = {
   writeShare: [0.25, 0.5, 0.7],
   listShare: 0.2,
   largeShare: 0.02,
+  conditionShare: 0,
   faultCounts: [2, 6, 15, 15, 40],
   spanMs: [60, 400],
   makers: undefined,
@@ -54,6 +57,17 @@ const EVERYTHING: Theme = {
 
 const THEMES: readonly Theme[] = [
   EVERYTHING,
+  {
+    // Asked for by name.
+    ...EVERYTHING,
+    name: 'conditions',
+    weight: 0,
+    gateways: [1, 2, 3],
+    keys: [1, 1, 2],
+    writeShare: [0.5, 0.7],
+    conditionShare: 0.6,
+    stolenShare: 0,
+  },
   {
     ...EVERYTHING,
     name: 'late certificates',

@@ -45,7 +45,9 @@ export async function handlePrepare(
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
   // Judged before any byte of content is kept, and again when it is written: the state may have moved on.
-  await refuse(ctx, signed, judge(ctx, sender, candidate, request.upload));
+  // Where it is refused nothing awaits before that, nor between this and accepting it once more.
+  const early = judge(ctx, sender, candidate, request.upload);
+  if (early !== null) await refuse(ctx, signed, early);
   const known = ctx.state.register.acceptedAt(signed.manifest.keyId, signed.manifest.stamp);
   const isKnown = known !== undefined && equal(known.hash, signed.hash);
   const { ballot } = candidate;

@@ -5,6 +5,8 @@ import { judge } from './linearizability.ts';
 import type { Operation, Value } from './linearizability.ts';
 
 const write = (value: Value, from: number, to: number): Operation => ({ kind: 'write', value, from, to });
+const swap = (expects: Value, value: Value, from: number, to: number): Operation => ({ kind: 'write', value, expects, from, to });
+const differs = (value: Value, from: number, to: number): Operation => ({ kind: 'differs', value, from, to });
 const read = (value: Value, from: number, to: number): Operation => ({ kind: 'read', value, from, to });
 
 describe('the judge of histories', () => {
@@ -16,12 +18,20 @@ describe('the judge of histories', () => {
     ['an unknown write that takes effect late', [write('a', 0, 1), write('b', 2, Infinity), read('a', 3, 4), write('c', 5, 6), read('b', 7, 8)]],
     ['a deletion', [write('a', 0, 1), write(null, 2, 3), read(null, 4, 5)]],
     ['an unknown deletion', [write('a', 0, 1), write(null, 2, Infinity), read('a', 3, 4), read(null, 5, 6)]],
+    ['a swap of what is there, and one that is declined', [swap(null, 'a', 0, 1), differs(null, 2, 3), swap('a', 'b', 4, 5), differs('a', 6, 7), read('b', 8, 9)]],
+    ['one of two swaps that race', [write('a', 0, 1), swap('a', 'b', 2, 9), differs('a', 3, 8), read('b', 10, 11)]],
+    ['an unknown swap that was seen by a declined one', [write('a', 0, 1), swap('a', 'b', 2, Infinity), differs('a', 3, 4)]],
     ['reads that overlap and differ', [write('a', 0, 1), write('b', 2, 10), read('b', 3, 9), read('a', 4, 8)]],
   ])('lets pass: %s', (_, history) => {
     expect(judge(history)).toEqual({ ok: true });
   });
 
   it.each<[string, Operation[]]>([
+    ['two swaps of one value', [write('a', 0, 1), swap('a', 'b', 2, 3), swap('a', 'c', 4, 5)]],
+    ['two racing swaps of one value', [write('a', 0, 1), swap('a', 'b', 2, 9), swap('a', 'c', 3, 8)]],
+    ['two that must both be the first', [swap(null, 'a', 0, 9), swap(null, 'b', 1, 8)]],
+    ['a condition that was declined although it held', [write('a', 0, 1), differs('a', 2, 3)]],
+    ['an unknown swap of a value that has gone', [write('a', 0, 1), swap('a', 'b', 2, Infinity), write('c', 3, 4), read('c', 5, 6), read('b', 7, 8)]],
     ['a lost write', [write('a', 0, 1), read(null, 2, 3)]],
     ['a stale read', [write('a', 0, 1), write('b', 2, 3), read('a', 4, 5)]],
     ['a read that goes back', [write('a', 0, 1), write('b', 2, 20), read('b', 3, 4), read('a', 5, 6)]],

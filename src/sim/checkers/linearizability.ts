@@ -2,14 +2,18 @@
  * Judges what clients saw of one key: is there an order of the operations that respects real time and in which
  * every read returns the latest write? That is linearizability of a register, checked by the search of Wing
  * and Gong with the states met before remembered. A write of unknown outcome may take effect at any moment
- * after it began, or never. Values of writes are unique, except null, which stands for a deletion.
+ * after it began, or never. Values of writes are unique, except null, which stands for a deletion. A
+ * conditional write takes effect on the value that it expects; one that was declined saw another.
  */
 
 export type Value = string | null;
 
 export interface Operation {
-  readonly kind: 'write' | 'read';
+  /** `differs`: a condition on this value did not hold. */
+  readonly kind: 'write' | 'read' | 'differs';
   readonly value: Value;
+  /** Of a write: the value that it takes the place of. Absent: any. */
+  readonly expects?: Value;
   /** When it was sent and when its result was known, on one clock; Infinity for an unknown outcome. */
   readonly from: number;
   readonly to: number;
@@ -31,10 +35,11 @@ interface State {
 
 /** Begins with the key absent. `stuck`: what the longest order found could not go on with. */
 export function judge(operations: readonly Operation[]): Verdict {
-  const read = new Set(operations.filter(({ kind }) => kind === 'read').map(({ value }) => value));
+  const isDeclined = operations.some(({ kind }) => kind === 'differs');
+  const read = new Set(operations.flatMap(({ kind, value, expects }) => [...(kind === 'read' ? [value] : []), ...(expects === undefined ? [] : [expects])]));
   const sure = operations.filter(({ to }) => to !== Infinity).toSorted((a, b) => a.from - b.from);
   // One that no read saw may as well never have happened; a read without an end says nothing.
-  const unsure = operations.filter(({ kind, value, to }) => to === Infinity && kind === 'write' && read.has(value));
+  const unsure = operations.filter(({ kind, value, to }) => to === Infinity && kind === 'write' && (isDeclined || read.has(value)));
   const met = new Set<string>();
   const stack: State[] = [{ first: 0, ahead: new Set(), taken: new Set(), value: null }];
   let furthest: State | undefined;
@@ -51,14 +56,14 @@ export function judge(operations: readonly Operation[]): Verdict {
   return { ok: false, stuck: furthest === undefined ? [] : candidates(furthest, sure).map((index) => at(sure, index)) };
 }
 
-/** Reads of the current value can come at once: they change nothing. */
+/** Reads of the current value, and conditions that it fails, can come at once: they change nothing. */
 function takeReads(state: State, sure: readonly Operation[]): State {
   const ahead = new Set(state.ahead);
   let { first } = state;
   for (;;) {
     const found = candidates({ ...state, first, ahead }, sure).find((index) => {
       const { kind, value } = at(sure, index);
-      return kind === 'read' && value === state.value;
+      return (kind === 'read' && value === state.value) || (kind === 'differs' && value !== state.value);
     });
     if (found === undefined) return { ...state, first, ahead: sorted(ahead) };
     ahead.add(found);
@@ -68,12 +73,13 @@ function takeReads(state: State, sure: readonly Operation[]): State {
 
 function* successors(state: State, sure: readonly Operation[], unsure: readonly Operation[]): Generator<State> {
   const end = earliestEnd(state, sure);
-  for (const [index, { value, from }] of unsure.entries()) {
-    if (!state.taken.has(index) && from <= end) yield { ...state, taken: sorted(new Set([...state.taken, index])), value };
+  for (const [index, { value, from, expects }] of unsure.entries()) {
+    const isPossible = expects === undefined || expects === state.value;
+    if (!state.taken.has(index) && from <= end && isPossible) yield { ...state, taken: sorted(new Set([...state.taken, index])), value };
   }
   for (const index of candidates(state, sure)) {
-    const { kind, value } = at(sure, index);
-    if (kind !== 'write') continue;
+    const { kind, value, expects } = at(sure, index);
+    if (kind !== 'write' || (expects !== undefined && expects !== state.value)) continue;
     const ahead = new Set([...state.ahead, index]);
     let { first } = state;
     while (ahead.delete(first)) first += 1;

@@ -11,6 +11,8 @@ import { decode } from '../../protocol/encoding.ts';
 import type { Decoded } from '../../protocol/encoding.ts';
 import { decodeCommitted, decodeEvict, decodeRepaired, decodeStampBody, LEAF_BYTES_MAX } from '../../protocol/log-entries.ts';
 import { receiptSchema } from '../../protocol/receipt.ts';
+import { compareBallots } from '../../protocol/slot.ts';
+import type { Ballot } from '../../protocol/slot.ts';
 import { compareStamps, COUNTER_STEP_MAX, sameStamp, ZERO_STAMP } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 
@@ -18,6 +20,8 @@ import type { Stamp } from '../../protocol/stamp.ts';
 export interface Head {
   readonly stamp: Stamp;
   readonly hash: string;
+  /** Of a receipt in a slot: in the order of ballots. */
+  readonly ballot?: Ballot;
 }
 
 export interface KeyState {
@@ -79,7 +83,13 @@ function prepare(state: KeyState, head: Head): Followed {
   if (!isAbove(state, stamp)) return forbidden('accepts at or below the certificate that it holds');
   if (stamp.counter > (stamp.gen === max.gen ? max.counter : 0) + COUNTER_STEP_MAX) return forbidden('accepts a counter far above the certified one');
   const other = acceptedAt(state, stamp);
-  if (other !== undefined) return forbidden(other.hash === head.hash ? 'accepts one manifest twice' : 'accepts two manifests of one stamp');
+  if (other !== undefined && other.hash !== head.hash) return forbidden('accepts two manifests of one stamp');
+  if (other !== undefined) {
+    // In a slot the same manifest may be accepted again, in a higher ballot.
+    const isHigher = head.ballot !== undefined && other.ballot !== undefined && compareBallots(head.ballot, other.ballot) > 0;
+    if (!isHigher) return forbidden('accepts one manifest twice');
+    return { ok: true, state: { ...state, accepted: state.accepted.map((one) => (one === other ? head : one)) } };
+  }
   if (promisedNever(state, stamp)) return forbidden('accepts where it promised NEVER to');
   return { ok: true, state: { ...state, accepted: [...state.accepted, head] } };
 }
@@ -134,7 +144,10 @@ interface Observed {
 function eventOf({ type, body }: Entry): Decoded<Observed> | null {
   switch (type) {
     case 'PREPARED':
-      return map(decode(receiptSchema, body, LEAF_BYTES_MAX), ({ keyId, stamp, manifestHash }) => ({ keyId, event: { type, head: { stamp, hash: hex(manifestHash) } } }));
+      return map(decode(receiptSchema, body, LEAF_BYTES_MAX), ({ keyId, stamp, manifestHash, ballot }) => {
+        const head: Head = { stamp, hash: hex(manifestHash), ...(ballot === undefined ? {} : { ballot }) };
+        return { keyId, event: { type, head } };
+      });
     case 'COMMITTED':
       return map(decodeCommitted(body), ({ keyId, stamp, manifestHash }) => ({ keyId, event: { type, head: { stamp, hash: hex(manifestHash) } } }));
     case 'NEVER':
