@@ -10,6 +10,7 @@ import { IS_SLOW } from '../slow.ts';
 import { endOfTurn } from './end-of-turn.ts';
 
 const SEEDS = IS_SLOW ? 600 : 60;
+const CONDITIONAL_SEEDS = IS_SLOW ? 200 : 10;
 const BLOCK = 10;
 const BLOCK_MS = 120_000;
 
@@ -22,5 +23,18 @@ describe('a cluster under faults', () => {
       // A run in which nothing got through would prove nothing.
       expect(counts.acknowledged + counts.reads, `seed ${seed}`).toBeGreaterThan(20);
     }
+  }, BLOCK_MS);
+
+  const conditional = Array.from({ length: CONDITIONAL_SEEDS / BLOCK }, (_, block) => block * BLOCK);
+  it.each(conditional)('decides each condition once, for the ten seeds of serialised buckets from %i', async (first) => {
+    let declined = 0;
+    for (let seed = first; seed < first + BLOCK; seed += 1) {
+      const { violations, counts } = await simulate(makeScenario(seed, { theme: 'conditions' }), endOfTurn);
+      expect(violations, `npm run sim -- --theme conditions --seed ${seed}`).toEqual([]);
+      expect(counts.acknowledged, `seed ${seed}`).toBeGreaterThan(0);
+      declined += counts.declined;
+    }
+    // Conditions that always held would prove nothing.
+    expect(declined).toBeGreaterThan(20);
   }, BLOCK_MS);
 });
