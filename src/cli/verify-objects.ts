@@ -13,6 +13,7 @@ import { sha256 } from '../crypto/primitives.ts';
 import type { Codec } from '../erasure/codec.ts';
 import { rowLeaf } from '../merkle/tiles.ts';
 import { verifyInclusion } from '../merkle/tree.ts';
+import { promisesContent } from '../protocol/certificate.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { decode } from '../protocol/encoding.ts';
 import { partTableSchema } from '../protocol/manifest.ts';
@@ -277,7 +278,7 @@ export class ObjectVerifier {
       const isNewer = opened.ok && equal(opened.certified.signed.manifest.keyId, keyId) && compareStamps(opened.certified.stamp, version.stamp) > 0;
       if (isNewer) return { kind: 'replaced' };
     }
-    const isPromised = version.cert.receipts.some((receipt) => receipt.slot === slot);
+    const isPromised = promisesContent(version.cert, slot);
     if (code === 'HOLE' && isPromised) draft.note(slot, 'damaged', `${what}: it is damaged on its disk`);
     else if (code === 'NOT_HELD' && isPromised) draft.note(slot, 'missing', `${what}: it does not hold it, although it gave a receipt`);
     else if (code === 'HOLE' || code === 'NOT_HELD') draft.note(slot, 'incomplete', `${what}: it never got it`);

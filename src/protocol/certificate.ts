@@ -9,7 +9,7 @@ import { concat, mapKey } from '../base/bytes.ts';
 import type { Cluster } from './configuration.ts';
 import { bytesOf, bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
-import { openSignedManifest, signedManifestSchema, signedManifestToWire } from './manifest.ts';
+import { openSignedManifest, signedManifestSchema, signedManifestToWire, stageOf } from './manifest.ts';
 import type { SignedManifest } from './manifest.ts';
 import { quorumSize, SLOTS_MAX } from './quorum.ts';
 import { encodeReceipt } from './receipt.ts';
@@ -124,6 +124,15 @@ export function receiptBodyOf(
     logIndex: receipt.logIndex,
     ...(ballot === null ? {} : { ballot }),
   };
+}
+
+/**
+ * Does the certificate say that this slot holds the content? A receipt does, but for a staged content: there a
+ * slot that the stage does not name has accepted on the word of those that it does (13.7).
+ */
+export function promisesContent({ signed, receipts }: Pick<Certificate, 'signed' | 'receipts'>, slot: number): boolean {
+  const stage = stageOf(signed.manifest);
+  return receipts.some((receipt) => receipt.slot === slot) && (stage === null || stage.slots.includes(slot));
 }
 
 /** Does this slot's receipt for the manifest verify? */

@@ -174,8 +174,8 @@ function holdsAll(ctx: NodeContext, version: Version, binds: Uint8Array): boolea
  * The certificate was here before its content: the others were faster. No receipt is due any more, but the
  * fragment is kept, or the slot would stay a hole until repair. Returns whether the content was of use.
  */
-function fill(ctx: NodeContext, from: PeerConnection, version: Version, content: PreparedContent): boolean {
-  if (ctx.state.register.max(version.keyId) !== version || holdsAll(ctx, version, content.binds)) return false;
+export function fill(ctx: NodeContext, from: PeerConnection, version: Version, content: PreparedContent): boolean {
+  if (ctx.state.register.kept(version.keyId, version.hash) !== version || holdsAll(ctx, version, content.binds)) return false;
   if (!isStillThere(ctx, from, content)) return false;
   const { keyId, hash, contentId } = version;
   const leaf = encodeEntry('REPAIRED', encodeRepaired({ v: 1, keyId, manifestHash: hash, contentId }));

@@ -173,6 +173,13 @@ export class Register {
     return this.preparedOf(keyId).flatMap(({ slot }) => (slot === null || slot.removes === 'ALL' ? [] : slot.removes));
   }
 
+  /** A certified version of the key that rests on the stage. */
+  certifiedOn(keyId: Uint8Array, stageId: Uint8Array): Version | undefined {
+    const state = this.#keys.get(mapKey(keyId));
+    const certified = [...(state?.max ? [state.max] : []), ...(state?.chain?.kept ?? [])];
+    return certified.find(({ slot }) => equal(slot?.stageId ?? EMPTY, stageId));
+  }
+
   /** Uncertified manifests of the key that rest on a stage. */
   preparedOn(keyId: Uint8Array, stageId: Uint8Array): readonly Version[] {
     return this.preparedOf(keyId).filter(({ slot }) => equal(slot?.stageId ?? EMPTY, stageId));

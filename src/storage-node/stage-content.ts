@@ -11,7 +11,7 @@ import { holderCount } from '../protocol/quorum.ts';
 import { decodeUnstaged, encodeStaged, encodeUnstaged, STAGE_MANIFESTS_MAX } from '../protocol/slot.ts';
 import type { StagedBody } from '../protocol/slot.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
-import { giveBack, isStillThere } from './accept-manifest.ts';
+import { fill, giveBack, isStillThere } from './accept-manifest.ts';
 import type { NodeContext } from './context.ts';
 import { claimedBytes } from './contents.ts';
 import type { ContentTerms } from './contents.ts';
@@ -42,6 +42,11 @@ export async function handleStage(
     giveBack(ctx, content);
     if (again !== undefined) return receipt(ctx, sameStage(writer, request, again));
     throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
+  }
+  const certified = ctx.state.register.certifiedOn(request.keyId, request.stageId);
+  if (certified !== undefined) {
+    if (!fill(ctx, from, certified, content)) giveBack(ctx, content);
+    throw new Refused('CONFLICT', 'the version that rests on the stage is certified');
   }
   const logIndex = ctx.state.log.size;
   const body: StagedBody = {

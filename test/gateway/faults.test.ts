@@ -49,8 +49,8 @@ afterEach(async () => {
   for (const world of worlds.splice(0)) await world.stop();
 });
 
-async function eventually(holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (let tried = 0; tried < 200; tried += 1) {
+async function eventually(holds: () => Promise<boolean> | boolean, tries: number = 200): Promise<void> {
+  for (let tried = 0; tried < tries; tried += 1) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
@@ -219,7 +219,8 @@ describe('a write whose outcome was not known', () => {
     await first.gateway.stop();
     gateways.length = 0;
     const next = await gatewayOf(world, 0);
-    await eventually(() => next.gateway.status().openAttempts === 0);
+    // Orphans are asked about in turns, and a round that fails is made again.
+    await eventually(() => next.gateway.status().openAttempts === 0, 800);
     expect(await getBytesOf(next.store, 'photos', 'a')).toEqual(utf8('a'));
   });
 });

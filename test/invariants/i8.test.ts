@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { equal } from '../../src/base/bytes.ts';
 import type { BucketAuthority } from '../../src/client/write.ts';
-import { decodeCertificate } from '../../src/protocol/certificate.ts';
+import { decodeCertificate, encodeCertificate } from '../../src/protocol/certificate.ts';
 import type { SlotTerms } from '../../src/protocol/manifest.ts';
 import { decodeAnswer, encodeAnswer } from '../../src/protocol/messages.ts';
 import { RawSlots } from '../../src/sim/adversaries/raw-slots.ts';
@@ -128,6 +128,31 @@ describe('a node', () => {
     const twice = [first, second, { ...third, ...second, slot: LIAR }] as typeof receipts;
     expect(code(await one.propose(NODE, data([1, 2, LIAR]), 1, { staged: twice }))).toBe('BAD');
     expect(code(await one.propose(NODE, data([1, 2, LIAR]), 1, { staged: receipts }))).toBe('accepted');
+  });
+
+  it('I2: keeps a content that comes after the certificate, and charges nobody for it', async () => {
+    const slots = [1, 2, LIAR];
+    const version = inGeneration(one, { key: 'k', counter: 1, kind: 'DATA', size: 1_000, terms: { stage: { id: STAGE, slots } } });
+    const staged = await Promise.all(
+      slots.map(async (slot) => {
+        const answer = await one.stage(slot, version, STAGE);
+        if (!answer.ok) throw new Error(answer.refused.reason);
+        return { slot, ...answer.answer };
+      }),
+    );
+    const receipts = await Promise.all(
+      slots.map(async (slot) => {
+        const answer = await one.propose(slot, version, 1, { staged });
+        if (!answer.ok) throw new Error(answer.refused.reason);
+        return { slot, ...answer.answer };
+      }),
+    );
+    const cert = encodeCertificate({ signed: version.signed, ballot: { round: 1, writerId: one.raw.writerId }, receipts });
+    expect((await one.raw.commit(NODE, cert)).ok).toBe(true);
+    expect((await one.raw.fetch(NODE, version)).ok).toBe(false);
+    expect(code(await one.stage(NODE, version, STAGE))).toBe('CONFLICT');
+    expect((await one.raw.fetch(NODE, version)).ok).toBe(true);
+    expect(scene.world.nodes.get(NODE)?.status().stages).toBe(0);
   });
 
   it('I8: accepts nothing on a stage that it has let go, or has promised to', async () => {
