@@ -1,11 +1,5 @@
-/**
- * Making and deleting buckets (protocol 13.2). A bucket is deleted in three steps: a CLOSING record, under
- * which nodes take nothing more; a LIST up to checkpoints that q nodes signed after they had adopted it;
- * DELETED when that shows nothing, else OPEN again. Whoever meets a bucket that stays CLOSING, because the
- * gateway that began went away, takes these steps in its place.
- */
-import { compare, EMPTY, equal, utf8 } from '../../base/bytes.ts';
-import { isOperationError, OperationError } from '../../base/errors.ts';
+/** Making, changing, deleting and listing buckets (protocol 13.2). */
+import { compare, equal, utf8 } from '../../base/bytes.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import type {
   BucketChange,
@@ -21,41 +15,12 @@ import type { BucketRecord } from '../../protocol/bucket-record.ts';
 import type { BucketSeal } from '../../keyring/owner-keys.ts';
 import type { StoreContext } from './context.ts';
 import { writeDocuments } from './documents.ts';
+import { endDeletion, hasObjects } from './end-deletion.ts';
+import { accountOf, openBucket } from './open-bucket.ts';
 import { buryUploads } from './upload-leftovers.ts';
 
 /** As S3's default limit for one account, tenfold. */
 export const BUCKETS_MAX = 1000;
-const CLOSING_POLL_MS = 100;
-
-/** The bucket if it is open; null when there is none. Waits for a deletion under way, then ends it itself. */
-export async function openBucket(ctx: StoreContext, name: string): Promise<Bucket | null> {
-  const untilMs = ctx.clock.monotonicMs() + ctx.closingMs;
-  let bucket = await ctx.registry.find(name);
-  while (bucket?.record.state === 'CLOSING') {
-    if (ctx.clock.monotonicMs() >= untilMs) {
-      await endDeletion(ctx, name);
-      bucket = await ctx.registry.refresh(name);
-      break;
-    }
-    await ctx.clock.sleep(CLOSING_POLL_MS);
-    bucket = await ctx.registry.refresh(name);
-  }
-  if (bucket?.record.state === 'CLOSING') {
-    throw new OperationError('BUSY', 'The bucket is being deleted.', { retryable: true });
-  }
-  return bucket?.record.state === 'OPEN' ? bucket : null;
-}
-
-/** The bucket for reading: in any state but deleted. */
-export async function readableBucket(ctx: StoreContext, name: string): Promise<Bucket | null> {
-  const bucket = await ctx.registry.find(name);
-  return bucket === null || bucket.record.state === 'DELETED' ? null : bucket;
-}
-
-/** Account that made the bucket. */
-export function accountOf(ctx: StoreContext, { seal }: Bucket): string {
-  return seal.owner ?? ctx.ownerId;
-}
 
 export async function createBucket(ctx: StoreContext, request: CreateBucket): Promise<CreateBucketResult> {
   const { bucket: name, operation } = request;
@@ -137,58 +102,6 @@ export async function deleteBucket(
   if (await hasObjects(ctx, bucket)) return { outcome: 'not-empty' };
   await buryUploads(ctx, bucket);
   return endDeletion(ctx, name, operation);
-}
-
-/**
- * Closes the bucket, looks, and deletes it or opens it again. Nothing that a client was told is lost whoever
- * else does the same at that time: nodes take no DELETED record after any but CLOSING.
- */
-async function endDeletion(
-  ctx: StoreContext,
-  name: string,
-  operation?: OperationId,
-): Promise<DeleteBucketResult> {
-  const bucket = await ctx.registry.refresh(name);
-  if (bucket === null || bucket.record.state === 'DELETED') return { outcome: 'no-such-bucket' };
-  const watch = await ctx.barrier.watchRecord(bucket.bucketId);
-  try {
-    const closed = await ctx.registry.change(bucket, { state: 'CLOSING' }, ctx.random.bytes(32));
-    if (closed.outcome === 'rejected') throw closed.error;
-    // Superseded: another gateway changes the record at this moment, and decides.
-    if (closed.outcome === 'unknown' || closed.superseded) return { outcome: 'unknown' };
-    const isEmpty = await seesNothing(ctx, bucket, () =>
-      watch.barrier(closed.signed.manifest.stamp, ctx.closingMs),
-    );
-    const opId = operation?.id ?? ctx.random.bytes(32);
-    const ended = await ctx.registry.change(bucket, { state: isEmpty === true ? 'DELETED' : 'OPEN' }, opId);
-    ctx.states.forget(name);
-    if (ended.outcome !== 'committed' || isEmpty === 'unknown') return { outcome: 'unknown' };
-    return { outcome: isEmpty ? 'deleted' : 'not-empty' };
-  } finally {
-    watch.end();
-  }
-}
-
-/** Is the bucket empty behind the barrier? 'unknown' when that was not reached. */
-async function seesNothing(
-  ctx: StoreContext,
-  bucket: Bucket,
-  barrier: () => Promise<void>,
-): Promise<boolean | 'unknown'> {
-  try {
-    await barrier();
-    return !(await hasObjects(ctx, bucket));
-  } catch (error) {
-    if (isOperationError(error)) return 'unknown';
-    throw error;
-  }
-}
-
-async function hasObjects(ctx: StoreContext, { bucketId, record }: Bucket): Promise<boolean> {
-  const rows = await ctx.barrier.objects(bucketId, record.gen, EMPTY, undefined, 1);
-  if (rows.length > 0) return true;
-  // Delete markers and versions below them, too.
-  return (await ctx.barrier.versions(bucketId, record.gen, EMPTY, undefined, undefined, 1)).length > 0;
 }
 
 /** Of all that are not deleted, as far as the index knows. */

@@ -16,7 +16,7 @@ import type { ByteSpan, IncomingContent, WantedChecksum } from '../s3/port/conte
 import type { CopyObject, CopyObjectResult, OpenObject, PutObjectResult } from '../s3/port/objects.ts';
 import type { CopyPart, CopyPartResult } from '../s3/port/uploads.ts';
 import { attributesOf } from './attributes.ts';
-import { openBucket } from './buckets.ts';
+import { openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { toAttributes, toChecksum, toMetadata, toStoredHeaders } from './mapping.ts';
 import { versionIdOf } from '../version-id.ts';

@@ -16,7 +16,7 @@ import type { Operation } from '../operations.ts';
 import type { DeleteObject, DeleteObjectResult } from '../s3/port/objects.ts';
 import { versionIdOf } from '../version-id.ts';
 import { attributesOf, lockOf, writeRegister } from './attributes.ts';
-import { openBucket, readableBucket } from './buckets.ts';
+import { openBucket, readableBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { goneOrBusy, isConflict, isUnsupported } from './objects.ts';
 import { newestUnder, resolveVersion } from './versions.ts';

@@ -16,7 +16,7 @@ import type {
   Documents,
   ReadBucketResult,
 } from '../s3/port/buckets.ts';
-import { accountOf, openBucket } from './buckets.ts';
+import { accountOf, openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { endsPredecessor, writeVersion } from './write-version.ts';
 

@@ -6,7 +6,7 @@ import { NULL_VERSION } from '../s3/port/objects.ts';
 import type { Listing, ListRow, UploadRow, VersionRow } from '../s3/port/listing.ts';
 import type { NoSuchBucket } from '../s3/port/outcomes.ts';
 import { listedVersionId, stampOfId } from '../version-id.ts';
-import { accountOf, readableBucket } from './buckets.ts';
+import { accountOf, readableBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksumKind } from './mapping.ts';
 

@@ -14,7 +14,7 @@ import { fingerprintOf } from '../operations.ts';
 import type { ContentSeal } from '../s3/port/content.ts';
 import type { PutObject, PutObjectResult, Stored, WriteCondition } from '../s3/port/objects.ts';
 import { versionIdOf } from '../version-id.ts';
-import { openBucket } from './buckets.ts';
+import { openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { toChecksum, toStoredChecksum, toStoredHeaders } from './mapping.ts';
 import { asksForLock, attributesIn, writeTerms } from './write-terms.ts';

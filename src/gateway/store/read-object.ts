@@ -23,7 +23,7 @@ import type {
 import type { CustomerKeyFault } from '../s3/port/outcomes.ts';
 import { stampOfId } from '../version-id.ts';
 import { attributesOf, AttributesReader } from './attributes.ts';
-import { accountOf } from './buckets.ts';
+import { accountOf } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import { sizeOf, toInfo } from './mapping.ts';
 import { decodePartList } from './part-list.ts';

@@ -21,7 +21,7 @@ import type { Operation } from '../operations.ts';
 import type { ContentSeal, CustomerKey, OperationId } from '../s3/port/content.ts';
 import type { CustomerKeyFault, NoSuchBucket, NoSuchUpload } from '../s3/port/outcomes.ts';
 import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
-import { accountOf, openBucket } from './buckets.ts';
+import { accountOf, openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import {
   toAttributes,

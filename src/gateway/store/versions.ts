@@ -12,7 +12,7 @@ import type { Bucket } from '../buckets/bucket-registry.ts';
 import { NULL_VERSION } from '../s3/port/objects.ts';
 import type { Missing, VersionAddress } from '../s3/port/objects.ts';
 import { stampOfId, versionIdOf } from '../version-id.ts';
-import { readableBucket } from './buckets.ts';
+import { readableBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 
 export interface ObjectVersion {
