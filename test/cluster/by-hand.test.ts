@@ -115,7 +115,7 @@ describe('a cluster made by hand', () => {
     gateway = new Program(['gateway', 'run', '--dir', at('g'), '--listen', `0.0.0.0:${PORT_BASE + 7}`, ...flags]);
     await until('the gateway serves', () => isReady(at('g')), 60_000);
     const status = await new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: PORT_BASE + 7, ca: tls.certificatePem, checkServerIdentity: () => undefined };
+      const options = { host: '127.0.0.1', port: PORT_BASE + 7, path: '/hand/made', ca: tls.certificatePem, checkServerIdentity: () => undefined };
       https.get(options, (response) => resolve(response.resume().statusCode)).on('error', reject);
     });
     expect(status).toBe(403);

@@ -16,8 +16,8 @@ import {
   HeadObjectCommand,
   ListBucketsCommand,
   ListObjectsV2Command,
+  PutBucketAccelerateConfigurationCommand,
   PutObjectCommand,
-  PutObjectTaggingCommand,
   UploadPartCommand,
   paginateListObjectsV2,
 } from '@aws-sdk/client-s3';
@@ -247,11 +247,12 @@ for (const state of STATES) describe(`the SDK ${state.name}`, () => {
 
   it('is told 501 when it asks for what is not built', async () => {
     const notBuilt = { name: 'NotImplemented', $metadata: { httpStatusCode: 501 } };
-    await expect(put('not built', 'x', { ServerSideEncryption: 'AES256' })).rejects.toMatchObject(notBuilt);
-    await expect(put('not built', 'x', { Tagging: 'a=b' })).rejects.toMatchObject(notBuilt);
+    await expect(put('not built', 'x', { ServerSideEncryption: 'aws:kms' })).rejects.toMatchObject(notBuilt);
+    await expect(put('not built', 'x', { StorageClass: 'GLACIER' })).rejects.toMatchObject(notBuilt);
     await expectAbsent('not built');
-    const Tagging = { TagSet: [{ Key: 'a', Value: 'b' }] };
-    await expect(client.send(new PutObjectTaggingCommand({ Bucket, Key: 'a string', Tagging }))).rejects.toMatchObject(notBuilt);
+    const AccelerateConfiguration = { Status: 'Enabled' } as const;
+    const accelerate = new PutBucketAccelerateConfigurationCommand({ Bucket, AccelerateConfiguration });
+    await expect(client.send(accelerate)).rejects.toMatchObject(notBuilt);
   }, PROCESS_MS);
 });
 
