@@ -17,7 +17,7 @@ import {
   encodeBallotRequest,
   proposerOf,
 } from '../protocol/slot.ts';
-import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
+import type { Ballot, SignedBody } from '../protocol/slot.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { compareStamps } from '../protocol/stamp.ts';
 import type { Certified } from './certificates.ts';
@@ -47,7 +47,8 @@ export async function signBallot(
 export interface Accepted {
   readonly signed: SignedManifest;
   readonly ballot: Ballot;
-  readonly staged: readonly StagedReceipt[];
+  /** The receipts of its stage, encoded. */
+  readonly staged: Uint8Array;
   /** The body of an INLINE version. */
   readonly inline: Uint8Array | null;
 }
@@ -104,6 +105,46 @@ export async function askBallot(
     case 'short':
       // Fewer than q are left because others were promised more.
       return higherRounds.length > 0 ? { kind: 'outvoted', round: Math.max(...higherRounds) } : result;
+  }
+}
+
+const NOTHING_VOIDED: ReadonlySet<string> = new Set();
+
+/**
+ * A ballot that travels with a stage, so that one sync of each node serves both. It is promised when all q that
+ * staged have promised it, too; whatever stands in the way is left to a round of its own.
+ */
+export class BallotBeside {
+  readonly request: SignedBody;
+  readonly #ctx: ClientContext;
+  readonly #address: SlotAddress;
+  readonly #promises = new Map<number, Accepted | 'nothing'>();
+  #decided: End | null = null;
+
+  constructor(ctx: ClientContext, address: SlotAddress, request: SignedBody) {
+    this.request = request;
+    this.#ctx = ctx;
+    this.#address = address;
+  }
+
+  /** What a node answered beside its STAGED receipt. */
+  hear(slot: number, promise: AnswerOf<'STAGE'>['promise'], payload: Uint8Array): void {
+    if (promise === undefined) return;
+    if ('accepted' in promise) {
+      const accepted = openAccepted(this.#ctx, this.#address, slot, promise, payload);
+      if (accepted !== null) this.#promises.set(slot, accepted);
+    } else if (promise.refused.code === 'PREDECESSOR') {
+      const after = afterPredecessor(this.#ctx, this.#address, slot, promise.refused, { prevCert: null, record: null });
+      if (after !== null && 'end' in after) this.#decided ??= after.end;
+    }
+  }
+
+  /** Null: nothing is certain yet. */
+  result(slots: Iterable<number>): BallotResult | null {
+    if (this.#decided !== null) return this.#decided;
+    const answers = [...slots].map((slot) => this.#promises.get(slot));
+    const promises = answers.filter((answer) => answer !== undefined);
+    return promises.length < answers.length ? null : { kind: 'promised', accepted: highest(promises, NOTHING_VOIDED) };
   }
 }
 

@@ -15,7 +15,7 @@ import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.t
 import type { SignedManifest } from '../protocol/manifest.ts';
 import type { AnswerOf, RefusedAnswer, RequestOf } from '../protocol/messages.ts';
 import { oneCorrect, quorumSize } from '../protocol/quorum.ts';
-import type { Ballot, SignedBody, StagedReceipt } from '../protocol/slot.ts';
+import type { Ballot, SignedBody } from '../protocol/slot.ts';
 import { compareStamps, sameStamp } from '../protocol/stamp.ts';
 import { afterPredecessor, roundOf } from './ballot.ts';
 import type { SlotAddress } from './slot-address.ts';
@@ -51,7 +51,8 @@ export interface Proposed {
   readonly address: SlotAddress;
   readonly ballot: Ballot;
   readonly proposal: SignedBody;
-  readonly staged: readonly StagedReceipt[];
+  /** The receipts of its stage, encoded. */
+  readonly staged: Uint8Array;
 }
 
 export type PrepareOutcome =
@@ -189,7 +190,7 @@ class PrepareRound {
     const { slot } = this.#request;
     const bare = { t: 'PREPARE' as const, manifest, upload, row, ...more };
     const message: RequestOf<'PREPARE'> =
-      slot === null ? bare : { ...bare, slot: { proposal: slot.proposal, staged: [...slot.staged] } };
+      slot === null ? bare : { ...bare, slot: { proposal: slot.proposal, staged: slot.staged } };
     if (more === NOTHING_MORE) this.#messages.push(message);
     return message;
   }

@@ -10,12 +10,12 @@ import type { Certificate } from '../protocol/certificate.ts';
 import { encodeManifest } from '../protocol/manifest.ts';
 import type { LockMode, Manifest, SignedManifest } from '../protocol/manifest.ts';
 import { holderCount } from '../protocol/quorum.ts';
-import { NO_VERSION } from '../protocol/slot.ts';
+import { NO_RECEIPTS, NO_VERSION } from '../protocol/slot.ts';
 import type { SignedBody } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { Attempt } from './attempts.ts';
-import { askBallot, signBallot } from './ballot.ts';
-import type { Accepted, OwnBallot } from './ballot.ts';
+import { askBallot, BallotBeside, signBallot } from './ballot.ts';
+import type { Accepted, BallotResult, OwnBallot } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { fromSource } from './chunks.ts';
 import { commit, requireHeld } from './commit.ts';
@@ -27,7 +27,7 @@ import { propose, signProposal } from './propose.ts';
 import { head } from './read.ts';
 import { ruleOut } from './resolve.ts';
 import { stageContent, unstageLater } from './stage.ts';
-import type { Staged } from './stage.ts';
+import type { Staged, StageFailure } from './stage.ts';
 import { manifestOf, sign } from './write.ts';
 import type { BucketAuthority, Predecessor, SlotAddress } from './slot-address.ts';
 import type { Writer } from './write.ts';
@@ -107,17 +107,13 @@ export async function writeSlot(writer: Writer, request: SlotWriteRequest): Prom
   const content = await bringContent(writer, request);
   if ('outcome' in content) return content;
   // One after the other within this process: its own writes of a key need not outvote each other.
-  const result = await writer.turns.take(mapKey(request.keyId), () => new SlotWrite(writer, request, content).run(base));
-  const isOver = result.outcome === 'declined' || result.outcome === 'rejected';
-  if (content.staged !== null && isOver) unstageLater(ctx, content.staged);
-  return result;
+  return writer.turns.take(mapKey(request.keyId), () => new SlotWrite(writer, request, content).run(base));
 }
 
-/** What the write rests on, durable on q nodes where it needs to be. */
+/** What the write rests on. */
 interface Brought {
   readonly placed: PlacedContent;
   readonly encMeta: Uint8Array;
-  readonly staged: Staged | null;
 }
 
 async function baseOf(ctx: ClientContext, request: SlotWriteRequest): Promise<Predecessor | null> {
@@ -130,18 +126,12 @@ function predecessorOf(certified: Certified | null): Predecessor | null {
   return certified === null ? null : { stamp: certified.stamp, hash: certified.signed.hash, certified };
 }
 
-async function bringContent(writer: Writer, request: SlotWriteRequest): Promise<Brought | SlotWriteResult> {
-  const { ctx, sessions } = writer;
-  const { bucket, keyId, signal } = request;
+async function bringContent({ ctx }: Writer, { bucket, content, signal }: SlotWriteRequest): Promise<Brought | SlotWriteResult> {
   try {
-    const placed = await placeContent(ctx, bucket.k, request.content, signal ?? new AbortController().signal);
+    const placed = await placeContent(ctx, bucket.k, content, signal ?? new AbortController().signal);
     const encMeta = await fromSource(placed.encMeta);
     if (signal?.aborted === true) throw new OperationError('CANCELLED', 'The caller gave up.');
-    if (placed.kind !== 'DATA' && placed.kind !== 'TABLE') return { placed, encMeta, staged: null };
-    const result = await stageContent(ctx, sessions.gatewayId, bucket, keyId, placed);
-    if (result.kind === 'staged') return { placed, encMeta, staged: result.staged };
-    const { error, record } = result;
-    return { outcome: 'rejected', error, ...(record === undefined ? {} : { record }) };
+    return { placed, encMeta };
   } catch (error) {
     return rejected(error);
   }
@@ -170,6 +160,8 @@ class SlotWrite {
   readonly #request: SlotWriteRequest;
   readonly #content: Brought;
   readonly #voided = new Set<string>();
+  /** The content, durable on q nodes: from the first ballot on, where there is one to stage. */
+  #staged: Staged | null = null;
   #own: Own | null = null;
   #round = 0;
   #defeats = 0;
@@ -181,6 +173,13 @@ class SlotWrite {
   }
 
   async run(first: Predecessor | null): Promise<SlotWriteResult> {
+    const result = await this.#run(first);
+    const isOver = result.outcome === 'declined' || result.outcome === 'rejected';
+    if (this.#staged !== null && isOver) unstageLater(this.#writer.ctx, this.#staged);
+    return result;
+  }
+
+  async #run(first: Predecessor | null): Promise<SlotWriteResult> {
     let base = first;
     try {
       for (let tried = 0; tried < TRIES_MAX; tried += 1) {
@@ -208,12 +207,15 @@ class SlotWrite {
     const terms = await decide(base);
     if (terms === 'decline') return { kind: 'end', result: await this.#declined(base) };
     if (signal?.aborted === true && this.#own === null) throw new OperationError('CANCELLED', 'The caller gave up.');
-    const { sessions, ctx } = this.#writer;
+    const { sessions } = this.#writer;
     const address: SlotAddress = { bucket, keyId, prev, predecessor: base };
     const ballot: OwnBallot = { gatewayId: sessions.gatewayId, ...sessions.round(keyId, prev, this.#round) };
-    const signed = await this.#signAll(address, ballot, terms);
-    const result = await askBallot(ctx, address, ballot, signed.request, this.#voided);
+    const { result, proposal } = this.#lacksStage
+      ? { result: await this.#stage(address, ballot), proposal: null }
+      : await this.#ask(address, ballot, terms);
     switch (result.kind) {
+      case 'failed':
+        return { kind: 'end', result: { outcome: 'rejected', ...result.why } };
       case 'decided':
         return this.#decided(result.newest);
       case 'outvoted':
@@ -222,43 +224,66 @@ class SlotWrite {
         return this.#bucketStale(result.record);
       case 'short':
         return this.#short(base, result.error);
-      case 'promised':
-        return this.#propose(address, ballot, result.accepted, signed.proposal);
+      case 'promised': {
+        const own = proposal ?? (result.accepted === null ? await this.#signOwn(address, ballot, terms) : null);
+        return this.#propose(address, ballot, result.accepted, own);
+      }
     }
   }
 
-  /** Ballot, manifest and proposal under one signature, which every node then checks once. */
-  async #signAll(
+  get #lacksStage(): boolean {
+    const { kind } = this.#content.placed;
+    return this.#staged === null && (kind === 'DATA' || kind === 'TABLE');
+  }
+
+  /** Stages the content and asks for the ballot in one round: neither needs the other. The manifest names who staged it. */
+  async #stage(address: SlotAddress, ballot: OwnBallot): Promise<BallotResult | StageFailure> {
+    const { ctx, signer } = this.#writer;
+    const request = await signBallot(signer, address, ballot);
+    const beside = new BallotBeside(ctx, address, request);
+    const result = await stageContent(ctx, ballot.gatewayId, address, this.#content.placed, beside);
+    if (result.kind === 'failed') return result;
+    this.#staged = result.staged;
+    return result.promised ?? askBallot(ctx, address, ballot, request, this.#voided);
+  }
+
+  /** Ballot, manifest and proposal are under one signature, which every node then checks once. */
+  async #ask(
     address: SlotAddress,
     ballot: OwnBallot,
     terms: SlotTerms,
-  ): Promise<{ readonly request: SignedBody; readonly proposal: SignedBody }> {
-    const { signer } = this.#writer;
+  ): Promise<{ readonly result: BallotResult; readonly proposal: SignedBody }> {
+    const { ctx, signer } = this.#writer;
+    const [request, proposal] = await Promise.all([signBallot(signer, address, ballot), this.#signOwn(address, ballot, terms)]);
+    return { result: await askBallot(ctx, address, ballot, request, this.#voided), proposal };
+  }
+
+  /** The own manifest, and that it is proposed in the ballot. */
+  async #signOwn(address: SlotAddress, ballot: OwnBallot, terms: SlotTerms): Promise<SignedBody> {
     const known = this.#own;
     const manifest = known === null ? this.#manifest(address, terms) : known.signed.manifest;
     const hash = known === null ? sha256(encodeManifest(manifest)) : known.signed.hash;
-    const [request, proposal, signed] = await Promise.all([
-      signBallot(signer, address, ballot),
-      signProposal(signer, address, ballot, hash),
+    const [proposal, signed] = await Promise.all([
+      signProposal(this.#writer.signer, address, ballot, hash),
       known === null ? sign(this.#writer, manifest) : known.signed,
     ]);
     const { bucketId, keyId, stamp, opId } = manifest;
     const attempt = { opId, bucketId, keyId, stamp, manifestHash: signed.hash };
     this.#own ??= { signed, prev: address.prev, attempt, isBegun: false, isProposed: false };
-    return { request, proposal };
+    return proposal;
   }
 
   async #propose(
     address: SlotAddress,
     ballot: OwnBallot,
     accepted: Accepted | null,
-    ownProposal: SignedBody,
+    ownProposal: SignedBody | null,
   ): Promise<Step> {
     const { ctx, signer } = this.#writer;
     const value = accepted ?? this.#ownValue();
     const isOwn = this.#isOwn(value.signed);
     if (isOwn) await this.#begin();
-    const proposal = isOwn ? ownProposal : await signProposal(signer, address, ballot, value.signed.hash);
+    const proposal = isOwn && ownProposal !== null ? ownProposal : await signProposal(signer, address, ballot, value.signed.hash);
     const outcome = await propose(ctx, address, ballot, proposal, value);
     return this.#proposed(address, value, outcome);
   }
@@ -366,10 +391,11 @@ class SlotWrite {
   }
 
   #manifest({ bucket, keyId, prev, predecessor }: SlotAddress, terms: SlotTerms): Manifest {
-    const { placed, encMeta, staged } = this.#content;
+    const { placed, encMeta } = this.#content;
+    const staged = this.#staged;
     const before = predecessor?.stamp;
     const stamp = this.#writer.sessions.next(keyId, bucket.gen, before?.gen === bucket.gen ? before.counter : 0);
-    const stage = staged === null ? null : { id: staged.id, slots: staged.receipts.map(({ slot }) => slot) };
+    const stage = staged === null ? null : { id: staged.id, slots: [...staged.slots] };
     const { mode, retainUntil, legalHold } = terms.lock ?? NO_LOCK;
     return manifestOf(this.#writer, this.#request, placed, stamp, {
       encMeta: terms.encMeta ?? encMeta,
@@ -397,8 +423,7 @@ class SlotWrite {
 
   #ownValue(): Pick<Accepted, 'signed' | 'inline' | 'staged'> {
     if (this.#own === null) throw new TypeError('there is an own manifest');
-    const { placed, staged } = this.#content;
-    return { signed: this.#own.signed, inline: placed.inline, staged: staged?.receipts ?? [] };
+    return { signed: this.#own.signed, inline: this.#content.placed.inline, staged: this.#staged?.receipts ?? NO_RECEIPTS };
   }
 
   #isOwn(signed: SignedManifest): boolean {

@@ -2,39 +2,48 @@
  * Stages (protocol 13.7): the content of a write made durable on q nodes before its manifest is proposed, and
  * let go again when the write has ended without it.
  */
-import { EMPTY } from '../base/bytes.ts';
+import { EMPTY, equal } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { holderCount } from '../protocol/quorum.ts';
-import { decodeUnstaged, verifyStaged } from '../protocol/slot.ts';
+import { decodeUnstaged, encodeStagedReceipts, verifyStaged } from '../protocol/slot.ts';
 import type { StagedReceipt } from '../protocol/slot.ts';
 import type { RequestOf, StagedLayout } from '../protocol/messages.ts';
+import type { BallotBeside, BallotResult } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import type { PlacedContent } from './content.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
+import type { SlotContent } from './prepare.ts';
 import { askQuorum } from './quorum-round.ts';
-import type { BucketAuthority } from './slot-address.ts';
-import { equal } from '../base/bytes.ts';
+import type { SlotAddress } from './slot-address.ts';
 
 /** What a manifest rests on, and who says so. */
 export interface Staged {
   readonly id: Uint8Array;
   readonly keyId: Uint8Array;
-  /** In rising order of slots: q of them. */
-  readonly receipts: readonly StagedReceipt[];
+  /** Who says so, rising: q of them. */
+  readonly slots: readonly number[];
+  /** Their receipts, encoded. */
+  readonly receipts: Uint8Array;
 }
 
 export type StageResult =
-  | { readonly kind: 'staged'; readonly staged: Staged }
-  | { readonly kind: 'failed'; readonly error: OperationError; readonly record?: Certified };
+  /** With what became of the ballot that went along; null: nothing is certain yet. */
+  | { readonly kind: 'staged'; readonly staged: Staged; readonly promised: BallotResult | null }
+  | StageFailure;
 
-/** Stages what `placeContent` has brought to the nodes. */
+export interface StageFailure {
+  readonly kind: 'failed';
+  readonly why: { readonly error: OperationError; readonly record?: Certified };
+}
+
+/** Stages what `placeContent` has brought to the nodes, and asks them for a ballot of the slot it is meant for. */
 export async function stageContent(
   ctx: ClientContext,
   gatewayId: Uint8Array,
-  bucket: BucketAuthority,
-  keyId: Uint8Array,
+  { bucket, keyId }: Pick<SlotAddress, 'bucket' | 'keyId'>,
   placed: PlacedContent,
+  beside: BallotBeside,
 ): Promise<StageResult> {
   const { kind, k, size, cellBytes, contentId, contentOf } = placed;
   if (kind !== 'DATA' && kind !== 'TABLE') throw new TypeError(`${kind} contents are not staged`);
@@ -42,6 +51,8 @@ export async function stageContent(
   const layout: StagedLayout = { kind, k, size, cellBytes, contentId };
   const terms = { bucketId: bucket.bucketId, keyId, stageId: id, contentId, gatewayId };
   const codes: string[] = [];
+  const common = { t: 'STAGE', bucketId: bucket.bucketId, keyId, stageId: id, layout, ballot: beside.request } as const;
+  const told = new Map<SlotContent['row'] | SlotContent['upload'], RequestOf<'STAGE'>>();
   const result = await askQuorum<'STAGE', StagedReceipt, never>(ctx, {
     bucketId: bucket.bucketId,
     bucketStamp: bucket.stamp,
@@ -50,14 +61,20 @@ export async function stageContent(
       const share = await contentOf(slot);
       if (share === null) return null;
       const { upload, row, payload } = share;
-      const request: RequestOf<'STAGE'> = { t: 'STAGE', bucketId: bucket.bucketId, keyId, stageId: id, layout, upload, row, record };
+      if (record !== null) return { request: { ...common, upload, row, record }, payload };
+      // The same object for all slots, so that it is encoded once.
+      const request = told.get(upload ?? row) ?? { ...common, upload, row, record };
+      told.set(upload ?? row, request);
       return { request, payload };
     },
-    answered: (slot, answer) => {
-      const receipt = { slot, ...answer };
-      if (verifyStaged(ctx.cluster, ctx.verifier, terms, ctx.cluster.epoch, receipt)) return receipt;
-      ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the STAGED receipt does not verify');
-      return null;
+    answered: (slot, { promise, ...made }, payload) => {
+      const receipt = { slot, ...made };
+      if (!verifyStaged(ctx.cluster, ctx.verifier, terms, ctx.cluster.epoch, receipt)) {
+        ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the STAGED receipt does not verify');
+        return null;
+      }
+      beside.hear(slot, promise, payload);
+      return receipt;
     },
     refused: (_slot, { code }) => {
       codes.push(code);
@@ -70,18 +87,20 @@ export async function stageContent(
   switch (result.kind) {
     case 'quorum': {
       const receipts = [...result.found.values()].sort((a, b) => a.slot - b.slot);
-      return { kind: 'staged', staged: { id, keyId, receipts } };
+      const slots = receipts.map(({ slot }) => slot);
+      const staged = { id, keyId, slots, receipts: encodeStagedReceipts(receipts) };
+      return { kind: 'staged', staged, promised: beside.result(slots) };
     }
     case 'bucket-stale': {
       const error = new OperationError('BUCKET_STALE', 'The bucket record has changed.', { retryable: true });
-      return { kind: 'failed', error, record: result.record };
+      return { kind: 'failed', why: { error, record: result.record } };
     }
     case 'short': {
       unstageLater(ctx, { id, keyId });
       const lacking = codes.filter((code) => code === 'NOT_HELD').length;
-      if (lacking <= ctx.cluster.geometry.f) return { kind: 'failed', error: result.error };
+      if (lacking <= ctx.cluster.geometry.f) return { kind: 'failed', why: { error: result.error } };
       const message = `${lacking} storage nodes do not hold the content that is named.`;
-      return { kind: 'failed', error: new OperationError('NOT_HELD', message) };
+      return { kind: 'failed', why: { error: new OperationError('NOT_HELD', message) } };
     }
     case 'ended':
       return result.end;

@@ -21,7 +21,7 @@ import type { Decoded } from './encoding.ts';
 import { signedManifestSchema } from './manifest.ts';
 import { batchSchema, proofSchema } from './proofs.ts';
 import { SLOTS_MAX } from './quorum.ts';
-import { signedBodySchema, stagedReceiptSchema, unstagedWireSchema } from './slot.ts';
+import { signedBodySchema, stagedReceiptsBytes, unstagedWireSchema } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 
 const STRIPE_INDEX_MAX = 2 ** 40;
@@ -67,7 +67,7 @@ const requests = {
     record: certBytes.nullable(),
     /** SLOT: who proposes the manifest in which ballot, and that its content is durable. */
     slot: z
-      .strictObject({ proposal: signedBodySchema, staged: z.array(stagedReceiptSchema).max(SLOTS_MAX) })
+      .strictObject({ proposal: signedBodySchema, staged: stagedReceiptsBytes })
       .optional(),
   }),
   /** Asks that nothing below a ballot be accepted in a slot any more. */
@@ -87,6 +87,8 @@ const requests = {
     upload: id16.nullable(),
     row: rowBytes.nullable(),
     record: certBytes.nullable(),
+    /** A ballot of the same key, to be promised together with it: as PROMISE without certificates. */
+    ballot: signedBodySchema.optional(),
   }),
   /** Asks for a promise that nothing rests on the stage any more. */
   UNSTAGE: z.strictObject({ t: z.literal('UNSTAGE'), keyId: hash32, stageId: id16 }),
@@ -196,6 +198,55 @@ const nothing = z.custom<Record<string, never>>(
   { error: 'expected an empty map' },
 );
 
+const refusalCodes = [
+  'BAD',
+  'CONFIG_STALE',
+  'DENIED',
+  'SUPERSEDED',
+  'COUNTER',
+  'EQUIVOCATION',
+  'BUSY',
+  'BUCKET_UNKNOWN',
+  'BUCKET_STALE',
+  'CONFLICT',
+  'PREDECESSOR',
+  'BALLOT',
+  'LOCKED',
+  'NOT_HELD',
+  'HOLE',
+  'FULL',
+  'LOST',
+] as const;
+
+const refusedSchema = z.strictObject({
+  refused: z.strictObject({
+    code: z.enum(refusalCodes),
+    reason: z.string().max(500),
+    /** SUPERSEDED, COUNTER: the certificate in the way. PREDECESSOR: the newest held, if any. BUCKET_STALE: the record's certificate. */
+    cert: certBytes.nullable(),
+    /** EQUIVOCATION: the manifest accepted first. */
+    manifest: signedManifestSchema.nullable(),
+    /** CONFIG_STALE: the node's configuration document. */
+    document: z.custom<Uint8Array>((v) => v instanceof Uint8Array).nullable(),
+    /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). BALLOT: the request that was promised more. */
+    statement: signedBodySchema.nullable(),
+  }),
+});
+export type RefusedAnswer = z.infer<typeof refusedSchema>['refused'];
+/** A refusal inside an answer. */
+export type RefusedMap = z.infer<typeof refusedSchema>;
+
+const promiseAnswer = z.strictObject({
+  /** What was accepted in the slot, in which ballot: whoever proposes next proposes the highest of these. Payload: an inline body. */
+  accepted: z
+    .strictObject({
+      manifest: signedManifestSchema,
+      proposal: signedBodySchema,
+      staged: stagedReceiptsBytes,
+    })
+    .nullable(),
+});
+
 const answers = {
   QUERY: z.strictObject({
     cert: certBytes.nullable(),
@@ -210,17 +261,9 @@ const answers = {
   }),
   CELL: nothing,
   PREPARE: receiptWire,
-  PROMISE: z.strictObject({
-    /** What was accepted in the slot, in which ballot: whoever proposes next proposes the highest of these. Payload: an inline body. */
-    accepted: z
-      .strictObject({
-        manifest: signedManifestSchema,
-        proposal: signedBodySchema,
-        staged: z.array(stagedReceiptSchema).max(SLOTS_MAX),
-      })
-      .nullable(),
-  }),
-  STAGE: receiptWire,
+  PROMISE: promiseAnswer,
+  /** With a ballot: what became of that, and its payload. */
+  STAGE: receiptWire.extend({ promise: z.union([promiseAnswer, refusedSchema]).optional() }),
   UNSTAGE: unstagedWireSchema,
   RELEASE: nothing,
   COMMIT: receiptWire,
@@ -267,42 +310,6 @@ const answers = {
 
 export type AnswerOf<T extends RequestType> = z.infer<(typeof answers)[T]>;
 
-const refusalCodes = [
-  'BAD',
-  'CONFIG_STALE',
-  'DENIED',
-  'SUPERSEDED',
-  'COUNTER',
-  'EQUIVOCATION',
-  'BUSY',
-  'BUCKET_UNKNOWN',
-  'BUCKET_STALE',
-  'CONFLICT',
-  'PREDECESSOR',
-  'BALLOT',
-  'LOCKED',
-  'NOT_HELD',
-  'HOLE',
-  'FULL',
-  'LOST',
-] as const;
-
-const refusedSchema = z.strictObject({
-  refused: z.strictObject({
-    code: z.enum(refusalCodes),
-    reason: z.string().max(500),
-    /** SUPERSEDED, COUNTER: the certificate in the way. PREDECESSOR: the newest held, if any. BUCKET_STALE: the record's certificate. */
-    cert: certBytes.nullable(),
-    /** EQUIVOCATION: the manifest accepted first. */
-    manifest: signedManifestSchema.nullable(),
-    /** CONFIG_STALE: the node's configuration document. */
-    document: z.custom<Uint8Array>((v) => v instanceof Uint8Array).nullable(),
-    /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). BALLOT: the request that was promised more. */
-    statement: signedBody.nullable(),
-  }),
-});
-export type RefusedAnswer = z.infer<typeof refusedSchema>['refused'];
-
 export function encodeRequest(request: Request): Uint8Array {
   return encode(request);
 }
@@ -318,9 +325,11 @@ export function encodeAnswer<T extends RequestType>(_type: T, answer: AnswerOf<T
 export function encodeRefused(
   refused: Pick<RefusedAnswer, 'code' | 'reason'> & Partial<RefusedAnswer>,
 ): Uint8Array {
-  return encode({
-    refused: { cert: null, manifest: null, document: null, statement: null, ...refused },
-  });
+  return encode(refusedMap(refused));
+}
+
+export function refusedMap(refused: Pick<RefusedAnswer, 'code' | 'reason'> & Partial<RefusedAnswer>): RefusedMap {
+  return { refused: { cert: null, manifest: null, document: null, statement: null, ...refused } };
 }
 
 export type ParsedAnswer<T extends RequestType> =

@@ -164,6 +164,23 @@ export const stagedReceiptSchema = z.strictObject({
 });
 export type StagedReceipt = z.infer<typeof stagedReceiptSchema>;
 
+const STAGED_RECEIPTS_BYTES_MAX = 64 * 1024;
+
+/**
+ * The receipts of a stage as they travel and are kept: bytes that only those look into who hold nothing of the
+ * content themselves.
+ */
+export const stagedReceiptsBytes: z.ZodType<Uint8Array> = bytesUpTo(STAGED_RECEIPTS_BYTES_MAX);
+
+const stagedReceiptsSchema: z.ZodType<readonly StagedReceipt[]> = z.array(stagedReceiptSchema).max(SLOTS_MAX);
+
+export const encodeStagedReceipts = (receipts: readonly StagedReceipt[]): Uint8Array => encode(receipts);
+export const decodeStagedReceipts = (bytes: Uint8Array): Decoded<readonly StagedReceipt[]> =>
+  decode(stagedReceiptsSchema, bytes, STAGED_RECEIPTS_BYTES_MAX);
+
+/** Of a manifest that rests on no stage. */
+export const NO_RECEIPTS: Uint8Array = encodeStagedReceipts([]);
+
 /** What a stage is about: known before the manifest is. */
 export type StageTerms = Pick<StagedBody, 'bucketId' | 'keyId' | 'stageId' | 'contentId' | 'gatewayId'>;
 
@@ -192,8 +209,11 @@ export function stageFault(
   cluster: Cluster,
   verifier: StatementVerifier,
   manifest: Manifest,
-  receipts: readonly StagedReceipt[],
+  staged: Uint8Array,
 ): string | null {
+  const decoded = decodeStagedReceipts(staged);
+  if (!decoded.ok) return `receipts of a stage: ${decoded.reason}`;
+  const receipts = decoded.value;
   const stage = manifest.slot?.stage ?? null;
   if (stage === null) return receipts.length === 0 ? null : 'receipts of a stage that it does not name';
   const { id: stageId, slots } = stage;

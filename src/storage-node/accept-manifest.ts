@@ -268,7 +268,7 @@ function bind(
   const body = receiptBody(ctx, signed, ctx.state.log.size, ballot);
   const leaf = encodeEntry('PREPARED', encodeReceipt(body));
   const record = { r: 'PREPARED', leaf, manifest: signedManifestToWire(signed), content, binds } as const;
-  ctx.state.write(slot === undefined ? record : { ...record, slot }, { signed });
+  ctx.state.write(slot === undefined ? record : { ...record, slot }, ballot === null ? { signed } : { signed, proposed: ballot });
   const version = ctx.state.register.prepared(manifest.keyId, signed.hash);
   if (version === undefined) throw new Error('a prepared version is in the register');
   return version;

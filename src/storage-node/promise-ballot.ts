@@ -7,9 +7,9 @@ import type { Frame } from '../base/ports.ts';
 import type { BucketRecord } from '../protocol/bucket-record.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
 import { signedManifestToWire } from '../protocol/manifest.ts';
-import type { RequestOf } from '../protocol/messages.ts';
+import type { AnswerOf, RequestOf } from '../protocol/messages.ts';
 import { ballotOf, compareBallots, decodeBallotRequest, NO_VERSION, ROUND_STEP_MAX } from '../protocol/slot.ts';
-import type { BallotRequest } from '../protocol/slot.ts';
+import type { BallotRequest, SignedBody } from '../protocol/slot.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
 import type { NodeContext } from './context.ts';
 import { readBlob } from './read-content.ts';
@@ -21,27 +21,47 @@ export async function handlePromise(
   writer: WriterConfig,
   { request, prevCert, record }: RequestOf<'PROMISE'>,
 ): Promise<Frame> {
-  const decoded = decodeBallotRequest(request.body);
-  if (!decoded.ok) throw new Refused('BAD', `ballot: ${decoded.reason}`);
-  const ballot = decoded.value;
-  const isOwn = equal(ballot.gatewayId, writer.gatewayId);
-  if (!isOwn || !ctx.verifier.verify(writer.signingKey, 'ballot', request.body, request.proof)) {
-    throw new Refused('BAD', 'the ballot is not the sender\'s');
-  }
+  const ballot = openBallot(ctx, writer, request);
   for (const bytes of [record, prevCert]) {
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
   await requireSerialised(ctx, writer, ballot.bucketId);
-  await requireNewest(ctx, ballot);
-  // From here to the record nothing awaits.
-  const open = openSlotAfter(ctx, ballot);
+  const { answer, payload } = await promise(ctx, ballot, request);
+  return reply('PROMISE', answer, payload);
+}
+
+/** What is asked for, by whom it says. */
+export function openBallot(ctx: NodeContext, writer: WriterConfig, request: SignedBody): BallotRequest {
+  const decoded = decodeBallotRequest(request.body);
+  if (!decoded.ok) throw new Refused('BAD', `ballot: ${decoded.reason}`);
+  const isOwn = equal(decoded.value.gatewayId, writer.gatewayId);
+  if (!isOwn || !ctx.verifier.verify(writer.signingKey, 'ballot', request.body, request.proof)) {
+    throw new Refused('BAD', 'the ballot is not the sender\'s');
+  }
+  return decoded.value;
+}
+
+/** The answer to PROMISE, with what was accepted as its payload. */
+export interface Promised {
+  readonly answer: AnswerOf<'PROMISE'>;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Promises a ballot of an open bucket, durably, or refuses. Judges and writes before it first awaits: what the
+ * caller has just written becomes durable together with the promise.
+ */
+export async function promise(ctx: NodeContext, ballot: BallotRequest, request: SignedBody): Promise<Promised> {
+  if (!isNewest(ctx, ballot)) throw await notNewest(ctx, ballot.keyId);
+  const found = ctx.state.register.openSlot(ballot.keyId);
+  const open = found !== null && equal(found.prev, ballot.prev) ? found : null;
   if (open === null || !equal(open.request.body, request.body)) {
     judgeBallot(ctx, ballot, open);
-    ctx.state.write({ r: 'PROMISED', request });
+    ctx.state.write({ r: 'PROMISED', request }, { ballot });
   }
   const accepted = open?.accepted ?? null;
   await ctx.state.queuedIsDurable();
-  return accepted === null ? reply('PROMISE', { accepted: null }) : showAccepted(ctx, ballot.keyId, accepted.hash);
+  return accepted === null ? { answer: { accepted: null }, payload: EMPTY } : showAccepted(ctx, ballot.keyId, accepted.hash);
 }
 
 /** The record of a bucket that is open and written through slots. Refuses what P3 and 13.2 refuse. */
@@ -57,20 +77,14 @@ export async function requireSerialised(ctx: NodeContext, writer: WriterConfig, 
   return held.record;
 }
 
-async function requireNewest(ctx: NodeContext, { keyId, prev }: BallotRequest): Promise<void> {
-  const max = ctx.state.register.max(keyId);
-  if (equal(max?.hash ?? NO_VERSION, prev)) return;
-  const cert = max === null ? null : await ctx.state.readCertificate(max);
-  throw new Refused('PREDECESSOR', 'another version is the newest here', { cert });
+function isNewest(ctx: NodeContext, { keyId, prev }: BallotRequest): boolean {
+  return equal(ctx.state.register.max(keyId)?.hash ?? NO_VERSION, prev);
 }
 
-/** What is promised and accepted in the slot. The newest version may have changed since it was looked at. */
-function openSlotAfter(ctx: NodeContext, { keyId, prev }: BallotRequest): OpenSlot | null {
-  if (!equal(ctx.state.register.max(keyId)?.hash ?? NO_VERSION, prev)) {
-    throw new Refused('PREDECESSOR', 'another version has become the newest');
-  }
-  const open = ctx.state.register.openSlot(keyId);
-  return open !== null && equal(open.prev, prev) ? open : null;
+async function notNewest(ctx: NodeContext, keyId: Uint8Array): Promise<Refused> {
+  const max = ctx.state.register.max(keyId);
+  const cert = max === null ? null : await ctx.state.readCertificate(max);
+  return new Refused('PREDECESSOR', 'another version is the newest here', { cert });
 }
 
 function judgeBallot(ctx: NodeContext, request: BallotRequest, open: OpenSlot | null): void {
@@ -82,16 +96,12 @@ function judgeBallot(ctx: NodeContext, request: BallotRequest, open: OpenSlot | 
   if (request.round > promised + ROUND_STEP_MAX) throw new Refused('BAD', 'a round too far above the one promised');
 }
 
-async function showAccepted(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Promise<Frame> {
+async function showAccepted(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Promise<Promised> {
   const version = ctx.state.register.prepared(keyId, hash);
   // Certified meanwhile: the slot is decided, and the asker learns by what.
-  if (version === undefined) {
-    const max = ctx.state.register.max(keyId);
-    const cert = max === null ? null : await ctx.state.readCertificate(max);
-    throw new Refused('PREDECESSOR', 'another version has become the newest', { cert });
-  }
+  if (version === undefined) throw await notNewest(ctx, keyId);
   const { manifest, proposal, staged } = await ctx.state.readAccepted(version);
   const content = version.kind === 'INLINE' ? ctx.state.contents.get(version.contentId) : undefined;
-  const body = content === undefined ? EMPTY : ((await readBlob(ctx, content)) ?? EMPTY);
-  return reply('PROMISE', { accepted: { manifest: signedManifestToWire(manifest), proposal, staged: [...staged] } }, body);
+  const payload = content === undefined ? EMPTY : ((await readBlob(ctx, content)) ?? EMPTY);
+  return { answer: { accepted: { manifest: signedManifestToWire(manifest), proposal, staged } }, payload };
 }

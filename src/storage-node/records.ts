@@ -12,8 +12,7 @@ import { bytesOf, bytesUpTo, decodeOwn, encode, hash32, id16, uint } from '../pr
 import { LEAF_BYTES_MAX } from '../protocol/log-entries.ts';
 import { signedManifestSchema } from '../protocol/manifest.ts';
 import { proofSchema } from '../protocol/proofs.ts';
-import { SLOTS_MAX } from '../protocol/quorum.ts';
-import { signedBodySchema, stagedReceiptSchema } from '../protocol/slot.ts';
+import { signedBodySchema, stagedReceiptsBytes } from '../protocol/slot.ts';
 
 const leaf = bytesUpTo(LEAF_BYTES_MAX + 1);
 
@@ -46,7 +45,7 @@ const recordSchema = z.discriminatedUnion('r', [
     binds,
     /** SLOT: the proposal, and the receipts of its stage, for whoever completes it. */
     slot: z
-      .strictObject({ proposal: signedBodySchema, staged: z.array(stagedReceiptSchema).max(SLOTS_MAX) })
+      .strictObject({ proposal: signedBodySchema, staged: stagedReceiptsBytes })
       .optional(),
   }),
   /** A ballot was promised. */

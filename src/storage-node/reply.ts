@@ -5,8 +5,8 @@
 import { EMPTY } from '../base/bytes.ts';
 import type { Frame } from '../base/ports.ts';
 import type { RefusalCode } from '../protocol/predicates.ts';
-import { encodeAnswer, encodeRefused } from '../protocol/messages.ts';
-import type { AnswerOf, RefusedAnswer, RequestType } from '../protocol/messages.ts';
+import { encodeAnswer, encodeRefused, refusedMap } from '../protocol/messages.ts';
+import type { AnswerOf, RefusedAnswer, RefusedMap, RequestType } from '../protocol/messages.ts';
 
 export class Refused extends Error {
   readonly answer: Pick<RefusedAnswer, 'code' | 'reason'> & Partial<RefusedAnswer>;
@@ -18,6 +18,11 @@ export class Refused extends Error {
 
   toFrame(): Frame {
     return { body: encodeRefused(this.answer), payload: EMPTY };
+  }
+
+  /** As a part of another answer. */
+  toMap(): RefusedMap {
+    return refusedMap(this.answer);
   }
 }
 

@@ -2,23 +2,22 @@
  * STAGE, UNSTAGE and RELEASE (protocol 13.7): a content is made durable before its manifest is proposed, so
  * that an acceptor needs only the manifest, and let go again when its writer's request has ended without it.
  */
-import { equal, mapKey } from '../base/bytes.ts';
+import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
 import { encodeEntry } from '../log/entry-types.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
-import type { RequestOf } from '../protocol/messages.ts';
+import type { AnswerOf, RefusedMap, RequestOf } from '../protocol/messages.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { decodeUnstaged, encodeStaged, encodeUnstaged, STAGE_MANIFESTS_MAX } from '../protocol/slot.ts';
-import type { StagedBody } from '../protocol/slot.ts';
+import type { BallotRequest, SignedBody, StagedBody } from '../protocol/slot.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
 import { fill, giveBack, isStillThere } from './accept-manifest.ts';
 import type { NodeContext } from './context.ts';
 import { claimedBytes } from './contents.ts';
 import type { ContentTerms } from './contents.ts';
 import { prepareContent } from './prepare-content.ts';
-import { EMPTY } from '../base/bytes.ts';
 import { Refused, reply } from './reply.ts';
-import { requireSerialised } from './promise-ballot.ts';
+import { openBallot, promise, requireSerialised } from './promise-ballot.ts';
 import type { Stage } from './stages.ts';
 
 export async function handleStage(
@@ -31,16 +30,17 @@ export async function handleStage(
 ): Promise<Frame> {
   if (request.record !== null) await takeIn(ctx, request.record, openCertificate(ctx, request.record), EMPTY);
   const terms: ContentTerms = { ...request.layout, n: ctx.cluster.geometry.n };
+  const ballot = ballotBeside(ctx, writer, request);
   await judge(ctx, writer, request, terms);
   const known = ctx.state.stages.get(request.stageId);
-  if (known !== undefined) return receipt(ctx, sameStage(writer, request, known));
+  if (known !== undefined) return answer(ctx, sameStage(writer, request, known), ballot);
 
   requireRoom();
   const content = await prepareContent(ctx, from, terms, request, payload);
   const again = ctx.state.stages.get(request.stageId);
   if (again !== undefined || ctx.state.stages.hasEnded(request.stageId) || !isStillThere(ctx, from, content)) {
     giveBack(ctx, content);
-    if (again !== undefined) return receipt(ctx, sameStage(writer, request, again));
+    if (again !== undefined) return answer(ctx, sameStage(writer, request, again), ballot);
     throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
   }
   const certified = ctx.state.register.certifiedOn(request.keyId, request.stageId);
@@ -62,10 +62,11 @@ export async function handleStage(
     incarnation: ctx.state.incarnation,
     logIndex,
   };
-  const leaf = encodeEntry('STAGED', encodeStaged(body));
+  const bytes = encodeStaged(body);
+  const leaf = encodeEntry('STAGED', bytes);
   const { binds } = content;
   try {
-    ctx.state.write({ r: 'STAGED', leaf, content: content.content, binds, bytes: claimedBytes(terms) });
+    ctx.state.write({ r: 'STAGED', leaf, content: content.content, binds, bytes: claimedBytes(terms) }, { staged: body });
   } catch (error) {
     giveBack(ctx, content);
     throw error;
@@ -73,7 +74,20 @@ export async function handleStage(
   if (content.upload !== null) ctx.uploads.bound(content.upload);
   const stage = ctx.state.stages.get(request.stageId);
   if (stage === undefined) throw new Error('a stage just written is held');
-  return receipt(ctx, stage);
+  return answer(ctx, stage, ballot, bytes);
+}
+
+/** A ballot that comes with a stage: of the same key, so that the bucket is judged once for both. */
+interface BallotBeside {
+  readonly ballot: BallotRequest;
+  readonly request: SignedBody;
+}
+
+function ballotBeside(ctx: NodeContext, writer: WriterConfig, { ballot, bucketId, keyId }: RequestOf<'STAGE'>): BallotBeside | null {
+  if (ballot === undefined) return null;
+  const opened = openBallot(ctx, writer, ballot);
+  if (equal(opened.bucketId, bucketId) && equal(opened.keyId, keyId)) return { ballot: opened, request: ballot };
+  throw new Refused('BAD', 'the ballot is for another key');
 }
 
 async function judge(
@@ -109,13 +123,36 @@ function sameStage(writer: WriterConfig, request: RequestOf<'STAGE'>, stage: Sta
   return stage;
 }
 
-async function receipt(ctx: NodeContext, stage: Stage): Promise<Frame> {
+/** The receipt and, where it was asked for, the promise: written in one turn, so that one sync serves both. */
+async function answer(
+  ctx: NodeContext,
+  stage: Stage,
+  beside: BallotBeside | null,
+  body: Uint8Array = bodyOf(ctx, stage),
+): Promise<Frame> {
+  if (beside === null) return reply('STAGE', await receipt(ctx, stage, body));
+  const promised = promise(ctx, beside.ballot, beside.request).catch(refusalOnly);
+  const [staged, { answer: promiseAnswer, payload }] = await Promise.all([receipt(ctx, stage, body), promised]);
+  return reply('STAGE', { ...staged, promise: promiseAnswer }, payload);
+}
+
+/** The stage stands whatever became of the ballot. */
+function refusalOnly(error: unknown): { readonly answer: RefusedMap; readonly payload: Uint8Array } {
+  if (error instanceof Refused) return { answer: error.toMap(), payload: EMPTY };
+  throw error;
+}
+
+async function receipt(ctx: NodeContext, stage: Stage, body: Uint8Array): Promise<AnswerOf<'STAGE'>> {
   await stage.durable;
+  const { incarnation, logIndex } = stage;
+  return { incarnation, logIndex, proof: await ctx.signer.sign('staged', body) };
+}
+
+function bodyOf(ctx: NodeContext, stage: Stage): Uint8Array {
   const { bucketId, keyId, stageId, contentId, gatewayId, incarnation, logIndex } = stage;
   const { slot, nodeId } = ctx.self;
   const about = { v: 1, bucketId, keyId, stageId, contentId, gatewayId } as const;
-  const body = encodeStaged({ ...about, slot, nodeId, epoch: ctx.cluster.epoch, incarnation, logIndex });
-  return reply('STAGE', { incarnation, logIndex, proof: await ctx.signer.sign('staged', body) });
+  return encodeStaged({ ...about, slot, nodeId, epoch: ctx.cluster.epoch, incarnation, logIndex });
 }
 
 export async function handleUnstage(

@@ -22,8 +22,8 @@ import type { Certificate } from '../protocol/certificate.ts';
 import { decodeBoot, decodeEvict, decodeRepaired, decodeStampBody } from '../protocol/log-entries.ts';
 import { openSignedManifest } from '../protocol/manifest.ts';
 import type { Manifest, SignedManifest, SignedManifestWire } from '../protocol/manifest.ts';
-import { ballotOf, decodeBallotRequest, decodeProposal, decodeStaged } from '../protocol/slot.ts';
-import type { SignedBody, StagedReceipt } from '../protocol/slot.ts';
+import { ballotOf, decodeBallotRequest, decodeProposal, decodeStaged, NO_VERSION } from '../protocol/slot.ts';
+import type { Ballot, BallotRequest, SignedBody, StagedBody } from '../protocol/slot.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { StatementProof } from '../protocol/statement.ts';
 import { assert } from '../base/assert.ts';
@@ -56,12 +56,15 @@ export interface Remembered {
 export interface ParsedRecord {
   readonly signed?: SignedManifest;
   readonly cert?: Certificate;
+  readonly ballot?: BallotRequest;
+  readonly proposed?: Ballot;
+  readonly staged?: StagedBody;
 }
 
 export interface AcceptedProposal {
   readonly manifest: SignedManifest;
   readonly proposal: SignedBody;
-  readonly staged: readonly StagedReceipt[];
+  readonly staged: Uint8Array;
 }
 
 export interface Recorded {
@@ -191,15 +194,15 @@ export class NodeState {
         version = this.#version(signed, record.binds, { prepared: logIndex, incarnation: this.incarnation, committed: -1 });
         this.register.addPrepared(version);
         this.#bindAll(version);
-        if (record.slot !== undefined) this.#accepted(version, record.slot.proposal);
+        if (record.slot !== undefined) this.#accepted(version, record.slot.proposal, parsed.proposed ?? proposedIn(record.slot.proposal));
         break;
       }
       case 'PROMISED':
-        this.#promised(record.request);
+        this.#promised(record.request, parsed.ballot ?? ballotIn(record.request));
         break;
       case 'STAGED': {
         if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
-        stage = this.#staged(record.leaf, record.binds, record.bytes, logIndex);
+        stage = this.#staged(parsed.staged ?? stagedIn(record.leaf), record.binds, record.bytes, logIndex);
         break;
       }
       case 'UNSTAGED':
@@ -377,29 +380,21 @@ export class NodeState {
     };
   }
 
-  #promised(request: SignedBody): void {
-    const decoded = decodeBallotRequest(request.body);
-    if (!decoded.ok) throw damaged(decoded.reason);
-    const { keyId, prev } = decoded.value;
+  #promised(request: SignedBody, ballot: BallotRequest): void {
+    const { keyId, prev } = ballot;
     const open = this.register.openSlot(keyId);
     const accepted = open !== null && equal(open.prev, prev) ? open.accepted : null;
-    this.register.setOpen(keyId, { prev, promised: ballotOf(decoded.value), request, accepted });
+    this.register.setOpen(keyId, { prev, promised: ballotOf(ballot), request, accepted });
   }
 
   /** Accepting implies the promise. */
-  #accepted(version: Version, proposal: SignedBody): void {
-    const decoded = decodeProposal(proposal.body);
-    if (!decoded.ok) throw damaged(decoded.reason);
-    const ballot = ballotOf(decoded.value);
-    const { keyId, hash } = version;
-    const { prev } = decoded.value;
+  #accepted({ keyId, hash, slot }: Version, proposal: SignedBody, ballot: Ballot): void {
+    const prev = slot?.prev ?? NO_VERSION;
     this.register.setOpen(keyId, { prev, promised: ballot, request: proposal, accepted: { ballot, hash } });
   }
 
-  #staged(leaf: Uint8Array, binds: Uint8Array, bytes: number, logIndex: number): Stage {
-    const body = decodeStaged(leaf.subarray(1));
-    if (!body.ok) throw damaged(body.reason);
-    const { bucketId, keyId, stageId, contentId, gatewayId, incarnation } = body.value;
+  #staged(body: StagedBody, binds: Uint8Array, bytes: number, logIndex: number): Stage {
+    const { bucketId, keyId, stageId, contentId, gatewayId, incarnation } = body;
     const terms = { bucketId, keyId, stageId, contentId, gatewayId };
     const stage: Stage = { ...terms, binds, bytes, logIndex, incarnation, durable: Promise.resolve() };
     this.restoreStage(stage);
@@ -525,6 +520,24 @@ function manifestOf(wire: SignedManifestWire): SignedManifest {
   const opened = openSignedManifest(wire);
   if (!opened.ok) throw damaged(opened.reason);
   return opened.value;
+}
+
+function proposedIn({ body }: SignedBody): Ballot {
+  const decoded = decodeProposal(body);
+  if (!decoded.ok) throw damaged(decoded.reason);
+  return ballotOf(decoded.value);
+}
+
+function ballotIn({ body }: SignedBody): BallotRequest {
+  const decoded = decodeBallotRequest(body);
+  if (!decoded.ok) throw damaged(decoded.reason);
+  return decoded.value;
+}
+
+function stagedIn(leaf: Uint8Array): StagedBody {
+  const decoded = decodeStaged(leaf.subarray(1));
+  if (!decoded.ok) throw damaged(decoded.reason);
+  return decoded.value;
 }
 
 function certificateOf(bytes: Uint8Array): Certificate {

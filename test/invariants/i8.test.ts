@@ -8,6 +8,7 @@ import { equal } from '../../src/base/bytes.ts';
 import type { BucketAuthority } from '../../src/client/write.ts';
 import { decodeCertificate, encodeCertificate } from '../../src/protocol/certificate.ts';
 import type { SlotTerms } from '../../src/protocol/manifest.ts';
+import { NO_RECEIPTS } from '../../src/protocol/slot.ts';
 import { decodeAnswer, encodeAnswer } from '../../src/protocol/messages.ts';
 import { RawSlots } from '../../src/sim/adversaries/raw-slots.ts';
 import type { RawVersion } from '../../src/sim/adversaries/raw-writer.ts';
@@ -231,7 +232,7 @@ describe('a gateway', () => {
       const answered = await honest(frame);
       if (decodeAnswer('PROMISE', answered.body).kind !== 'answer') return answered;
       const { body, proof } = lie.signed;
-      return { body: encodeAnswer('PROMISE', { accepted: { manifest: { body, proof }, proposal, staged: [] } }), payload: lie.body };
+      return { body: encodeAnswer('PROMISE', { accepted: { manifest: { body, proof }, proposal, staged: NO_RECEIPTS } }), payload: lie.body };
     });
     scene.hears(2, [1, 2, LIAR]);
     const result = await write(client, 'k', 'own');
@@ -250,7 +251,7 @@ describe('a gateway', () => {
       const answered = await honest(frame);
       if (requestIn(frame)?.t !== 'PROMISE' || decodeAnswer('PROMISE', answered.body).kind !== 'answer') return answered;
       const { body, proof } = locked.signed;
-      return { body: encodeAnswer('PROMISE', { accepted: { manifest: { body, proof }, proposal, staged: [] } }), payload: locked.body };
+      return { body: encodeAnswer('PROMISE', { accepted: { manifest: { body, proof }, proposal, staged: NO_RECEIPTS } }), payload: locked.body };
     });
     const client = scene.client(2, { deadlines: { prepareMs: 500, resolveMs: 500, queryMs: 500 } });
     scene.hears(2, [0, 1, LIAR]);

@@ -107,9 +107,11 @@ describe.each([
     let asked = 0;
     const result = await putSlot(first(), bucket, 'there', new Uint8Array(0), {
       content,
-      decide: () => {
+      decide: async () => {
         asked += 1;
-        return Promise.resolve(asked === 1 ? { removes: 'ALL' } : 'decline');
+        // Somebody else is faster when the content is on its way.
+        if (asked === 2) committedSlot(await putSlot(writers[1] as TestClient, bucket, 'there', contentOf('sooner', 10)));
+        return asked <= 2 ? { removes: 'ALL' } : 'decline';
       },
       needsCertified: true,
     });

@@ -5,7 +5,7 @@
 import { EMPTY } from '../../base/bytes.ts';
 import { signedManifestToWire } from '../../protocol/manifest.ts';
 import type { Manifest, SlotTerms } from '../../protocol/manifest.ts';
-import { encodeBallotRequest, encodeProposal, NO_VERSION } from '../../protocol/slot.ts';
+import { encodeBallotRequest, encodeProposal, encodeStagedReceipts, NO_VERSION } from '../../protocol/slot.ts';
 import type { SignedBody, StagedReceipt } from '../../protocol/slot.ts';
 import type { SigningKey } from '../../crypto/primitives.ts';
 import { idOf } from './raw-writer.ts';
@@ -16,6 +16,12 @@ export interface SlotOptions extends VersionOptions {
   /** The version that it follows; none when left out. */
   readonly after?: RawVersion;
   readonly terms?: Partial<SlotTerms>;
+}
+
+/** The slot that a ballot is for, none before it when left out; and who signs it, the own gateway unless said. */
+export interface BallotOptions {
+  readonly prev?: Uint8Array;
+  readonly signer?: SigningKey;
 }
 
 export class RawSlots {
@@ -46,14 +52,16 @@ export class RawSlots {
     slot: number,
     key: string,
     round: number,
-    more: { readonly prev?: Uint8Array; readonly prevCert?: Uint8Array; readonly signer?: SigningKey } = {},
+    { prevCert, ...more }: BallotOptions & { readonly prevCert?: Uint8Array } = {},
   ): Promise<Answer<'PROMISE'>> {
+    return this.raw.ask(slot, { t: 'PROMISE', request: this.ballot(key, round, more), prevCert: prevCert ?? null, record: null });
+  }
+
+  ballot(key: string, round: number, { prev = NO_VERSION, signer = this.raw.identity.signingKey }: BallotOptions = {}): SignedBody {
     const { identity, sessionNonce, world } = this.raw;
-    const { prev = NO_VERSION, prevCert = null, signer = identity.signingKey } = more;
     const about = { bucketId: idOf('bucket'), keyId: idOf(key), prev, round, gatewayId: identity.gatewayId, sessionNonce };
     const body = encodeBallotRequest({ v: 1, ...about });
-    const request = { body, proof: prove(world.cluster, signer, 'ballot', body) };
-    return this.raw.ask(slot, { t: 'PROMISE', request, prevCert, record: null });
+    return { body, proof: prove(world.cluster, signer, 'ballot', body) };
   }
 
   proposal({ signed }: RawVersion, round: number, signer: SigningKey = this.raw.identity.signingKey): SignedBody {
@@ -75,15 +83,15 @@ export class RawSlots {
     const manifest = signedManifestToWire(version.signed);
     const bare = { t: 'PREPARE', manifest, upload: null, row: null, prevCert: null, record: null } as const;
     const payload = version.signed.manifest.kind === 'INLINE' ? version.body : EMPTY;
-    return this.raw.ask(slot, { ...bare, slot: { proposal, staged: [...staged] } }, payload);
+    return this.raw.ask(slot, { ...bare, slot: { proposal, staged: encodeStagedReceipts(staged) } }, payload);
   }
 
-  /** Stages a DATA content of one stripe on a node. */
-  stage(slot: number, version: RawVersion, stageId: Uint8Array): Promise<Answer<'STAGE'>> {
+  /** Stages a DATA content of one stripe on a node; with a ballot, asks for that too. */
+  stage(slot: number, version: RawVersion, stageId: Uint8Array, ballot?: SignedBody): Promise<Answer<'STAGE'>> {
     const { keyId, bucketId, k, size, cellBytes, contentId } = version.signed.manifest;
     const layout = { kind: 'DATA', k, size, cellBytes, contentId } as const;
     const [row = null] = version.rows;
-    const request = { t: 'STAGE', bucketId, keyId, stageId, layout, upload: null, row, record: null } as const;
-    return this.raw.ask(slot, request, version.cells[0]?.[slot] ?? EMPTY);
+    const bare = { t: 'STAGE', bucketId, keyId, stageId, layout, upload: null, row, record: null } as const;
+    return this.raw.ask(slot, ballot === undefined ? bare : { ...bare, ballot }, version.cells[0]?.[slot] ?? EMPTY);
   }
 }

@@ -22,7 +22,7 @@ import { decodeAnswer, decodeLack, decodeReplies, decodeRequest, decodeResolutio
 import type { AnswerOf, Request, RequestType } from '../../../src/protocol/messages.ts';
 import { proofSchema } from '../../../src/protocol/proofs.ts';
 import { quorumSize } from '../../../src/protocol/quorum.ts';
-import { decodeBallotRequest, decodeProposal, decodeStaged, decodeUnstaged, encodeBallotRequest, encodeProposal, encodeStaged, encodeUnstaged } from '../../../src/protocol/slot.ts';
+import { decodeBallotRequest, decodeProposal, decodeStaged, decodeStagedReceipts, decodeUnstaged, encodeBallotRequest, encodeProposal, encodeStaged, encodeStagedReceipts, encodeUnstaged } from '../../../src/protocol/slot.ts';
 import { StatementVerifier } from '../../../src/protocol/statement.ts';
 import type { StatementProof } from '../../../src/protocol/statement.ts';
 import { cellBytesOf, fragmentBytes, stripeCount } from '../../../src/protocol/stripes.ts';
@@ -48,16 +48,17 @@ const proposal = encodeProposal({ v: 1, keyId, prev: id('version before'), round
 const unstaged = encodeUnstaged({ v: 1, stageId: id16('stage'), slot: 1, epoch: 1, accepted: [{ hash: first.hash, prev: id('version before'), stamp: stampAt(2) }] });
 const staged = encodeStaged({ v: 1, bucketId: id('bucket'), keyId, stageId: id16('stage'), contentId: id('matrix'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
 const attributes = encodeAttributes({ v: 1, keyId, stamp: stampAt(2), lockMode: 'GOVERNANCE', retainUntil: 5, legalHold: true, gone: false });
-const stagedReceipt = { slot: 1, incarnation: 1, logIndex: 4, proof };
+const stagedReceipts = encodeStagedReceipts([{ slot: 1, incarnation: 1, logIndex: 4, proof }]);
 const signedBody = (body: Uint8Array): { body: Uint8Array; proof: StatementProof } => ({ body, proof: prove(CLUSTER, WRITER.signingKey, 'proposal', body) });
 
 export const REQUESTS: readonly Request[] = [
   { t: 'QUERY', keyId, cell0: true, seen: { size: 5, root: id('root') } },
   { t: 'CELL', upload: id16('upload'), stripe: 0, reserve: 1024, row: new Uint8Array(128) },
   { t: 'PREPARE', manifest: wire, upload: null, row: new Uint8Array(128), prevCert: cert, record: null },
-  { t: 'PREPARE', manifest: wire, upload: null, row: null, prevCert: null, record: cert, slot: { proposal: signedBody(proposal), staged: [stagedReceipt] } },
+  { t: 'PREPARE', manifest: wire, upload: null, row: null, prevCert: null, record: cert, slot: { proposal: signedBody(proposal), staged: stagedReceipts } },
   { t: 'PROMISE', request: signedBody(ballot), prevCert: cert, record: null },
   { t: 'STAGE', bucketId: id('bucket'), keyId, stageId: id16('stage'), layout: { kind: 'DATA', k: 2, size: 1000, cellBytes: 1024, contentId: id('matrix') }, upload: id16('upload'), row: null, record: null },
+  { t: 'STAGE', bucketId: id('bucket'), keyId, stageId: id16('stage'), layout: { kind: 'DATA', k: 2, size: 1000, cellBytes: 1024, contentId: id('matrix') }, upload: id16('upload'), row: null, record: null, ballot: signedBody(ballot) },
   { t: 'UNSTAGE', keyId, stageId: id16('stage') },
   { t: 'RELEASE', keyId, stageId: id16('stage'), statements: [signedBody(unstaged)] },
   { t: 'COMMIT', cert, inline: false },
@@ -79,8 +80,8 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   QUERY: { cert, row: new Uint8Array(128), path: [id('sibling')], epoch: 1, configHash: CLUSTER.hash, seen: null },
   CELL: {},
   PREPARE: { incarnation: 1, logIndex: 7, proof },
-  PROMISE: { accepted: { manifest: wire, proposal: signedBody(proposal), staged: [stagedReceipt] } },
-  STAGE: { incarnation: 1, logIndex: 7, proof },
+  PROMISE: { accepted: { manifest: wire, proposal: signedBody(proposal), staged: stagedReceipts } },
+  STAGE: { incarnation: 1, logIndex: 7, proof, promise: { accepted: { manifest: wire, proposal: signedBody(proposal), staged: stagedReceipts } } },
   UNSTAGE: signedBody(unstaged),
   RELEASE: {},
   COMMIT: { incarnation: 1, logIndex: 8, proof },
@@ -241,6 +242,7 @@ export const protocolTargets: readonly Target[] = [
   canonical('proposal', 'src/protocol/slot.ts decodeProposal', [proposal], decodeProposal, encodeProposal),
   canonical('attributes', 'src/protocol/attributes.ts decodeAttributes', [attributes], decodeAttributes, encodeAttributes),
   canonical('staged', 'src/protocol/slot.ts decodeStaged', [staged], decodeStaged, encodeStaged),
+  canonical('staged-receipts', 'src/protocol/slot.ts decodeStagedReceipts', [stagedReceipts], decodeStagedReceipts, encodeStagedReceipts),
   canonical('unstaged', 'src/protocol/slot.ts decodeUnstaged', [unstaged], decodeUnstaged, encodeUnstaged),
   canonical('lack', `${m} decodeLack`, [lack], decodeLack, encode),
   canonical('log-committed', `${e} decodeCommitted`, [committedSeed], decodeCommitted, encode),
