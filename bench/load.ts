@@ -16,6 +16,8 @@ export interface Target {
 }
 
 export interface Load {
+  /** `bench` when left out. */
+  readonly bucket?: string;
   readonly method: 'PUT' | 'GET';
   readonly bytes: number;
   readonly concurrency: number;
@@ -28,15 +30,15 @@ export interface LoadFigures {
   readonly requestsPerSecond: number;
 }
 
-/** One request; resolves with the bytes of the answer, rejects when it has another status. */
+/** One request, with more headers when given; resolves with the bytes of the answer, rejects when it has another status. */
 export async function send(
   target: Target,
   method: string,
   path: string,
   body: Uint8Array | null,
-  status: number = 200,
+  { status = 200, more = {} }: { readonly status?: number; readonly more?: Readonly<Record<string, string>> } = {},
 ): Promise<number> {
-  const headers: Record<string, string> = { host: `127.0.0.1:${target.port}` };
+  const headers: Record<string, string> = { ...more, host: `127.0.0.1:${target.port}` };
   if (body !== null) headers['content-length'] = String(body.length);
   const signable = { method, path, query: [], headers, payloadHash: 'UNSIGNED-PAYLOAD' };
   const signed = target.credentials === null ? headers : signRequest(signable, target.credentials, new Date());
@@ -54,7 +56,7 @@ export async function send(
 export async function run(target: Target, load: Load, tag: string): Promise<LoadFigures> {
   const body = new Uint8Array(load.bytes).map((_, i) => (i * 31) & 255);
   const names = 16;
-  const path = (i: number): string => `/bench/${tag}-${load.bytes}-${i % names}`;
+  const path = (i: number): string => `/${load.bucket ?? 'bench'}/${tag}-${load.bytes}-${i % names}`;
   if (load.method === 'GET') for (let i = 0; i < names; i += 1) await send(target, 'PUT', path(i), body);
   const before = cpuMs(target.pids);
   const started = performance.now();

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- PART ...]`: codec, pipeline, s3, memory, restart; all of them when none is named. Figures
+ * `npm run bench [-- PART ...]`: codec, pipeline, s3, modes, memory, restart; all of them when none is named. Figures
  * are printed as they come and written to `bench-results.json` in the folder it is run from. Nothing is
  * asserted: a benchmark measures, a person judges.
  */
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { benchCodec } from './codec.ts';
 import type { BenchRow } from './codec.ts';
 import { benchMemory } from './memory.ts';
+import { benchModes } from './modes.ts';
 import { benchPipeline } from './pipeline.ts';
 import { benchRestart } from './restart.ts';
 import { benchS3 } from './s3.ts';
@@ -24,6 +25,7 @@ const PARTS: Readonly<Record<string, () => Promise<BenchRow[]> | BenchRow[]>> = 
   codec: () => benchCodec({ print }),
   pipeline: () => benchPipeline(print),
   s3: () => benchS3(program, dir, print),
+  modes: () => benchModes(program, dir, print),
   memory: () => benchMemory(program, dir, print),
   restart: () => benchRestart(print),
 };

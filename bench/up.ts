@@ -53,12 +53,25 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 9000;
 }
 
+/** The gateway has a process before it has its port. */
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
 async function untilServing(child: ChildProcess, file: string): Promise<EndpointJson> {
   for (const end = performance.now() + START_MS; performance.now() < end; ) {
     if (child.exitCode !== null) throw new Error(`holdfast up ended with ${child.exitCode}`);
     if (existsSync(file)) {
       const endpoint = JSON.parse(readFileSync(file, 'utf8')) as EndpointJson;
-      if (endpoint.gateway.pid !== null && endpoint.nodes.every((node) => node.state === 'serving')) return endpoint;
+      const isServing = endpoint.gateway.pid !== null && endpoint.nodes.every((node) => node.state === 'serving');
+      if (isServing && (await listens(Number(new URL(endpoint.endpoint).port)))) return endpoint;
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

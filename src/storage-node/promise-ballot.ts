@@ -21,7 +21,7 @@ export async function handlePromise(
   writer: WriterConfig,
   { request, prevCert, record }: RequestOf<'PROMISE'>,
 ): Promise<Frame> {
-  const ballot = openBallot(ctx, writer, request);
+  const ballot = ballotOfSender(ctx, writer, request);
   for (const bytes of [record, prevCert]) {
     if (bytes !== null) await takeIn(ctx, bytes, openCertificate(ctx, bytes), EMPTY);
   }
@@ -31,7 +31,7 @@ export async function handlePromise(
 }
 
 /** What is asked for, by whom it says. */
-export function openBallot(ctx: NodeContext, writer: WriterConfig, request: SignedBody): BallotRequest {
+export function ballotOfSender(ctx: NodeContext, writer: WriterConfig, request: SignedBody): BallotRequest {
   const decoded = decodeBallotRequest(request.body);
   if (!decoded.ok) throw new Refused('BAD', `ballot: ${decoded.reason}`);
   const isOwn = equal(decoded.value.gatewayId, writer.gatewayId);

@@ -17,7 +17,7 @@ import { claimedBytes } from './contents.ts';
 import type { ContentTerms } from './contents.ts';
 import { prepareContent } from './prepare-content.ts';
 import { Refused, reply } from './reply.ts';
-import { openBallot, promise, requireSerialised } from './promise-ballot.ts';
+import { ballotOfSender, promise, requireSerialised } from './promise-ballot.ts';
 import type { Stage } from './stages.ts';
 
 export async function handleStage(
@@ -85,7 +85,7 @@ interface BallotBeside {
 
 function ballotBeside(ctx: NodeContext, writer: WriterConfig, { ballot, bucketId, keyId }: RequestOf<'STAGE'>): BallotBeside | null {
   if (ballot === undefined) return null;
-  const opened = openBallot(ctx, writer, ballot);
+  const opened = ballotOfSender(ctx, writer, ballot);
   if (equal(opened.bucketId, bucketId) && equal(opened.keyId, keyId)) return { ballot: opened, request: ballot };
   throw new Refused('BAD', 'the ballot is for another key');
 }

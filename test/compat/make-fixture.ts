@@ -42,7 +42,7 @@ for (const [key, size] of [['empty', 0], ['inline', 1000], ['one-stripe', 20_000
 await send(cluster, 'PUT', '/fixture/rewritten', bytesOf(6000));
 contents[4] = { key: 'rewritten', size: 6000, sha256: hex(sha256(bytesOf(6000))) };
 await send(cluster, 'PUT', '/fixture/gone', bytesOf(100));
-await send(cluster, 'DELETE', '/fixture/gone', null, 204);
+await send(cluster, 'DELETE', '/fixture/gone', null, { status: 204 });
 await cluster.stop();
 
 function keep(folder: string): void {
