@@ -57,9 +57,13 @@ export function forbidsRemoval({ lockMode, retainUntil, legalHold }: Lock, nowMs
   return retainUntil > nowMs && !(lockMode === 'GOVERNANCE' && mayBypass);
 }
 
-/** May `next` take the place of `before` at this time? COMPLIANCE never becomes less, GOVERNANCE only with leave. */
-export function weakens(before: Lock, next: Lock, nowMs: number, mayBypass: boolean): boolean {
-  if (before.retainUntil <= nowMs || (before.lockMode === 'GOVERNANCE' && mayBypass)) return false;
-  if (next.retainUntil < before.retainUntil) return true;
-  return before.lockMode === 'COMPLIANCE' && next.lockMode !== 'COMPLIANCE';
+/**
+ * Does the lock forbid at this time that `next` takes its place? A retention may always become longer; its mode
+ * stays: COMPLIANCE for good, GOVERNANCE but with leave, for who chose a lock that can be lifted did not choose
+ * one that cannot.
+ */
+export function forbidsChange(before: Lock, next: Lock, nowMs: number, mayBypass: boolean): boolean {
+  if (before.lockMode === 'NONE' || before.retainUntil <= nowMs) return false;
+  if (before.lockMode === 'GOVERNANCE' && mayBypass) return false;
+  return next.retainUntil < before.retainUntil || next.lockMode !== before.lockMode;
 }

@@ -4,7 +4,7 @@
  * follow the ones that this node holds as the newest (P11), so it judges exactly what they would replace.
  */
 import { mapKey } from '../base/bytes.ts';
-import { attributesKeyId, decodeAttributes, forbidsRemoval, weakens } from '../protocol/attributes.ts';
+import { attributesKeyId, decodeAttributes, forbidsRemoval, forbidsChange } from '../protocol/attributes.ts';
 import type { Attributes } from '../protocol/attributes.ts';
 import type { Manifest } from '../protocol/manifest.ts';
 import { sameStamp } from '../protocol/stamp.ts';
@@ -37,7 +37,7 @@ function attributesFault(ctx: NodeContext, { gatewayId, slot }: Manifest, next: 
     slot?.bypassGovernance === true &&
     ctx.cluster.writerById(gatewayId)?.capabilities.includes('bypassGovernance') === true;
   const lock = before ?? version;
-  if (next.gone ? forbidsRemoval(lock, nowMs, mayBypass) : weakens(lock, next, nowMs, mayBypass)) return 'the version is locked';
+  if (next.gone ? forbidsRemoval(lock, nowMs, mayBypass) : forbidsChange(lock, next, nowMs, mayBypass)) return 'the version is locked';
   const isGoing = !next.gone && register.preparedRemovals(keyId).some((removed) => sameStamp(removed, stamp));
   return isGoing ? 'the version is being removed' : null;
 }

@@ -144,6 +144,17 @@ describe('a version in a bucket with object lock', () => {
     expect(await locked.remove('governance', stamp, true)).toMatchObject({ outcome: 'committed' });
   });
 
+  it('under GOVERNANCE comes under COMPLIANCE only for who goes against it on purpose', async () => {
+    locked = await Locked.start();
+    const retainUntil = Date.now() + YEAR_MS;
+    const stamp = await locked.put('modes', { mode: 'GOVERNANCE', retainUntil });
+    const compliance = { lockMode: 'COMPLIANCE', retainUntil: retainUntil + 1, ...NOT_HELD } as const;
+    expect(await locked.lock('modes', stamp, compliance)).toMatchObject(refused);
+    expect(await locked.lock('modes', stamp, { ...compliance, lockMode: 'GOVERNANCE' })).toMatchObject({ outcome: 'committed' });
+    expect(await locked.lock('modes', stamp, compliance, true)).toMatchObject({ outcome: 'committed' });
+    expect(await locked.lock('modes', stamp, { ...compliance, lockMode: 'GOVERNANCE' }, true)).toMatchObject(refused);
+  });
+
   it('is kept by a legal hold until that is lifted', async () => {
     locked = await Locked.start();
     const stamp = await locked.put('held', { legalHold: true });

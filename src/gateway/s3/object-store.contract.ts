@@ -435,6 +435,16 @@ export function objectStoreContract({ name, open }: ContractOptions): void {
         expect(await subject.get('a', versionId)).toBe('one');
       });
 
+      it('changes the mode of a retention only for who may go against it', async () => {
+        const subject = await bucketOf({ lockEnabled: true });
+        const retention = { mode: 'GOVERNANCE', untilMs: until(HOUR_MS) } as const;
+        const { versionId } = await subject.put('a', 'one', { attributes: { ...PLAIN, retention } });
+        const change = { kind: 'retention', retention: { ...retention, mode: 'COMPLIANCE' } } as const;
+        expect(await subject.change('a', { ...change, bypassGovernance: false })).toEqual({ outcome: 'locked' });
+        expect(await subject.change('a', { ...change, bypassGovernance: true })).toEqual({ outcome: 'changed', versionId });
+        expect(await subject.change('a', { kind: 'retention', retention, bypassGovernance: true })).toEqual({ outcome: 'locked' });
+      });
+
       it('lets go of what was held once the hold ends', async () => {
         const subject = await bucketOf({ lockEnabled: true });
         const { versionId } = await subject.put('a', 'one');

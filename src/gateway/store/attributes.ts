@@ -163,12 +163,12 @@ export async function changeAttributes(ctx: StoreContext, request: ChangeAttribu
   throw new OperationError('BUSY', 'The attributes of the version keep changing.', { retryable: true });
 }
 
-/** COMPLIANCE never becomes less, GOVERNANCE only with leave. */
+/** As nodes have it: longer at any time; shorter, or of another mode, GOVERNANCE only with leave and COMPLIANCE never. */
 function isWeaker(before: Retention | undefined, next: Retention | undefined, mayBypass: boolean, nowMs: number): boolean {
   if (before === undefined || before.untilMs <= nowMs) return false;
   if (before.mode === 'GOVERNANCE' && mayBypass) return false;
   if (next === undefined || next.untilMs < before.untilMs) return true;
-  return before.mode === 'COMPLIANCE' && next.mode !== 'COMPLIANCE';
+  return next.mode !== before.mode;
 }
 
 function changed(before: StoredAttributes, change: AttributesChange): StoredAttributes {
