@@ -8,14 +8,17 @@ export type KeyKind =
   | 'single'
   /** Any number of values. */
   | 'several'
-  /** Known to Amazon, without meaning here: no request has it. */
+  /**
+   * Known to Amazon, without meaning here: no request has it. A denial that needs it would never deny and is
+   * refused, too.
+   */
   | 'absent';
 
 const SINGLE = `
 aws:currenttime aws:epochtime aws:principalaccount aws:principaltype aws:referer aws:securetransport
 aws:sourceip aws:useragent aws:userid aws:username s3:authtype s3:delimiter s3:if-match s3:if-none-match
-s3:locationconstraint s3:max-keys s3:object-lock-legal-hold s3:object-lock-mode
-s3:object-lock-remaining-retention-days s3:object-lock-retain-until-date s3:objectcreationoperation s3:prefix
+s3:max-keys s3:object-lock-legal-hold s3:object-lock-mode
+s3:object-lock-remaining-retention-days s3:object-lock-retain-until-date s3:prefix
 s3:resourceaccount s3:signatureage s3:signatureversion s3:versionid s3:x-amz-acl s3:x-amz-content-sha256
 s3:x-amz-copy-source s3:x-amz-grant-full-control s3:x-amz-grant-read s3:x-amz-grant-read-acp
 s3:x-amz-grant-write s3:x-amz-grant-write-acp s3:x-amz-metadata-directive s3:x-amz-object-ownership
@@ -28,7 +31,7 @@ aws:calledvia aws:multifactorauthage aws:multifactorauthpresent aws:principalarn
 aws:principalorgid aws:principalorgpaths aws:principalservicename aws:requestedregion aws:sourceaccount
 aws:sourcearn aws:sourceorgid aws:sourceowner aws:sourcevpc aws:sourcevpce aws:tokenissuetime
 aws:viaawsservice aws:vpcsourceip s3:accesspointnetworkorigin s3:dataaccesspointaccount
-s3:dataaccesspointarn s3:tlsversion
+s3:dataaccesspointarn s3:locationconstraint s3:objectcreationoperation s3:tlsversion
 `;
 
 const KINDS: ReadonlyMap<string, KeyKind> = new Map([

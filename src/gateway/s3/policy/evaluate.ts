@@ -5,6 +5,8 @@
  */
 import { operatorNamed } from './operators.ts';
 import type { Condition, Policy, PrincipalPattern, Selection, Statement } from './policy.ts';
+import { resolveVariables } from './variables.ts';
+import type { ValuesOf } from './variables.ts';
 import { MatchBudget, MatchTooCostly, matchesPattern } from './wildcard.ts';
 
 /** One action on one resource, asked by one principal. */
@@ -15,7 +17,7 @@ export interface PolicyQuestion {
   /** `arn:aws:s3:::bucket` or `arn:aws:s3:::bucket/key`. */
   readonly resource: string;
   /** Values of a condition key in normal form (condition-keys.ts); undefined: the request has none. */
-  readonly valuesOf: (key: string) => readonly string[] | undefined;
+  readonly valuesOf: ValuesOf;
 }
 
 export type PolicyVerdict = 'denied' | 'allowed' | 'silent';
@@ -28,29 +30,49 @@ function isPrincipal(pattern: PrincipalPattern, accountId: string | undefined): 
   return pattern.kind === 'anyone' || pattern.id === accountId;
 }
 
-/** Does the condition hold for these values of its key? */
-function holds(condition: Condition, given: readonly string[] | undefined, budget: MatchBudget): boolean {
-  const { quantifier, values } = condition;
+/**
+ * Does the condition hold for this request? A value with a variable that the request has nothing for matches
+ * nothing; so that this never opens a door, a negative operator with one does not hold in an allowance.
+ */
+function holds(condition: Condition, effect: Statement['effect'], valuesOf: ValuesOf, budget: MatchBudget): boolean {
+  const { quantifier } = condition;
+  const given = valuesOf(condition.key);
   const isAbsent = given === undefined || given.length === 0;
-  if (condition.operator === 'Null') return values.some((value) => (value.toLowerCase() === 'true') === isAbsent);
+  if (condition.operator === 'Null')
+    return condition.values.some((value) => (value.toLowerCase() === 'true') === isAbsent);
   const operator = operatorNamed(condition.operator);
   if (operator === undefined) return false;
-  if (isAbsent) return condition.ifExists || quantifier === 'all' || (operator.isNegative && quantifier !== 'any');
-  const matchesSome = (value: string): boolean => values.some((wanted) => operator.matches(wanted, value, budget));
-  if (quantifier === 'all') return given.every((value) => matchesSome(value) !== operator.isNegative);
-  if (quantifier === 'any') return given.some((value) => matchesSome(value) !== operator.isNegative);
-  return given.some(matchesSome) !== operator.isNegative;
+  const { form, isNegative, matches } = operator;
+  const values = form === undefined ? condition.values : resolvedAll(condition.values, valuesOf, form);
+  if (values.length < condition.values.length && isNegative && effect === 'Allow') return false;
+  if (isAbsent) return condition.ifExists || quantifier === 'all' || (isNegative && quantifier !== 'any');
+  const matchesSome = (value: string): boolean => values.some((wanted) => matches(wanted, value, budget));
+  if (quantifier === 'all') return given.every((value) => matchesSome(value) !== isNegative);
+  if (quantifier === 'any') return given.some((value) => matchesSome(value) !== isNegative);
+  return given.some(matchesSome) !== isNegative;
+}
+
+/** Without those that have a variable which the request has nothing for. */
+function resolvedAll(texts: readonly string[], valuesOf: ValuesOf, form: 'pattern' | 'text'): readonly string[] {
+  return texts.map((text) => resolveVariables(text, valuesOf, form)).filter((text) => text !== undefined);
+}
+
+/** Is the resource one that the statement speaks of? What cannot be left out as it asks is not allowed. */
+function isResource({ effect, resources }: Statement, { resource, valuesOf }: PolicyQuestion, budget: MatchBudget): boolean {
+  const patterns = resolvedAll(resources.patterns, valuesOf, 'pattern');
+  if (resources.isNot && effect === 'Allow' && patterns.length < resources.patterns.length) return false;
+  return selects({ ...resources, patterns }, (pattern) => matchesPattern(pattern, resource, budget));
 }
 
 function applies(statement: Statement, question: PolicyQuestion, budget: MatchBudget): boolean {
-  const { accountId, resource, valuesOf } = question;
+  const { accountId, valuesOf } = question;
   const action = question.action.toLowerCase();
-  const { principals, actions, resources, conditions } = statement;
+  const { effect, principals, actions, conditions } = statement;
   return (
     (principals === undefined || selects(principals, (pattern) => isPrincipal(pattern, accountId))) &&
     selects(actions, (pattern) => matchesPattern(pattern.toLowerCase(), action, budget)) &&
-    selects(resources, (pattern) => matchesPattern(pattern, resource, budget)) &&
-    conditions.every((condition) => holds(condition, valuesOf(condition.key), budget))
+    isResource(statement, question, budget) &&
+    conditions.every((condition) => holds(condition, effect, valuesOf, budget))
   );
 }
 

@@ -10,6 +10,8 @@ import type { MatchBudget } from './wildcard.ts';
 export interface Operator {
   /** True: holds when no value of the policy matches. */
   readonly isNegative: boolean;
+  /** What the value of a policy is, where variables may stand in it: a pattern, or the text itself. */
+  readonly form?: 'pattern' | 'text';
   /** Can it read this value of a policy? */
   readonly accepts: (wanted: string) => boolean;
   /** Throws MatchTooCostly. */
@@ -18,6 +20,7 @@ export interface Operator {
 
 const text = (matches: Operator['matches'], isNegative: boolean): Operator => ({
   isNegative,
+  form: matches === matchesPattern ? 'pattern' : 'text',
   accepts: () => true,
   matches,
 });

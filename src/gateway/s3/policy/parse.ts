@@ -12,6 +12,7 @@ import { isJsonArray, isJsonObject, parseStrictJson } from './json.ts';
 import type { Json, JsonObject } from './json.ts';
 import { acceptsNull, operatorNamed } from './operators.ts';
 import type { Condition, Policy, PrincipalPattern, Selection, Statement } from './policy.ts';
+import { areVariablesKnown, hasVariable } from './variables.ts';
 import { matchesPattern } from './wildcard.ts';
 
 export const POLICY_BYTES_MAX: number = 20 * 1024;
@@ -55,8 +56,16 @@ function selection<Pattern>(
   return { isNot: not !== undefined, patterns: read(is ?? not) };
 }
 
-function refuseVariables(value: string): string {
-  if (value.includes('${')) throw malformed('Policy variables are not supported.');
+/** What is read of one statement depends on whose policy it is in, and on the version of the language. */
+interface Reading {
+  readonly subject: PolicySubject;
+  /** Since 2012-10-17; before, Amazon takes a variable for plain text, which nobody means who writes one. */
+  readonly hasVariables: boolean;
+}
+
+function requireKnownVariables(value: string, { hasVariables }: Reading): string {
+  if (hasVariable(value) && !hasVariables) throw malformed('Policy variables need Version 2012-10-17.');
+  if (!areVariablesKnown(value)) throw malformed('Policy has a variable that is not known.');
   return value;
 }
 
@@ -100,31 +109,33 @@ function actionsOf(value: Json | undefined): readonly string[] {
   return actions;
 }
 
-function resourcesOf(value: Json | undefined, subject: PolicySubject): readonly string[] {
+function resourcesOf(value: Json | undefined, reading: Reading): readonly string[] {
   const resources = stringsOf(value, 'Resource');
   for (const resource of resources) {
-    refuseVariables(resource);
+    requireKnownVariables(resource, reading);
     if (resource === '*') continue;
     const name = resource.startsWith(RESOURCE_PREFIX) ? resource.slice(RESOURCE_PREFIX.length) : '';
     if (name === '') throw malformed('Policy has invalid resource.');
-    if (subject.kind === 'bucket' && !matchesPattern(name.split('/')[0] ?? '', subject.bucket))
+    const [bucket = ''] = name.split('/');
+    const { subject } = reading;
+    if (subject.kind === 'bucket' && (hasVariable(bucket) || !matchesPattern(bucket, subject.bucket)))
       throw malformed('Policy has invalid resource.');
   }
   return resources;
 }
 
-function valuesOf(value: Json): readonly string[] {
+function valuesOf(value: Json, reading: Reading): readonly string[] {
   const items = isJsonArray(value) ? value : [value];
   if (items.length === 0) throw malformed('A condition needs a value.');
   return items.map((item) => {
-    if (typeof item === 'string') return refuseVariables(item);
+    if (typeof item === 'string') return requireKnownVariables(item, reading);
     if (typeof item === 'number' || typeof item === 'boolean') return String(item);
     throw malformed('The value of a condition must be a string, a number or a boolean.');
   });
 }
 
 /** `ForAnyValue:StringLikeIfExists` taken apart. */
-function conditionOf(name: string, rawKey: string, value: Json): Condition {
+function conditionOf(name: string, rawKey: string, value: Json, reading: Reading): Condition {
   const match = /^(?:(ForAnyValue|ForAllValues):)?([A-Za-z]+?)(IfExists)?$/.exec(name);
   const operator = match?.[2] ?? '';
   const ifExists = match?.[3] !== undefined;
@@ -133,24 +144,32 @@ function conditionOf(name: string, rawKey: string, value: Json): Condition {
   if (accepts === undefined || (isNull && ifExists)) throw malformed('Policy has an invalid condition operator.');
   const key = normalKey(rawKey);
   if (kindOfKey(key) === undefined) throw malformed('Policy has an invalid condition key.');
-  const values = valuesOf(value);
+  const values = valuesOf(value, reading);
   if (!values.every(accepts)) throw malformed('A value of a condition does not fit its operator.');
   const quantifier = match?.[1] === 'ForAnyValue' ? 'any' : match?.[1] === 'ForAllValues' ? 'all' : undefined;
   return { quantifier, operator, ifExists, key, values };
 }
 
-function conditionsOf(value: Json | undefined): readonly Condition[] {
+function conditionsOf(value: Json | undefined, reading: Reading): readonly Condition[] {
   if (value === undefined) return [];
   if (!isJsonObject(value)) throw malformed('Condition must be an object.');
   const out: Condition[] = [];
   for (const [operator, keys] of value.fields) {
     if (!isJsonObject(keys)) throw malformed('A condition operator needs an object of keys.');
-    for (const [key, values] of keys.fields) out.push(conditionOf(operator, key, values));
+    for (const [key, values] of keys.fields) out.push(conditionOf(operator, key, values, reading));
   }
   return out;
 }
 
-function statementOf(value: Json, subject: PolicySubject): Statement {
+/** A denial that no request here can come under is no protection, and whoever wrote it believes it is. */
+function refuseVain(effect: Statement['effect'], { key, operator, quantifier, ifExists, values }: Condition): void {
+  if (effect !== 'Deny' || kindOfKey(key) !== 'absent' || ifExists || quantifier === 'all') return;
+  const wantsIt = operator === 'Null' ? values.every((value) => value.toLowerCase() === 'false') : quantifier === 'any' || operatorNamed(operator)?.isNegative !== true;
+  if (wantsIt) throw malformed(`No request here has ${key}: the statement would never deny.`);
+}
+
+function statementOf(value: Json, reading: Reading): Statement {
+  const { subject } = reading;
   const known = ['Sid', 'Effect', 'Action', 'NotAction', 'Resource', 'NotResource', 'Condition'];
   const named = subject.kind === 'bucket' ? [...known, 'Principal', 'NotPrincipal'] : known;
   const statement = fieldsOf(value, 'A statement', named);
@@ -161,12 +180,14 @@ function statementOf(value: Json, subject: PolicySubject): Statement {
   const principals = subject.kind === 'bucket' ? selection(statement, 'Principal', principalsOf) : undefined;
   if (effect === 'Allow' && principals?.isNot === true)
     throw malformed('Allow with NotPrincipal is not allowed: it would grant to everybody else.');
+  const conditions = conditionsOf(fields.get('Condition'), reading);
+  for (const condition of conditions) refuseVain(effect, condition);
   return {
     effect,
     principals,
     actions: selection(statement, 'Action', actionsOf),
-    resources: selection(statement, 'Resource', (given) => resourcesOf(given, subject)),
-    conditions: conditionsOf(fields.get('Condition')),
+    resources: selection(statement, 'Resource', (given) => resourcesOf(given, reading)),
+    conditions,
   };
 }
 
@@ -191,5 +212,6 @@ export function parsePolicy(document: Uint8Array, subject: PolicySubject): Polic
   if (given === undefined) throw malformed('A policy needs a statement.');
   const statements = isJsonArray(given) ? given : [given];
   if (statements.length === 0) throw malformed('A policy needs a statement.');
-  return { statements: statements.map((statement) => statementOf(statement, subject)) };
+  const reading: Reading = { subject, hasVariables: version === '2012-10-17' };
+  return { statements: statements.map((statement) => statementOf(statement, reading)) };
 }

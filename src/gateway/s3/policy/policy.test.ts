@@ -257,6 +257,90 @@ describe('a policy that we would not enforce as it is written is refused', () =>
   });
 });
 
+describe('variables', () => {
+  const own = `${BUCKET}/\${aws:username}/*`;
+  const asks = (statement: object, values: Readonly<Record<string, readonly string[]>>, key: string): string =>
+    ask(statement, question(values, { resource: `${BUCKET}/${key}` }));
+
+  test('in a resource stand for who asks', () => {
+    expect(asks({ Resource: own }, { 'aws:username': ['ann'] }, 'ann/x')).toBe('allowed');
+    expect(asks({ Resource: own }, { 'aws:username': ['ann'] }, 'bob/x')).toBe('silent');
+    expect(asks({ Resource: own }, {}, 'ann/x')).toBe('silent');
+    expect(asks({ Resource: own }, {}, '/x')).toBe('silent');
+  });
+
+  test.each(['*', 'a*', '?nn', 'ann/../*'])('are never wildcards, whatever the request says: %s', (prefix) => {
+    const Resource = `${BUCKET}/\${s3:prefix}/*`;
+    expect(asks({ Resource }, { 's3:prefix': [prefix] }, 'ann/x')).toBe('silent');
+    expect(asks({ Resource }, { 's3:prefix': [prefix] }, `${prefix}/x`)).toBe('allowed');
+    const like = { Condition: { StringLike: { 'aws:Referer': '?\${s3:prefix}*' } } };
+    expect(asks(like, { 's3:prefix': [prefix], 'aws:Referer': ['-ann'] }, 'x')).toBe('silent');
+    expect(asks(like, { 's3:prefix': [prefix], 'aws:Referer': [`-${prefix}-`] }, 'x')).toBe('allowed');
+  });
+
+  test('in a condition stand for the text itself, also where it is compared for being equal', () => {
+    const mine = { Condition: { StringEquals: { 's3:prefix': 'home/\${aws:username}?\${*}\${?}\${$}' } } };
+    expect(asks(mine, { 'aws:username': ['a*'], 's3:prefix': ['home/a*?*?$'] }, 'x')).toBe('allowed');
+    expect(asks(mine, { 'aws:username': ['a*'], 's3:prefix': ['home/ab?*?$'] }, 'x')).toBe('silent');
+  });
+
+  test('have what stands in for them', () => {
+    const Resource = `${BUCKET}/\${aws:username, 'nobody'}/*`;
+    expect(asks({ Resource }, {}, 'nobody/x')).toBe('allowed');
+    expect(asks({ Resource }, { 'aws:username': ['ann'] }, 'nobody/x')).toBe('silent');
+  });
+
+  test('without a value allow nothing, and deny what a denial leaves open', () => {
+    const unlike = { Condition: { StringNotEquals: { 's3:prefix': '\${aws:username}/' } } };
+    const others = { Resource: undefined, NotResource: own };
+    for (const narrowed of [unlike, others]) {
+      expect(asks(narrowed, { 's3:prefix': ['p'] }, 'x')).toBe('silent');
+      expect(asks({ ...narrowed, Effect: 'Deny' }, { 's3:prefix': ['p'] }, 'x')).toBe('denied');
+      expect(asks(narrowed, { 's3:prefix': ['p'], 'aws:username': ['ann'] }, 'x')).toBe('allowed');
+    }
+  });
+
+  test.each([
+    { Resource: `${BUCKET}/\${aws:shoesize}` },
+    { Resource: `${BUCKET}/\${aws:username` },
+    { Resource: `${BUCKET}/\${}` },
+    { Resource: `${BUCKET}/\${s3:ExistingObjectTag/owner}` },
+    { Resource: `${BUCKET}/\${s3:RequestObjectTagKeys}` },
+    { Resource: `${BUCKET}/\${aws:username, nobody}` },
+    { Resource: 'arn:aws:s3:::\${aws:username}/*' },
+    { Condition: { NumericEquals: { 's3:max-keys': '\${aws:epochtime}' } } },
+    { Condition: { IpAddress: { 'aws:SourceIp': '\${aws:sourceip}' } } },
+    { Condition: { Bool: { 'aws:SecureTransport': '\${aws:securetransport}' } } },
+  ])('that are unknown or out of place are refused: %j', (change) => {
+    expect(() => policyOf({ ...allow, ...change })).toThrow(S3Error);
+  });
+
+  test('do not narrow a policy to somebody', () => {
+    const Condition = { StringEquals: { 'aws:userid': '\${aws:userid}' } };
+    expect(isPublicPolicy(policyOf({ ...allow, Condition }))).toBe(true);
+  });
+});
+
+describe('a denial that needs what no request has', () => {
+  test.each([
+    { NumericLessThan: { 's3:TlsVersion': 1.2 } },
+    { StringEquals: { 'aws:SourceVpc': 'vpc-1' } },
+    { Null: { 'aws:SourceVpc': 'false' } },
+    { 'ForAnyValue:StringNotEquals': { 'aws:CalledVia': 'x' } },
+  ])('is refused: %j', (Condition) => {
+    expect(refusedStatement({ Effect: 'Deny', Condition })).toBe('MalformedPolicy');
+    expect(refusedStatement({ Condition })).toBe('accepted');
+  });
+
+  test.each([
+    { StringNotEquals: { 'aws:SourceVpc': 'vpc-1' } },
+    { Null: { 'aws:SourceVpc': 'true' } },
+    { NumericLessThanIfExists: { 's3:TlsVersion': 1.2 } },
+  ])('is kept where it denies all the more: %j', (Condition) => {
+    expect(refusedStatement({ Effect: 'Deny', Condition })).toBe('accepted');
+  });
+});
+
 describe('public', () => {
   test.each([
     [{}, true],

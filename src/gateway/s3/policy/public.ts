@@ -4,6 +4,7 @@
  */
 import { parseCidr } from './ip.ts';
 import type { Condition, Policy, Statement } from './policy.ts';
+import { hasVariable } from './variables.ts';
 import { hasWildcard } from './wildcard.ts';
 
 /** Keys that name who or where a request comes from. */
@@ -35,7 +36,7 @@ function isNarrowRange(text: string): boolean {
 function narrows({ quantifier, operator, ifExists, key, values }: Condition): boolean {
   if (ifExists || quantifier === 'all') return false;
   if (key === 'aws:sourceip') return operator === 'IpAddress' && values.every(isNarrowRange);
-  return NARROWING.has(key) && POSITIVE.has(operator) && !values.some(hasWildcard);
+  return NARROWING.has(key) && POSITIVE.has(operator) && !values.some((value) => hasWildcard(value) || hasVariable(value));
 }
 
 function isPublicStatement({ effect, principals, conditions }: Statement): boolean {

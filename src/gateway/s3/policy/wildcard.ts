@@ -26,15 +26,41 @@ export class MatchBudget {
 const unitsFrom = (text: string, at: number): number => ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
 const unitsBefore = (text: string, end: number): number => (end >= 2 && unitsFrom(text, end - 2) === 2 ? 2 : 1);
 
+/**
+ * Stand for `*` and `?` that are no wildcards: halves of a pair, which a text read from UTF-8 never has alone.
+ */
+const LITERAL_STAR = '\ud800';
+const LITERAL_MARK = '\ud801';
+
+/** A pattern that the text alone matches. */
+export function literalPattern(text: string): string {
+  return text.replaceAll('*', LITERAL_STAR).replaceAll('?', LITERAL_MARK);
+}
+
+/** The text of a piece without wildcards. */
+function plain(piece: string): string {
+  if (!piece.includes(LITERAL_STAR) && !piece.includes(LITERAL_MARK)) return piece;
+  return piece.replaceAll(/[\ud800\ud801](?![\udc00-\udfff])/g, (half) => (half === LITERAL_STAR ? '*' : '?'));
+}
+
+/** Does this unit of a piece stand for this unit of a text? */
+function isUnit(piece: string, i: number, unit: string | undefined): boolean {
+  const own = piece[i];
+  return own === unit || (own === LITERAL_STAR && unit === '*') || (own === LITERAL_MARK && unit === '?');
+}
+
 /** Where `piece` ends when it begins at `at`; undefined when it is not there. */
 function endOf(piece: string, text: string, at: number, budget: MatchBudget): number | undefined {
-  if (!piece.includes('?')) return text.startsWith(piece, at) ? at + piece.length : undefined;
+  if (!piece.includes('?')) {
+    const wanted = plain(piece);
+    return text.startsWith(wanted, at) ? at + wanted.length : undefined;
+  }
   let place = at;
   for (let i = 0; i < piece.length; i += 1) {
     budget.spend(1);
     if (place >= text.length) return undefined;
     if (piece[i] === '?') place += unitsFrom(text, place);
-    else if (piece[i] === text[place]) place += 1;
+    else if (isUnit(piece, i, text[place])) place += 1;
     else return undefined;
   }
   return place;
@@ -42,13 +68,16 @@ function endOf(piece: string, text: string, at: number, budget: MatchBudget): nu
 
 /** Where `piece` begins when it ends the text; undefined when it does not. */
 function beginOfEnding(piece: string, text: string, budget: MatchBudget): number | undefined {
-  if (!piece.includes('?')) return text.endsWith(piece) ? text.length - piece.length : undefined;
+  if (!piece.includes('?')) {
+    const wanted = plain(piece);
+    return text.endsWith(wanted) ? text.length - wanted.length : undefined;
+  }
   let place = text.length;
   for (let i = piece.length - 1; i >= 0; i -= 1) {
     budget.spend(1);
     if (place <= 0) return undefined;
     if (piece[i] === '?') place -= unitsBefore(text, place);
-    else if (piece[i] === text[place - 1]) place -= 1;
+    else if (isUnit(piece, i, text[place - 1])) place -= 1;
     else return undefined;
   }
   return place;
@@ -57,8 +86,9 @@ function beginOfEnding(piece: string, text: string, budget: MatchBudget): number
 /** Where the first `piece` at or behind `from` ends; undefined when there is none. */
 function endOfNext(piece: string, text: string, from: number, budget: MatchBudget): number | undefined {
   if (!piece.includes('?')) {
-    const at = text.indexOf(piece, from);
-    return at < 0 ? undefined : at + piece.length;
+    const wanted = plain(piece);
+    const at = text.indexOf(wanted, from);
+    return at < 0 ? undefined : at + wanted.length;
   }
   for (let at = from; at <= text.length; at += unitsFrom(text, at)) {
     const end = endOf(piece, text, at, budget);
