@@ -71,6 +71,9 @@ export const CHECKSUMS = {
 export type ChecksumAlgorithm = keyof typeof CHECKSUMS;
 export type ChecksumType = 'FULL_OBJECT' | 'COMPOSITE';
 
+/** What every content is given when its client sends no checksum, as S3 has it. */
+export const DEFAULT_CHECKSUM: ChecksumAlgorithm = 'CRC64NVME';
+
 /** A checksum as stored with an object or a part; `value` is base64, with "-N" behind it when COMPOSITE. */
 export interface Checksum {
   readonly algorithm: ChecksumAlgorithm;

@@ -18,11 +18,12 @@ import {
   checksumAlgorithmOfHeader,
   checksumRow,
   decodeChecksum,
+  DEFAULT_CHECKSUM,
 } from './checksums.ts';
 import type { ChecksumAlgorithm, RunningChecksum } from './checksums.ts';
 import { S3Error } from './errors.ts';
 import type { Headers } from './http.ts';
-import type { ContentSeal, IncomingContent } from './port/content.ts';
+import type { ContentSeal, IncomingContent, UploadChecksum } from './port/content.ts';
 import type { Payload } from './sigv4.ts';
 
 /** How long we wait for bytes that do not come. */
@@ -178,14 +179,16 @@ class Verifier {
   readonly #payload: Payload;
   readonly #md5 = incremental('md5');
   readonly #sha256: RunningChecksum | undefined;
-  readonly #checksum: RunningChecksum | undefined;
+  readonly #algorithm: ChecksumAlgorithm;
+  readonly #checksum: RunningChecksum;
   #seen = 0;
 
-  constructor(about: Announced, payload: Payload) {
+  constructor(about: Announced, payload: Payload, algorithm: ChecksumAlgorithm) {
     this.#announced = about;
     this.#payload = payload;
     this.#sha256 = payload.kind === 'hashed' ? incremental('sha256') : undefined;
-    this.#checksum = about.checksum === undefined ? undefined : checksumRow(about.checksum.algorithm).start();
+    this.#algorithm = algorithm;
+    this.#checksum = checksumRow(algorithm).start();
   }
 
   update(piece: Uint8Array): void {
@@ -194,7 +197,7 @@ class Verifier {
       throw new S3Error('InvalidRequest', 'The body is longer than announced.');
     this.#md5.update(piece);
     this.#sha256?.update(piece);
-    this.#checksum?.update(piece);
+    this.#checksum.update(piece);
   }
 
   /** Throws S3Error unless all that was announced holds. */
@@ -210,19 +213,34 @@ class Verifier {
     const etag = this.#md5.digest();
     if (md5 !== undefined && !equal(etag, md5))
       throw new S3Error('BadDigest', 'The Content-MD5 you sent does not match what we received.');
-    if (checksum === undefined || this.#checksum === undefined)
-      return { etag: hex(etag), checksum: undefined };
-    const value = checksum.value ?? decodeChecksum(checksum.algorithm, trailer ?? '');
-    if (value === undefined)
-      throw new S3Error('MalformedTrailerError', 'The checksum in the trailer is not valid.');
+    const algorithm = this.#algorithm;
     const computed = this.#checksum.digest();
-    if (!equal(computed, value))
-      throw new S3Error('BadDigest', `The ${checksum.algorithm} you sent does not match what we received.`);
-    return {
-      etag: hex(etag),
-      checksum: { algorithm: checksum.algorithm, type: 'FULL_OBJECT', value: base64(computed) },
-    };
+    if (checksum !== undefined) {
+      const value = checksum.value ?? decodeChecksum(algorithm, trailer ?? '');
+      if (value === undefined)
+        throw new S3Error('MalformedTrailerError', 'The checksum in the trailer is not valid.');
+      if (!equal(computed, value))
+        throw new S3Error('BadDigest', `The ${algorithm} you sent does not match what we received.`);
+    }
+    return { etag: hex(etag), checksum: { algorithm, type: 'FULL_OBJECT', value: base64(computed) } };
   }
+}
+
+/**
+ * Which checksum a part is given: the one it came with, which must be of its upload's kind, else the one that
+ * its upload needs. A checksum of checksums is worth something only when the client made each of them.
+ */
+function checksumOfPart(
+  sent: ChecksumAlgorithm | undefined,
+  upload: UploadChecksum | undefined,
+): ChecksumAlgorithm {
+  if (upload === undefined) return sent ?? DEFAULT_CHECKSUM;
+  const expected = upload.algorithm;
+  if (sent === expected || (sent === undefined && upload.type === 'FULL_OBJECT')) return expected;
+  throw new S3Error(
+    'InvalidRequest',
+    `The upload was created with ${expected} (${upload.type}) and the part came with ${sent ?? 'none'}.`,
+  );
 }
 
 export interface ContentSettings {
@@ -241,9 +259,10 @@ export interface ContentSettings {
 export function openContent(request: Pick<HttpRequest, 'body'>, settings: ContentSettings): IncomingContent {
   const { payload, clock, patience } = settings;
   const about = announced(settings);
+  let algorithm = about.checksum?.algorithm ?? DEFAULT_CHECKSUM;
   let seal: ContentSeal | undefined;
   async function* verified(): AsyncGenerator<Uint8Array> {
-    const verifier = new Verifier(about, payload);
+    const verifier = new Verifier(about, payload, algorithm);
     const decoder =
       payload.kind === 'chunked'
         ? new AwsChunkedDecoder({ size: about.size, signing: payload.signing, trailer: about.trailer })
@@ -260,6 +279,9 @@ export function openContent(request: Pick<HttpRequest, 'body'>, settings: Conten
   return {
     size: about.size,
     bytes: verified(),
+    agree(upload) {
+      algorithm = checksumOfPart(about.checksum?.algorithm, upload);
+    },
     seal() {
       assert(seal !== undefined, 'content is sealed after its last byte');
       return seal;

@@ -139,7 +139,7 @@ export const uploadPartCopy: Feature = async (call): Promise<HttpResponse> => {
     source: source.address,
     sourceEtag: source.info.etag,
     span,
-    // Every part has a checksum of the kind that completing the upload needs.
+    // Every part has a checksum of the kind that completing the upload needs; the store's default where any will do.
     checksum: upload.checksum?.algorithm,
     customerKey,
     sourceCustomerKey: source.customerKey,

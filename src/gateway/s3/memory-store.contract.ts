@@ -60,6 +60,7 @@ import type {
   UploadPart,
   UploadPartResult,
 } from './port/uploads.ts';
+import { DEFAULT_CHECKSUM } from './checksums.ts';
 import { sealOf } from './memory-content.contract.ts';
 
 const PIECE_BYTES = 64 * 1024;
@@ -324,7 +325,7 @@ export class MemoryStore implements ObjectStore {
     if (failed !== undefined) return Promise.resolve(failed);
     this.operations.push(request.operation);
     const full: ObjectAttributes = { ...attributes, tags: attributes.tags ?? source.info.attributes.tags };
-    const { etag, checksum } = sealOf(source.bytes, request.checksum ?? source.info.checksum?.algorithm);
+    const { etag, checksum } = sealOf(source.bytes, request.checksum ?? source.info.checksum?.algorithm ?? DEFAULT_CHECKSUM);
     const info = {
       etag,
       checksum,
@@ -496,6 +497,7 @@ export class MemoryStore implements ObjectStore {
     if ('outcome' in upload) return upload;
     const fault = this.#uploadKeyFault(upload, request.customerKey);
     if (fault !== undefined) return fault;
+    request.content.agree?.(upload.info.checksum);
     const bytes = await collect(request.content);
     const { etag, checksum } = request.content.seal();
     const info = { number: request.number, size: bytes.length, etag, checksum, lastModifiedMs: this.nowMs };
@@ -513,7 +515,7 @@ export class MemoryStore implements ObjectStore {
     if (source.info.etag !== request.sourceEtag) return Promise.resolve({ outcome: 'source-changed' });
     const { from, to } = request.span ?? { from: 0, to: source.bytes.length };
     const bytes = source.bytes.slice(from, to);
-    const { etag, checksum } = sealOf(bytes, request.checksum);
+    const { etag, checksum } = sealOf(bytes, request.checksum ?? DEFAULT_CHECKSUM);
     upload.parts.set(request.number, { info: { number: request.number, size: bytes.length, etag, checksum, lastModifiedMs: this.nowMs }, bytes });
     return Promise.resolve({ outcome: 'stored', etag, checksum, lastModifiedMs: this.nowMs, sourceVersionId: source.info.versionId });
   }

@@ -12,10 +12,10 @@ import {
   CHECKSUMS,
   checksumAlgorithm,
   checksumRow,
-  multipartChecksum,
   multipartEtag,
 } from './checksums.ts';
-import type { Checksum, ChecksumType } from './checksums.ts';
+import type { Checksum } from './checksums.ts';
+import { wholeChecksum } from './complete-checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from './call.ts';
 import type { Call, Feature } from './call.ts';
 import { readAll } from './content.ts';
@@ -248,32 +248,6 @@ function chooseParts(named: readonly NamedPart[], stored: readonly PartInfo[]): 
   });
 }
 
-/** Checksum of the whole, held against the one the client may send with the request. */
-function wholeChecksum(call: Call, upload: UploadInfo, parts: readonly PartInfo[]): Checksum | undefined {
-  const digests = parts.map((part) => ({ size: part.size, etag: part.etag, checksum: part.checksum?.value }));
-  const sent = CHECKSUM_ALGORITHMS.filter((algorithm) => call.headers.has(CHECKSUMS[algorithm].header));
-  const type = call.headers.get('x-amz-checksum-type');
-  if (upload.checksum === undefined) {
-    if (sent.length > 0 || type !== undefined)
-      throw new S3Error('InvalidRequest', 'The upload was created without a checksum.');
-    return undefined;
-  }
-  const { algorithm } = upload.checksum;
-  const mixed = parts.some((part) => part.checksum !== undefined && part.checksum.algorithm !== algorithm);
-  const whole = mixed ? undefined : multipartChecksum(algorithm, upload.checksum.type, digests);
-  if (whole === undefined)
-    throw new S3Error('InvalidRequest', `A part lacks the ${algorithm} that the upload was created with.`);
-  if (type !== undefined && type !== (upload.checksum.type satisfies ChecksumType)) {
-    throw new S3Error('InvalidRequest', 'The checksum type is not that of the upload.');
-  }
-  for (const name of sent) {
-    const value = call.headers.get(CHECKSUMS[name].header) ?? '';
-    const bare = whole.value.split('-')[0];
-    if (name !== algorithm || (value !== whole.value && value !== bare)) throw new S3Error('BadDigest');
-  }
-  return whole;
-}
-
 function completedResponse(call: Call, address: UploadAddress, result: CompleteUploadResult): HttpResponse {
   if (result.outcome === 'changed')
     throw new S3Error('InvalidPart', 'A part was replaced while the upload was completed.');
@@ -340,7 +314,7 @@ export const completeMultipartUpload: Feature = async (call) => {
     throw new S3Error('InvalidRequest', 'x-amz-mp-object-size is not the sum of the parts.');
   }
   if (size > OBJECT_BYTES_MAX) throw new S3Error('EntityTooLarge');
-  const checksum = wholeChecksum(call, found.upload, parts);
+  const checksum = wholeChecksum(call.headers, found.upload.checksum, parts);
   const etag = multipartEtag(
     parts.map((part) => ({ size: part.size, etag: part.etag, checksum: undefined })),
   );

@@ -10,9 +10,9 @@ import type { ObjectMeta, StoredAttributes } from '../../keyring/metadata.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import { fingerprintOf } from '../operations.ts';
 import { base64 } from '../s3/base64.ts';
-import { checksumRow } from '../s3/checksums.ts';
-import type { Checksum } from '../s3/checksums.ts';
-import type { ByteSpan, IncomingContent, WantedChecksum } from '../s3/port/content.ts';
+import { checksumRow, DEFAULT_CHECKSUM } from '../s3/checksums.ts';
+import type { Checksum, ChecksumAlgorithm } from '../s3/checksums.ts';
+import type { ByteSpan, IncomingContent } from '../s3/port/content.ts';
 import type { CopyObject, CopyObjectResult, OpenObject, PutObjectResult } from '../s3/port/objects.ts';
 import type { CopyPart, CopyPartResult } from '../s3/port/uploads.ts';
 import { attributesOf } from './attributes.ts';
@@ -91,7 +91,10 @@ async function copyByReference(
     version.meta.customer === null
       ? customerKey === undefined
       : customerKey !== undefined && sourceCustomerKey !== undefined && equal(customerKey.key, sourceCustomerKey.key);
-  const wanted = request.checksum === undefined || version.meta.checksum?.algorithm === request.checksum;
+  const { checksum: kept } = version.meta;
+  // The checksum of a copy is of all its bytes, unless it is merely kept.
+  const isKept = kept?.algorithm === request.checksum && kept?.type === 'FULL_OBJECT';
+  const wanted = request.checksum === undefined || isKept;
   if (bucket.record.mode === 'PLAIN' || manifest.kind !== 'DATA' || !sameSeal || !wanted) return null;
   if (!bucket.record.geometries.includes(manifest.k)) return null;
   const operation = ctx.operations.begin(request.operation);
@@ -144,7 +147,7 @@ async function copyByData(ctx: StoreContext, bucket: Bucket, request: CopyObject
   const opened = await openAsPlanned(ctx, request, source);
   if (opened.outcome !== 'found') return opened;
   const { meta } = source.version;
-  const wanted = request.checksum ?? toChecksum(meta.checksum)?.algorithm;
+  const wanted = request.checksum ?? toChecksum(meta.checksum)?.algorithm ?? DEFAULT_CHECKSUM;
   const content = contentOf(opened, { from: 0, to: opened.info.size }, wanted);
   const { bucket: name, key, owner, customerKey, condition, operation } = request;
   const headers = toStoredHeaders(request.metadata ?? toMetadata(meta.headers));
@@ -183,16 +186,16 @@ async function openAsPlanned(
 }
 
 /** Stored bytes as a content under way, hashed as the front hashes what clients send. */
-function contentOf(source: OpenObject, span: ByteSpan, wanted: WantedChecksum): IncomingContent {
+function contentOf(source: OpenObject, span: ByteSpan, wanted: ChecksumAlgorithm): IncomingContent {
   const md5 = incremental('md5');
-  const running = wanted === undefined ? undefined : checksumRow(wanted).start();
+  const running = checksumRow(wanted).start();
   let isRead = false;
   async function* bytes(): AsyncGenerator<Uint8Array, void> {
     for await (const chunk of source.read(span)) {
       // A chunk of a read may be used again once the next one is asked for.
       const kept = chunk.slice();
       md5.update(kept);
-      running?.update(kept);
+      running.update(kept);
       yield kept;
     }
     isRead = true;
@@ -202,10 +205,7 @@ function contentOf(source: OpenObject, span: ByteSpan, wanted: WantedChecksum): 
     bytes: bytes(),
     seal: () => {
       if (!isRead) throw new TypeError('sealed before the content ended');
-      const checksum: Checksum | undefined =
-        wanted === undefined || running === undefined
-          ? undefined
-          : { algorithm: wanted, type: 'FULL_OBJECT', value: base64(running.digest()) };
+      const checksum: Checksum = { algorithm: wanted, type: 'FULL_OBJECT', value: base64(running.digest()) };
       return { etag: hex(md5.digest()), checksum };
     },
   };
@@ -221,7 +221,7 @@ export async function copyPart(ctx: StoreContext, request: CopyPart): Promise<Co
   const opened = await openAsPlanned(ctx, request, source);
   if (opened.outcome !== 'found') return opened;
   const { bucket, key, uploadId, number, customerKey, operation } = request;
-  const content = contentOf(opened, request.span ?? { from: 0, to: opened.info.size }, request.checksum);
+  const content = contentOf(opened, request.span ?? { from: 0, to: opened.info.size }, request.checksum ?? DEFAULT_CHECKSUM);
   try {
     const part = { bucket, key, uploadId, number, customerKey, operation, content };
     const result = await uploadInto(ctx, upload, part, { t: 'copy-part' });

@@ -111,6 +111,7 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
 export async function uploadPart(ctx: StoreContext, request: UploadPart): Promise<UploadPartResult> {
   const upload = await openUpload(ctx, request);
   if (upload.outcome !== 'open') return upload;
+  request.content.agree?.(toChecksumKind(upload.meta.checksum));
   return uploadInto(ctx, upload, request, { t: 'part' });
 }
 

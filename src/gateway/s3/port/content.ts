@@ -9,11 +9,20 @@ export interface OperationId {
   readonly repeatable: boolean;
 }
 
+/** The checksum that a multipart upload was created with. */
+export type UploadChecksum = Pick<Checksum, 'algorithm' | 'type'>;
+
 /** A body under way from the client. `seal` answers after `bytes` ended normally, and not before. */
 export interface IncomingContent {
   /** Exactly how many bytes will come; the iteration rejects when it were more or fewer. */
   readonly size: number;
   readonly bytes: AsyncIterable<Uint8Array>;
+  /**
+   * For a part, before its first byte is asked for: the checksum that its upload was created with, if it names
+   * one. Throws the client's refusal when the part came with another one or lacks what it must bring. A
+   * content that no client announced has nothing to agree on.
+   */
+  readonly agree?: (upload: UploadChecksum | undefined) => void;
   /** Asserts that the iteration ended normally. */
   readonly seal: () => ContentSeal;
 }

@@ -1,6 +1,6 @@
 /** Multipart uploads. */
-import type { Checksum, ChecksumAlgorithm, ChecksumType } from '../checksums.ts';
-import type { ByteSpan, CustomerKey, IncomingContent, OperationId, WantedChecksum } from './content.ts';
+import type { Checksum } from '../checksums.ts';
+import type { ByteSpan, CustomerKey, IncomingContent, OperationId, UploadChecksum, WantedChecksum } from './content.ts';
 import type {
   NewVersion,
   ObjectAttributes,
@@ -23,7 +23,8 @@ export interface UploadInfo {
   readonly metadata: ObjectMetadata;
   readonly attributes: ObjectAttributes;
   readonly createdMs: number;
-  readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
+  /** Undefined: the client named none; then each part has the one that it came with. */
+  readonly checksum: UploadChecksum | undefined;
   readonly customerKeyMd5: string | undefined;
 }
 
