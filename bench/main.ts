@@ -1,5 +1,6 @@
 /**
- * `npm run bench [-- PART ...]`: codec, pipeline, s3, modes, memory, restart; all of them when none is named. Figures
+ * `npm run bench [-- PART ...]`: codec, pipeline, s3, modes, memory, restart, listing; all of them when none is named, but
+ * for listing-large (an index of 10^7 rows), which takes long and is run by its name only. Figures
  * are printed as they come and written to `bench-results.json` in the folder it is run from. Nothing is
  * asserted: a benchmark measures, a person judges.
  */
@@ -10,6 +11,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { benchCodec } from './codec.ts';
 import type { BenchRow } from './codec.ts';
+import { benchListing } from './listing.ts';
 import { benchMemory } from './memory.ts';
 import { benchModes } from './modes.ts';
 import { benchPipeline } from './pipeline.ts';
@@ -28,7 +30,11 @@ const PARTS: Readonly<Record<string, () => Promise<BenchRow[]> | BenchRow[]>> = 
   modes: () => benchModes(program, dir, print),
   memory: () => benchMemory(program, dir, print),
   restart: () => benchRestart(print),
+  listing: () => benchListing(print, 100_000),
+  'listing-large': () => benchListing(print, 10_000_000),
 };
+
+const BY_NAME_ONLY: readonly string[] = ['listing-large'];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in PARTS));
@@ -39,7 +45,7 @@ if (unknown.length > 0) {
 const results: Record<string, BenchRow[]> = {};
 try {
   for (const [name, part] of Object.entries(PARTS)) {
-    if (asked.length > 0 && !asked.includes(name)) continue;
+    if (asked.length > 0 ? !asked.includes(name) : BY_NAME_ONLY.includes(name)) continue;
     print(`\n# ${name}`);
     results[name] = await part();
   }

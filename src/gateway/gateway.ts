@@ -40,6 +40,8 @@ import { BackgroundWork } from './store/background-work.ts';
 import { BucketStates } from './store/bucket-states.ts';
 import type { StoreContext } from './store/context.ts';
 import { HoldfastStore } from './store/holdfast-store.ts';
+import { DEFAULT_UPLOAD_QUOTA, UploadQuotas } from './store/upload-quota.ts';
+import type { UploadQuota } from './store/upload-quota.ts';
 import { sweepParts } from './store/upload-leftovers.ts';
 import { TrustedVersions } from './trusted-versions.ts';
 import { WitnessMemory } from './witness-memory.ts';
@@ -55,6 +57,8 @@ export interface GatewayOptions {
   /** The accounts that there are; the owner alone when left out. */
   readonly accounts?: AccountDirectory;
   readonly quotas?: Quotas;
+  /** What unfinished uploads of one account may take. */
+  readonly uploadQuota?: UploadQuota;
 
   readonly transport: Transport;
   readonly clock: Clock;
@@ -178,7 +182,9 @@ export class Gateway {
     this.#orphans = orphans;
     this.#background = background;
     const states = new BucketStates(clock);
-    this.#ctx = { ...shared, states, ownerId: owner.ownerId, onWritten, partsKeptMs, closingMs };
+    const quota = options.uploadQuota ?? DEFAULT_UPLOAD_QUOTA;
+    const uploadQuotas = new UploadQuotas({ index, registry, clock, ownerId: owner.ownerId, quota });
+    this.#ctx = { ...shared, states, uploadQuotas, ownerId: owner.ownerId, onWritten, partsKeptMs, closingMs };
     this.store = new HoldfastStore(this.#ctx);
     this.#front = this.#makeFront(owner);
     this.handle = this.#front.handle;

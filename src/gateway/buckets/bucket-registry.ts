@@ -139,13 +139,14 @@ export class BucketRegistry {
   describe(
     bucketId: Uint8Array,
     row: { readonly clear: Uint8Array; readonly encMeta: Uint8Array },
-  ): Pick<BucketSeal, 'name' | 'createdMs' | 'owner'> & { readonly state: BucketRecord['state'] } | null {
+  ): (Pick<BucketSeal, 'name' | 'createdMs' | 'owner'> & Pick<BucketRecord, 'state' | 'gen'>) | null {
     const record = decodeBucketRecord(row.clear);
     if (!record.ok) return null;
     const opened = this.#ports.owner.openBucket(bucketId, record.value.gen, row.encMeta);
     if (opened === null) return null;
     const { name, createdMs, owner } = opened.seal;
-    return { name, createdMs, owner, state: record.value.state };
+    const { state, gen } = record.value;
+    return { name, createdMs, owner, state, gen };
   }
 
   /**

@@ -37,6 +37,7 @@ export interface BarrierPorts {
 
 type Rest<T> = T extends (bucketId: Uint8Array, ...rest: infer R) => unknown ? R : never;
 type VersionRange = Rest<ObjectIndex['versions']>;
+type PartRange = Rest<ObjectIndex['parts']>;
 type UploadRange = Rest<ObjectIndex['uploads']>;
 
 const WRITE_BACKS_AT_ONCE = 16;
@@ -96,9 +97,9 @@ export class ListingBarrier {
     return this.#shown(bucketId, (index) => index.versions(bucketId, ...range));
   }
 
-  /** All versions of one object. Only after `pass`. */
-  versionsOf(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
-    return this.#shown(bucketId, (index) => index.versionsOf(bucketId, gen, name));
+  /** The null versions of one object. Only after `pass`. */
+  nullVersions(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
+    return this.#shown(bucketId, (index) => index.nullVersions(bucketId, gen, name));
   }
 
   /** Unfinished uploads, each on c nodes when this returns. Only after `pass`. */
@@ -107,8 +108,8 @@ export class ListingBarrier {
   }
 
   /** Parts of an upload, each on c nodes when this returns. Only after `pass`. */
-  parts(bucketId: Uint8Array, gen: number, uploadId: Uint8Array): Promise<readonly ListedPart[]> {
-    return this.#shown(bucketId, (index) => index.parts(bucketId, gen, uploadId));
+  parts(bucketId: Uint8Array, ...range: PartRange): Promise<readonly ListedPart[]> {
+    return this.#shown(bucketId, (index) => index.parts(bucketId, ...range));
   }
 
   /** Bucket records, each on c nodes when this returns. Only after `pass`. */

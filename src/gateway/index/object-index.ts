@@ -6,11 +6,12 @@
  * Updates go through one queue: all that wait are applied in one batch, so that two versions of a key never
  * race and many small writes share one write of the store.
  */
-import { concat, EMPTY, equal, hex } from '../../base/bytes.ts';
+import { concat, EMPTY, equal, fromHex, hex } from '../../base/bytes.ts';
 import type { KeyValueStore } from '../../base/ports.ts';
 import { compareStamps, sameStamp, ZERO_STAMP } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { SignedManifest } from '../../protocol/manifest.ts';
+import { PART_LIST_NUMBER } from '../../keyring/metadata.ts';
 import { Batch } from './batch.ts';
 import type { IndexedVersion } from './indexed-version.ts';
 import { objectPlacement, placementsOf, versionPlacement } from './indexed-version.ts';
@@ -34,9 +35,12 @@ import {
   sortable,
   stampKey,
   stampsPrefix,
+  suspendedKey,
   UPLOAD_ID_AT,
+  versionKeyOf,
 } from './rows.ts';
-import type { BucketRow, KeyRow, ObjectRow, OperationRow, PartRow, UploadRow, VersionRow } from './rows.ts';
+import { NOTHING_UPLOADED, placeRow, tallyKey } from './upload-tally.ts';
+import type { BucketRow, KeyRow, ObjectRow, OperationRow, PartRow, TallyRow, UploadRow, VersionRow } from './rows.ts';
 
 export type IndexUpdate =
   /** A certified version. `slots`: whose logs show it; 'settled': at least c nodes hold it. */
@@ -175,12 +179,21 @@ export class ObjectIndex {
     return out;
   }
 
-  /** All versions of one object, the newest first. */
-  async versionsOf(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
+  /**
+   * The null versions of one object, the newest first: those of suspended versioning, which have a row of their
+   * own each, and the one from before there was any. That one ended all before it, so it is the oldest: however
+   * many versions an object has, none of the others is looked at.
+   */
+  async nullVersions(bucketId: Uint8Array, gen: number, name: Uint8Array): Promise<readonly VersionRow[]> {
     const prefix = namedKey('version', bucketId, gen, name, EMPTY);
     const out: VersionRow[] = [];
-    for await (const [, value] of this.#store.range({ gte: prefix, lt: endOf(prefix) })) {
-      out.push(decodeRow(ROWS.version, value));
+    for await (const [key] of this.#store.range({ gte: suspendedKey(prefix), lt: endOf(suspendedKey(prefix)) })) {
+      const bytes = await this.#store.get(versionKeyOf(key));
+      if (bytes !== undefined) out.push(decodeRow(ROWS.version, bytes));
+    }
+    for await (const [, value] of this.#store.range({ gte: prefix, lt: endOf(prefix), reverse: true, limit: 1 })) {
+      const oldest = decodeRow(ROWS.version, value);
+      if (oldest.kept === 'NEVER') out.push(oldest);
     }
     return out;
   }
@@ -194,17 +207,23 @@ export class ObjectIndex {
     below: Uint8Array | undefined,
     limit: number,
   ): Promise<readonly ListedUpload[]> {
-    const gte = namedKey('upload', bucketId, gen, from);
+    const first = after === undefined ? undefined : firstIdAbove(after);
+    // Behind all ids of the name comes the next name.
+    const name = first === null ? concat(from, new Uint8Array(1)) : from;
+    const gte = namedKey('upload', bucketId, gen, name, first ?? undefined);
     const lt = below === undefined ? endOf(namedKey('upload', bucketId, gen, EMPTY)) : namedKey('upload', bucketId, gen, below);
     const out: ListedUpload[] = [];
-    if (limit === 0) return out;
-    for await (const [key, value] of this.#store.range({ gte, lt })) {
-      const { name, rest: uploadId } = openNamedKey(key);
-      if (after !== undefined && equal(name, from) && hex(uploadId) <= after) continue;
-      out.push({ name: names.decode(name), uploadId: uploadId.slice(), ...decodeRow(ROWS.upload, value) });
-      if (out.length >= limit) break;
+    for await (const [key, value] of this.#store.range({ gte, lt, limit })) {
+      const { name: shown, rest: uploadId } = openNamedKey(key);
+      out.push({ name: names.decode(shown), uploadId: uploadId.slice(), ...decodeRow(ROWS.upload, value) });
     }
     return out;
+  }
+
+  /** Unfinished uploads of a bucket, all together. */
+  async uploaded(bucketId: Uint8Array, gen: number): Promise<TallyRow> {
+    const bytes = await this.#store.get(tallyKey(bucketId, gen));
+    return bytes === undefined ? NOTHING_UPLOADED : decodeRow(ROWS.tally, bytes);
   }
 
   /** Was this version taken in, or is it known to have ended? */
@@ -226,12 +245,18 @@ export class ObjectIndex {
     return out;
   }
 
-  /** Parts of one upload in ascending order of their numbers. */
-  async parts(bucketId: Uint8Array, gen: number, uploadId: Uint8Array): Promise<readonly ListedPart[]> {
-    const gte = multipartKey(bucketId, gen, uploadId, 1);
+  /** Parts of one upload in ascending order of their numbers: those above `after`, at most `limit`. */
+  async parts(
+    bucketId: Uint8Array,
+    gen: number,
+    uploadId: Uint8Array,
+    after: number = 0,
+    limit: number = PART_LIST_NUMBER,
+  ): Promise<readonly ListedPart[]> {
+    const gte = multipartKey(bucketId, gen, uploadId, after + 1);
     const lt = endOf(concat(multipartPrefix(bucketId, gen), uploadId));
     const out: ListedPart[] = [];
-    for await (const [key, value] of this.#store.range({ gte, lt })) {
+    for await (const [key, value] of this.#store.range({ gte, lt, limit })) {
       out.push({ number: partNumberOf(key), ...decodeRow(ROWS.part, value) });
     }
     return out;
@@ -352,7 +377,7 @@ export class ObjectIndex {
       if (slots === 'settled') return this.#takeSettled(batch, manifest.keyId, hash);
       return this.#takeSeen(batch, manifest.keyId, hash, maskOf(slots));
     }
-    for (const place of known?.places ?? []) batch.del(place);
+    for (const shown of known?.places ?? []) await placeRow(batch, shown, null);
     if (known?.settled === false) batch.del(unsettledKey(known.bucketId, manifest.keyId));
     const floor = endsAll(version.signed) ? manifest.stamp : (known?.floor ?? ZERO_STAMP);
     await this.#takeChain(batch, version, floor);
@@ -361,7 +386,7 @@ export class ObjectIndex {
     const settled = slots === 'settled' || bits(holders) >= this.#options.holdersNeeded;
     if (!settled) batch.put(unsettledKey(manifest.bucketId, manifest.keyId), version.certBytes);
     const { bucketId, stamp, kind } = manifest;
-    const places = kind === 'REMOVE' ? await this.#showAgain(batch, version, latest) : show(batch, version);
+    const places = kind === 'REMOVE' ? await this.#showAgain(batch, version, latest) : await show(batch, version);
     batch.put(key, encodeRow({ bucketId, stamp, manifestHash: hash, kind, holders, settled, latest, floor, places }));
   }
 
@@ -376,7 +401,7 @@ export class ObjectIndex {
     const floor = endsAll(version.signed) ? stamp : known.floor;
     await this.#takeChain(batch, version, floor, isEnded);
     const isLatest = !isEnded && known.latest !== null && sameStamp(stamp, known.latest);
-    const places = isLatest ? show(batch, version) : known.places;
+    const places = isLatest ? await show(batch, version) : known.places;
     batch.put(rowKey('key', keyId), encodeRow({ ...known, floor, places }));
   }
 
@@ -392,6 +417,7 @@ export class ObjectIndex {
     }
     const placed = versionPlacement(version);
     if (placed !== null) batch.put(placed.key, encodeRow(placed.row));
+    if (placed?.row.kept === 'SUSPENDED') batch.put(suspendedKey(placed.key), EMPTY);
     batch.put(stampKey(keyId, stamp), placed?.key ?? EMPTY);
   }
 
@@ -399,7 +425,7 @@ export class ObjectIndex {
   async #end(batch: Batch, keyId: Uint8Array, stamp: Stamp): Promise<void> {
     const at = stampKey(keyId, stamp);
     const place = await batch.get(at);
-    if (place !== undefined && isPlace(place)) batch.del(place);
+    if (place !== undefined && isPlace(place)) unshow(batch, place);
     if (place === undefined || isPlace(place)) batch.put(at, place === undefined ? UNSEEN : EMPTY);
   }
 
@@ -408,7 +434,7 @@ export class ObjectIndex {
     for (const at of await batch.keys(stampsPrefix(keyId))) {
       if (hex(at) >= limit) continue;
       const place = await batch.get(at);
-      if (place !== undefined && isPlace(place)) batch.del(place);
+      if (place !== undefined && isPlace(place)) unshow(batch, place);
       batch.del(at);
     }
   }
@@ -475,12 +501,34 @@ function bits(mask: number): number {
 const UNSEEN = new Uint8Array(1);
 const isPlace = (place: Uint8Array): boolean => place.length > 1;
 
+/** Takes away the row of a version that has ended. */
+function unshow(batch: Batch, place: Uint8Array): void {
+  batch.del(place);
+  batch.del(suspendedKey(place));
+}
+
+const DIGITS = '0123456789abcdef';
+const ID_DIGITS = 32;
+
+/** The lowest upload id that as text stands above `text`, which a client made up; null: there is none. */
+function firstIdAbove(text: string): Uint8Array | null {
+  let same = 0;
+  while (same < ID_DIGITS && same < text.length && DIGITS.includes(text.charAt(same))) same += 1;
+  if (same === text.length && same < ID_DIGITS) return fromHex(text.padEnd(ID_DIGITS, '0'));
+  const next = same === ID_DIGITS ? '' : ([...DIGITS].find((digit) => digit > text.charAt(same)) ?? '');
+  if (next !== '') return fromHex((text.slice(0, same) + next).padEnd(ID_DIGITS, '0'));
+  // Above every id that begins with these digits.
+  const above = text.slice(0, same).replace(/f*$/, '');
+  if (above === '') return null;
+  const last = DIGITS[DIGITS.indexOf(above.slice(-1)) + 1] ?? '';
+  return fromHex((above.slice(0, -1) + last).padEnd(ID_DIGITS, '0'));
+}
+
 /** The rows of a key's newest version; their keys. */
-function show(batch: Batch, version: IndexedVersion): readonly Uint8Array[] {
-  return placementsOf(version).map(({ key, value }) => {
-    batch.put(key, value);
-    return key;
-  });
+async function show(batch: Batch, version: IndexedVersion): Promise<readonly Uint8Array[]> {
+  const shown = placementsOf(version);
+  for (const { key, value } of shown) await placeRow(batch, key, value);
+  return shown.map(({ key }) => key);
 }
 
 /** Does every version before it end with it? PLAIN versions replace each other. */

@@ -9,7 +9,9 @@
  * | `n` bucketId gen name | a live object, as LIST shows it |
  * | `m` bucketId gen uploadId number | a multipart upload (number 0) or one of its parts |
  * | `l` bucketId gen name uploadId | an unfinished upload, as ListMultipartUploads shows it |
+ * | `q` bucketId gen | how many uploads there are, and bytes of parts |
  * | `v` bucketId gen name stamp | a version or delete marker of a serialised bucket, the newest first |
+ * | `w` bucketId gen name stamp | nothing; that such a version was written while versioning was suspended |
  * | `s` keyId stamp | where such a version's row is; empty: it is shown nowhere, or has ended; one zero: so, and was not seen |
  * | `u` bucketId keyId | certificate of a version seen on fewer than c logs |
  * | `b` bucketId | bucket record |
@@ -35,7 +37,9 @@ export const PREFIX = {
   object: utf8('n'),
   multipart: utf8('m'),
   upload: utf8('l'),
+  tally: utf8('q'),
   version: utf8('v'),
+  suspended: utf8('w'),
   stamp: utf8('s'),
   unsettled: utf8('u'),
   bucket: utf8('b'),
@@ -89,6 +93,12 @@ export interface UploadRow {
   readonly mtimeMs: number;
   readonly owner: string | null;
   readonly checksum: { readonly algorithm: string; readonly type: string } | null;
+}
+
+/** Unfinished uploads of a bucket, all together. */
+export interface TallyRow {
+  readonly uploads: number;
+  readonly bytes: number;
 }
 
 /** One part, with what a part table says of it. */
@@ -164,6 +174,7 @@ const partRow: z.ZodType<PartRow> = z.strictObject({
   cellBytes: uint,
   salt: id16,
 });
+const tallyRow: z.ZodType<TallyRow> = z.strictObject({ uploads: uint, bytes: uint });
 const bucketRow: z.ZodType<BucketRow> = z.strictObject({
   stamp: stampSchema,
   clear: bytesUpTo(1024),
@@ -190,10 +201,11 @@ export const ROWS = {
   upload: uploadRow,
   part: partRow,
   bucket: bucketRow,
+  tally: tallyRow,
   operation: operationRow,
 } as const;
 
-export function encodeRow(row: KeyRow | ObjectRow | VersionRow | UploadRow | PartRow | BucketRow | OperationRow): Uint8Array {
+export function encodeRow(row: KeyRow | ObjectRow | VersionRow | UploadRow | PartRow | TallyRow | BucketRow | OperationRow): Uint8Array {
   return encode(row);
 }
 
@@ -315,6 +327,16 @@ export function stampKey(keyId: Uint8Array, { gen, counter, writerId }: Stamp): 
 
 export function stampsPrefix(keyId: Uint8Array): Uint8Array {
   return concat(PREFIX.stamp, keyId);
+}
+
+/** Beside the row of a version: that it was written while versioning was suspended. */
+export function suspendedKey(versionKey: Uint8Array): Uint8Array {
+  return concat(PREFIX.suspended, versionKey.subarray(1));
+}
+
+/** The row of a version from the one that `suspendedKey` gave. */
+export function versionKeyOf(suspended: Uint8Array): Uint8Array {
+  return concat(PREFIX.version, suspended.subarray(1));
 }
 
 export function expiryKey(atMs: number, opId: Uint8Array): Uint8Array {

@@ -104,6 +104,7 @@ type Refused =
   | 'no-such-key'
   | 'no-such-upload'
   | 'no-such-version'
+  | 'quota-exceeded'
   | 'delete-marker'
   | 'condition-failed'
   | 'condition-conflict'
@@ -130,6 +131,8 @@ export function refusal(outcome: Refused): S3Error {
       return new S3Error('NoSuchUpload');
     case 'no-such-version':
       return new S3Error('NoSuchVersion');
+    case 'quota-exceeded':
+      return new S3Error('QuotaExceeded', 'The quota of unfinished uploads is used up: complete or abort some.');
     case 'condition-failed':
       return new S3Error('PreconditionFailed');
     case 'condition-conflict':

@@ -126,7 +126,7 @@ export const uploadPartCopy: Feature = async (call): Promise<HttpResponse> => {
   const address = { ...objectOf(call), uploadId: call.query.get('uploadId') ?? '' };
   const number = partNumberOf(call);
   const customerKey = customerKeyOf(call);
-  const found = await call.store.readUpload(address);
+  const found = await call.store.readUpload({ ...address, parts: { above: 0, limit: 0 } });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const { upload } = found;
   requireKeyOf(upload, customerKey);

@@ -8,6 +8,7 @@ import { after, bucketOf, integerParameter, isoTime, refusal, successor } from '
 import type { Feature } from './call.ts';
 import { S3Error } from './errors.ts';
 import { bytesOfText } from './http.ts';
+import { ReadAhead } from './read-ahead.ts';
 import type { Listing, UploadRow } from './port/listing.ts';
 import { uriEncode } from './uri.ts';
 import { element, optional, xmlResponse } from './xml.ts';
@@ -43,16 +44,17 @@ function groupOf(key: string, { prefix, delimiter }: UploadsRequest): string | u
 
 /** Reads one page. Uploads and groups together count toward `limit`. */
 export async function readUploadsPage(listing: Listing, request: UploadsRequest): Promise<UploadsPage> {
-  const { prefix, limit } = request;
+  const { prefix, delimiter, limit } = request;
   const below = successor(utf8(prefix));
   const rows: UploadRow[] = [];
   const groups: string[] = [];
   let last: UploadsPage['last'];
   let group: string | undefined;
+  const ahead = new ReadAhead(delimiter);
   let { from, afterId } = request.start;
   if (compare(from, utf8(prefix)) < 0) [from, afterId] = [utf8(prefix), undefined];
   while (limit > 0 && (below === undefined || compare(from, below) < 0)) {
-    const wanted = limit - rows.length - groups.length + 1;
+    const wanted = ahead.next(limit - rows.length - groups.length + 1);
     const batch = await listing.uploads(from, afterId, below, wanted);
     for (const row of batch) {
       if (group !== undefined && row.key.startsWith(group)) continue;
@@ -64,6 +66,7 @@ export async function readUploadsPage(listing: Listing, request: UploadsRequest)
         last = { key: row.key, uploadId: row.uploadId };
       } else {
         groups.push(group);
+        ahead.seek();
         [from, afterId] = [successor(utf8(group)) ?? after(utf8(row.key)), undefined];
         last = { key: group, uploadId: undefined };
       }

@@ -11,6 +11,7 @@ import { S3Error } from './errors.ts';
 import { behind, commonParameters, groupOf, later } from './list.ts';
 import type { Common } from './list.ts';
 import type { Listing, VersionRow } from './port/listing.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { requireVersionId } from './version-id.ts';
 import { element, optional, xmlResponse } from './xml.ts';
 import type { Element } from './xml.ts';
@@ -43,8 +44,9 @@ export async function readVersionPage(
   let from = later(begin.from, utf8(prefix));
   let after = from === begin.from ? begin.after : undefined;
   let group: string | undefined;
+  const ahead = new ReadAhead(delimiter);
   while (limit > 0 && (below === undefined || compare(from, below) < 0)) {
-    const wanted = limit - rows.length - groups.length + 1;
+    const wanted = ahead.next(limit - rows.length - groups.length + 1);
     const batch = await listing.versions(from, after, below, wanted);
     for (const row of batch) {
       if (group !== undefined && row.key.startsWith(group)) continue;
@@ -57,6 +59,7 @@ export async function readVersionPage(
         last = { key: row.key, versionId: row.versionId };
       } else {
         groups.push(group);
+        ahead.seek();
         // A prefix of U+10FFFF has a successor too: UTF-8 never holds the byte 0xff.
         from = successor(utf8(group)) ?? utf8(row.key);
         after = undefined;

@@ -12,6 +12,7 @@ import { openToken, sealToken } from './continuation.ts';
 import { S3Error } from './errors.ts';
 import { bytesOfText } from './http.ts';
 import type { ListRow, Listing } from './port/listing.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { uriEncode } from './uri.ts';
 import { element, optional, xmlResponse } from './xml.ts';
 import type { Element } from './xml.ts';
@@ -55,8 +56,9 @@ export async function readPage(listing: Listing, request: PageRequest): Promise<
   let last: string | undefined;
   let from = later(request.from, utf8(prefix));
   let group: string | undefined;
+  const ahead = new ReadAhead(delimiter);
   while (limit > 0 && (below === undefined || compare(from, below) < 0)) {
-    const wanted = limit - rows.length - groups.length + 1;
+    const wanted = ahead.next(limit - rows.length - groups.length + 1);
     const batch = await listing.rows(from, below, wanted);
     for (const row of batch) {
       if (group !== undefined && row.key.startsWith(group)) continue;
@@ -67,6 +69,7 @@ export async function readPage(listing: Listing, request: PageRequest): Promise<
         from = after(utf8(row.key));
       } else {
         groups.push(group);
+        ahead.seek();
         from = successor(utf8(group)) ?? after(utf8(row.key));
       }
       last = group ?? row.key;

@@ -54,6 +54,7 @@ import type {
   CreateUpload,
   CreateUploadResult,
   PartInfo,
+  ReadUpload,
   ReadUploadResult,
   UploadAddress,
   UploadInfo,
@@ -520,10 +521,12 @@ export class MemoryStore implements ObjectStore {
     return Promise.resolve({ outcome: 'stored', etag, checksum, lastModifiedMs: this.nowMs, sourceVersionId: source.info.versionId });
   }
 
-  readUpload(address: UploadAddress): Promise<ReadUploadResult> {
-    const upload = this.#upload(address);
+  readUpload(request: ReadUpload): Promise<ReadUploadResult> {
+    const upload = this.#upload(request);
     if ('outcome' in upload) return Promise.resolve(upload);
-    const parts = [...upload.parts.values()].map((part) => part.info).sort((a, b) => a.number - b.number);
+    const { above, limit } = request.parts ?? { above: 0, limit: Infinity };
+    const all = [...upload.parts.values()].map((part) => part.info).sort((a, b) => a.number - b.number);
+    const parts = all.filter(({ number }) => number > above).slice(0, limit);
     return Promise.resolve({ outcome: 'found', upload: upload.info, parts });
   }
 

@@ -89,8 +89,6 @@ export const createMultipartUpload: Feature = async (call) => {
     checksum,
     operation: operationOf(call),
   });
-  if (result.outcome === 'too-many')
-    throw new S3Error('SlowDown', 'The bucket has as many unfinished uploads as are allowed.');
   if (result.outcome !== 'created') throw refusal(result.outcome);
   const headers: HeaderField[] = encryptionHeaders(metadata.sse);
   if (checksum !== undefined)
@@ -123,7 +121,7 @@ export function partNumberOf(call: Call): number {
 async function partKeyOf(call: Call): Promise<CustomerKey | undefined> {
   const customerKey = customerKeyOf(call);
   if (customerKey === undefined) return undefined;
-  const found = await call.store.readUpload(addressOf(call));
+  const found = await call.store.readUpload({ ...addressOf(call), parts: { above: 0, limit: 0 } });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   requireKeyOf(found.upload, customerKey);
   return customerKey;
@@ -159,10 +157,9 @@ export const listParts: Feature = async (call) => {
   const address = addressOf(call);
   const marker = integerParameter(call.query, 'part-number-marker', 0, PARTS_MAX, 0);
   const limit = integerParameter(call.query, 'max-parts', 0, PARTS_PER_PAGE_MAX, PARTS_PER_PAGE_MAX);
-  const found = await call.store.readUpload(address);
+  const found = await call.store.readUpload({ ...address, parts: { above: marker, limit: limit === 0 ? 0 : limit + 1 } });
   if (found.outcome !== 'found') throw refusal(found.outcome);
-  const rest = found.parts.filter((part) => part.number > marker);
-  const page = rest.slice(0, limit);
+  const page = found.parts.slice(0, limit);
   const { checksum } = found.upload;
   return xmlResponse(
     200,
@@ -177,7 +174,7 @@ export const listParts: Feature = async (call) => {
       element('PartNumberMarker', marker),
       element('NextPartNumberMarker', page.at(-1)?.number ?? marker),
       element('MaxParts', limit),
-      element('IsTruncated', limit > 0 && rest.length > page.length),
+      element('IsTruncated', found.parts.length > page.length),
       ...page.map((part) =>
         element('Part', [
           element('PartNumber', part.number),

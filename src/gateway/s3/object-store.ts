@@ -50,6 +50,7 @@ import type {
   CopyPartResult,
   CreateUpload,
   CreateUploadResult,
+  ReadUpload,
   ReadUploadResult,
   UploadAddress,
   UploadPart,
@@ -80,7 +81,7 @@ export interface ObjectStore {
   uploadPart(request: UploadPart): Promise<UploadPartResult>;
   copyPart(request: CopyPart): Promise<CopyPartResult>;
   /** Parts in ascending order of their numbers. */
-  readUpload(address: UploadAddress): Promise<ReadUploadResult>;
+  readUpload(request: ReadUpload): Promise<ReadUploadResult>;
   completeUpload(request: CompleteUpload): Promise<CompleteUploadResult>;
   abortUpload(address: UploadAddress, operation: OperationId): Promise<AbortUploadResult>;
   /**

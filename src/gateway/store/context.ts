@@ -7,6 +7,7 @@ import type { ObjectIndex } from '../index/object-index.ts';
 import type { Operations } from '../operations.ts';
 import type { BackgroundWork } from './background-work.ts';
 import type { BucketStates } from './bucket-states.ts';
+import type { UploadQuotas } from './upload-quota.ts';
 
 export interface StoreContext {
   readonly client: ProtocolClient;
@@ -14,6 +15,7 @@ export interface StoreContext {
   readonly barrier: ListingBarrier;
   readonly index: ObjectIndex;
   readonly operations: Operations;
+  readonly uploadQuotas: UploadQuotas;
   readonly background: BackgroundWork;
   /** What the front is told of buckets. */
   readonly states: BucketStates;

@@ -3,13 +3,13 @@
  * named version a manifest that takes it away. Under object lock the version is let go first, in its own
  * register, which decides between that and a lock (13.6).
  */
-import { EMPTY, utf8 } from '../../base/bytes.ts';
+import { concat, EMPTY, utf8 } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Predecessor, SlotTerms } from '../../client/slot-write.ts';
 import { NO_ATTRIBUTES } from '../../keyring/metadata.ts';
 import type { RemoveMeta, VersionPointer } from '../../keyring/metadata.ts';
 import { forbidsRemoval } from '../../protocol/attributes.ts';
-import { compareStamps, sameStamp } from '../../protocol/stamp.ts';
+import { sameStamp } from '../../protocol/stamp.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import { fingerprintOf } from '../operations.ts';
 import type { Operation } from '../operations.ts';
@@ -184,8 +184,8 @@ async function latestWithout(
   }
   // Behind a barrier that began after the predecessor was seen, the index has every version below it.
   await ctx.barrier.pass();
-  const rows = await ctx.barrier.versionsOf(bucket.bucketId, bucket.record.gen, utf8(key));
-  const below = rows.find(({ stamp }) => compareStamps(stamp, gone) < 0);
+  const name = utf8(key);
+  const [below] = await ctx.barrier.versions(bucket.bucketId, bucket.record.gen, name, gone, concat(name, new Uint8Array(1)), 1);
   return below === undefined ? null : { stamp: below.stamp, hash: below.manifestHash };
 }
 

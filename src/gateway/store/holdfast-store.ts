@@ -40,6 +40,7 @@ import type {
   CopyPartResult,
   CreateUpload,
   CreateUploadResult,
+  ReadUpload,
   ReadUploadResult,
   UploadAddress,
   UploadPart,
@@ -138,8 +139,8 @@ export class HoldfastStore implements ObjectStore {
     return copyPart(this.#ctx, request);
   }
 
-  readUpload(address: UploadAddress): Promise<ReadUploadResult> {
-    return readUpload(this.#ctx, address);
+  readUpload(request: ReadUpload): Promise<ReadUploadResult> {
+    return readUpload(this.#ctx, request);
   }
 
   completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {

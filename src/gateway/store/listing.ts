@@ -1,6 +1,7 @@
 /** LIST of objects: rows of the index, behind a barrier and with every certificate where it must be (6.6). */
 import { hex } from '../../base/bytes.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
+import type { ListingBarrier } from '../index/listing-barrier.ts';
 import type { ListedObject, ListedUpload, ListedVersion } from '../index/object-index.ts';
 import { NULL_VERSION } from '../s3/port/objects.ts';
 import type { Listing, ListRow, UploadRow, VersionRow } from '../s3/port/listing.ts';
@@ -15,18 +16,24 @@ export async function openListing(ctx: StoreContext, name: string): Promise<List
   // The barrier has taken in every record that was written before, so the cached one is new enough.
   const bucket = await readableBucket(ctx, name);
   if (bucket === null) return { outcome: 'no-such-bucket' };
+  return listingOf(ctx.barrier, bucket, accountOf(ctx, bucket));
+}
+
+type Listed = Pick<Bucket, 'bucketId'> & { readonly record: Pick<Bucket['record'], 'gen' | 'mode'> };
+
+/** What a barrier that was passed shows of a bucket. A page reads about as many rows as it shows. */
+export function listingOf(barrier: ListingBarrier, bucket: Listed, owner: string): Listing {
   const { bucketId, record } = bucket;
   const { gen } = record;
-  const owner = accountOf(ctx, bucket);
   return {
     outcome: 'listing',
     rows: async (from, below, limit) => {
-      const rows = await ctx.barrier.objects(bucketId, gen, from, below, limit);
+      const rows = await barrier.objects(bucketId, gen, from, below, limit);
       return rows.map((row) => listRow(row, owner));
     },
-    versions: (from, after, below, limit) => versions(ctx, bucket, { from, after, below, limit }),
+    versions: (from, after, below, limit) => versions(barrier, bucket, owner, { from, after, below, limit }),
     uploads: async (from, after, below, limit) => {
-      const rows = await ctx.barrier.uploads(bucketId, gen, from, after, below, limit);
+      const rows = await barrier.uploads(bucketId, gen, from, after, below, limit);
       return rows.map((row) => uploadRow(row, owner));
     },
   };
@@ -39,18 +46,22 @@ interface Range {
   readonly limit: number;
 }
 
-async function versions(ctx: StoreContext, bucket: Bucket, { from, after, below, limit }: Range): Promise<readonly VersionRow[]> {
+async function versions(
+  barrier: ListingBarrier,
+  bucket: Listed,
+  owner: string,
+  { from, after, below, limit }: Range,
+): Promise<readonly VersionRow[]> {
   const { bucketId, record } = bucket;
   const { gen } = record;
-  const owner = accountOf(ctx, bucket);
   if (record.mode === 'PLAIN') {
     // Of each key there is one version: after it comes the next key.
     const start = after === undefined ? from : Uint8Array.from([...from, 0]);
-    const rows = await ctx.barrier.objects(bucketId, gen, start, below, limit);
+    const rows = await barrier.objects(bucketId, gen, start, below, limit);
     return rows.map((row) => ({ ...listRow(row, owner), versionId: NULL_VERSION, isLatest: true, isDeleteMarker: false }));
   }
-  const stamp = after === undefined ? undefined : await stampAfter(ctx, bucket, from, after);
-  const rows = await ctx.barrier.versions(bucketId, gen, from, stamp, below, limit);
+  const stamp = after === undefined ? undefined : await stampAfter(barrier, bucket, from, after);
+  const rows = await barrier.versions(bucketId, gen, from, stamp, below, limit);
   return rows.map((row, at) => {
     const before = rows[at - 1]?.name;
     const isLatest = before === undefined ? !isNamed(row, from) || stamp === undefined : before !== row.name;
@@ -63,10 +74,10 @@ function isNamed({ name }: ListedVersion, from: Uint8Array): boolean {
 }
 
 /** The stamp that a listing goes on below; the null version may be any of the key's. */
-async function stampAfter({ barrier }: StoreContext, { bucketId, record }: Bucket, name: Uint8Array, after: string) {
+async function stampAfter(barrier: ListingBarrier, { bucketId, record }: Listed, name: Uint8Array, after: string) {
   if (after !== NULL_VERSION) return stampOfId(after, record.gen);
-  const rows = await barrier.versionsOf(bucketId, record.gen, name);
-  return rows.find(({ kept }) => kept !== 'ENABLED')?.stamp;
+  const [newest] = await barrier.nullVersions(bucketId, record.gen, name);
+  return newest?.stamp;
 }
 
 function listRow({ name, size, etag, mtimeMs, checksum, owner }: ListedObject, bucketOwner: string): ListRow {

@@ -4,7 +4,7 @@
  * from the upload's key: so a certificate proves it durable, and completing moves no content; it writes a
  * table that names the parts' contents. Afterwards register and parts are buried.
  */
-import { EMPTY, equal, fromHex, hex } from '../../base/bytes.ts';
+import { equal, fromHex, hex } from '../../base/bytes.ts';
 import { assert } from '../../base/assert.ts';
 import { partKey } from '../../client/read-plan.ts';
 import type { WriteContent } from '../../client/content.ts';
@@ -20,7 +20,7 @@ import { fingerprintOf } from '../operations.ts';
 import type { Operation } from '../operations.ts';
 import type { ContentSeal, CustomerKey, OperationId } from '../s3/port/content.ts';
 import type { CustomerKeyFault, NoSuchBucket, NoSuchUpload } from '../s3/port/outcomes.ts';
-import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
+import type { AbortUploadResult, CompleteUpload, CompleteUploadResult, CreateUpload, CreateUploadResult, PartInfo, ReadUpload, ReadUploadResult, UploadAddress, UploadPart, UploadPartResult } from '../s3/port/uploads.ts';
 import { accountOf, openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
 import {
@@ -36,11 +36,10 @@ import { goneOrBusy, isConflict, isUnsupported, storedAs, storedEarlier } from '
 import { encodePartList } from './part-list.ts';
 import { buryParts } from './upload-leftovers.ts';
 import { asksForLock, attributesIn, writeTerms } from './write-terms.ts';
+import type { Admission } from './upload-quota.ts';
 import { bury, guessOf, Repetition, writeVersion } from './write-version.ts';
 
 const UPLOAD_ID_BYTES = 16;
-/** Unfinished uploads of a bucket: each costs the storage nodes registers that nobody may ever end. */
-const UPLOADS_MAX = 10_000;
 
 export interface OpenUpload {
   readonly outcome: 'open';
@@ -55,9 +54,6 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
   const bucket = await openBucket(ctx, request.bucket);
   if (bucket === null) return { outcome: 'no-such-bucket' };
   if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
-  const { bucketId, record } = bucket;
-  const known = await ctx.index.uploads(bucketId, record.gen, EMPTY, undefined, undefined, UPLOADS_MAX);
-  if (known.length >= UPLOADS_MAX) return { outcome: 'too-many' };
   const { keys } = bucket;
   const uploadId = ctx.random.bytes(UPLOAD_ID_BYTES);
   const keyId = keys.uploadKeyId(uploadId);
@@ -68,12 +64,16 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
       ? null
       : { algorithm: request.checksum.algorithm, type: request.checksum.type };
   const operation = ctx.operations.begin(request.operation);
+  let admission: Admission | null = null;
+  let isStored = false;
   try {
     const attributes = toStoredAttributes(request.attributes);
     const fingerprint = fingerprintOf({ t: 'create-upload', checksum, headers, attributes });
     const earlier = await operation.settle(fingerprint);
     if (earlier.kind === 'done') return { outcome: 'created', uploadId: hex(earlier.row.uploadId) };
     if (earlier.kind === 'unknown') return { outcome: 'unknown' };
+    admission = await ctx.uploadQuotas.admit(accountOf(ctx, bucket), { uploads: 1, bytes: 0 });
+    if (admission === null) return { outcome: 'quota-exceeded' };
     const mark = operation.mark(fingerprint);
     const mtimeMs = ctx.clock.nowMs();
     const uploadKey = ctx.random.bytes(AEAD_KEY_BYTES);
@@ -100,10 +100,12 @@ export async function createUpload(ctx: StoreContext, request: CreateUpload): Pr
       predecessor: null,
       content,
     });
+    isStored = written.kind === 'committed' || written.kind === 'unknown';
     if (written.kind === 'unknown') return { outcome: 'unknown' };
     if (written.kind === 'stale') return await goneOrBusy(ctx, request.bucket);
     return { outcome: 'created', uploadId: hex(uploadId) };
   } finally {
+    admission?.end(isStored);
     operation.end();
   }
 }
@@ -141,8 +143,11 @@ export async function uploadInto(
   const keyId = keys.partKeyId(uploadId, number);
   const salt = ctx.random.bytes(16);
   const dataKey = partKey(contentKey(uploadKey, customer === null ? undefined : customerKey?.key), salt);
+  const admission = await ctx.uploadQuotas.admit(accountOf(ctx, upload.bucket), { uploads: 0, bytes: content.size });
+  if (admission === null) return { outcome: 'quota-exceeded' };
   const operation = ctx.operations.begin(request.operation);
   let seal: ContentSeal | undefined;
+  let isStored = false;
   try {
     const written = await writeVersion(ctx, upload.bucket, {
       keyId,
@@ -179,6 +184,7 @@ export async function uploadInto(
         },
       },
     });
+    isStored = written.kind === 'committed' || written.kind === 'unknown';
     if (written.kind === 'unknown') return { outcome: 'unknown' };
     if (written.kind !== 'committed') return await goneOrBusy(ctx, request.bucket);
     assert(seal !== undefined, 'what was committed was sealed');
@@ -189,6 +195,7 @@ export async function uploadInto(
     if (error.earlier.kind === 'unknown') return { outcome: 'unknown' };
     return storedEarlier(error.earlier.row);
   } finally {
+    admission.end(isStored);
     operation.end();
   }
 }
@@ -211,11 +218,11 @@ async function lateFor(
   return { outcome: 'no-such-upload' };
 }
 
-export async function readUpload(ctx: StoreContext, address: UploadAddress): Promise<ReadUploadResult> {
+export async function readUpload(ctx: StoreContext, { parts: range, ...address }: ReadUpload): Promise<ReadUploadResult> {
   const upload = await openUpload(ctx, address);
   if (upload.outcome !== 'open') return upload;
   const { headers, mtimeMs, checksum, owner, attributes, customer } = upload.meta;
-  const parts = await partsOf(ctx, upload);
+  const parts = range?.limit === 0 ? [] : await partsOf(ctx, upload, range);
   return {
     outcome: 'found',
     upload: {
@@ -328,10 +335,14 @@ function uploadIdOf(text: string): Uint8Array | null {
   return /^[0-9a-f]{32}$/.test(text) ? fromHex(text) : null;
 }
 
-/** All parts, behind a barrier: also those that another gateway stored. */
-async function partsOf(ctx: StoreContext, { bucket, meta }: OpenUpload): Promise<readonly ListedPart[]> {
+/** The parts, behind a barrier: also those that another gateway stored. */
+async function partsOf(
+  ctx: StoreContext,
+  { bucket, meta }: OpenUpload,
+  range?: ReadUpload['parts'],
+): Promise<readonly ListedPart[]> {
   await ctx.barrier.pass();
-  const all = await ctx.barrier.parts(bucket.bucketId, bucket.record.gen, meta.uploadId);
+  const all = await ctx.barrier.parts(bucket.bucketId, bucket.record.gen, meta.uploadId, range?.above, range?.limit);
   return all.filter(({ number }) => number < PART_LIST_NUMBER);
 }
 

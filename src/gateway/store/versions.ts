@@ -112,8 +112,8 @@ async function nullVersion(ctx: StoreContext, bucket: Bucket, key: string, keyId
 /** Stamps of the null versions of an object, as the index knows them behind a barrier. */
 export async function nullStamps(ctx: StoreContext, { bucketId, record }: Bucket, key: string): Promise<readonly Stamp[]> {
   await ctx.barrier.pass();
-  const rows = await ctx.barrier.versionsOf(bucketId, record.gen, utf8(key));
-  return rows.filter(({ kept }) => kept !== 'ENABLED').map(({ stamp }) => stamp);
+  const rows = await ctx.barrier.nullVersions(bucketId, record.gen, utf8(key));
+  return rows.map(({ stamp }) => stamp);
 }
 
 /** How a request is answered that means a delete marker. */

@@ -45,6 +45,7 @@ import type {
   CopyPartResult,
   CreateUpload,
   CreateUploadResult,
+  ReadUpload,
   ReadUploadResult,
   UploadAddress,
   UploadPart,
@@ -190,9 +191,9 @@ export class GuardedStore implements ObjectStore {
     return await this.#store.copyPart(request);
   }
 
-  readUpload(address: UploadAddress): Promise<ReadUploadResult> {
-    this.#requirePrimary(address);
-    return this.#store.readUpload(address);
+  readUpload(request: ReadUpload): Promise<ReadUploadResult> {
+    this.#requirePrimary(request);
+    return this.#store.readUpload(request);
   }
 
   async completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {

@@ -41,6 +41,7 @@ import type {
   CopyPartResult,
   CreateUpload,
   CreateUploadResult,
+  ReadUpload,
   ReadUploadResult,
   UploadAddress,
   UploadPart,
@@ -169,8 +170,8 @@ export class NotifyingStore implements ObjectStore {
     return this.#store.copyPart(request);
   }
 
-  readUpload(address: UploadAddress): Promise<ReadUploadResult> {
-    return this.#store.readUpload(address);
+  readUpload(request: ReadUpload): Promise<ReadUploadResult> {
+    return this.#store.readUpload(request);
   }
 
   async completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {

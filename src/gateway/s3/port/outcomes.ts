@@ -43,6 +43,11 @@ export interface Locked {
   readonly outcome: 'locked';
 }
 
+/** The quota of unfinished uploads of the bucket's account is used up. */
+export interface QuotaExceeded {
+  readonly outcome: 'quota-exceeded';
+}
+
 /** The object is sealed under a key of the customer's (SSE-C) that was not given, or is another one. */
 export interface CustomerKeyFault {
   readonly outcome: 'customer-key-needed' | 'customer-key-wrong';

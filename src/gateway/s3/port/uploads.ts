@@ -15,6 +15,7 @@ import type {
   NoSuchBucket,
   NoSuchKey,
   NoSuchUpload,
+  QuotaExceeded,
   Unknown,
 } from './outcomes.ts';
 
@@ -48,10 +49,10 @@ export interface CreateUpload extends Omit<NewVersion, 'condition'> {
   readonly checksum: UploadInfo['checksum'];
 }
 
-/** `too-many`: the bucket's quota of unfinished uploads is used up. */
 export type CreateUploadResult =
   | { readonly outcome: 'created'; readonly uploadId: string }
-  | { readonly outcome: 'lock-disabled' | 'too-many' }
+  | { readonly outcome: 'lock-disabled' }
+  | QuotaExceeded
   | NoSuchBucket
   | Unknown;
 
@@ -76,14 +77,26 @@ export interface CopyPart extends UploadAddress {
 
 export type StoredPart = Omit<Stored, 'versionId'>;
 
-export type UploadPartResult = StoredPart | CustomerKeyFault | NoSuchBucket | NoSuchUpload | Unknown;
+export type UploadPartResult =
+  | StoredPart
+  | CustomerKeyFault
+  | NoSuchBucket
+  | NoSuchUpload
+  | QuotaExceeded
+  | Unknown;
 export type CopyPartResult =
   | (StoredPart & { readonly sourceVersionId: string | undefined })
   | { readonly outcome: 'source-changed' | 'no-such-source' }
   | CustomerKeyFault
   | NoSuchBucket
   | NoSuchUpload
+  | QuotaExceeded
   | Unknown;
+
+/** `parts`: only so many of those above a number, so that what wants few costs little; all when left out. */
+export interface ReadUpload extends UploadAddress {
+  readonly parts?: { readonly above: number; readonly limit: number };
+}
 
 export type ReadUploadResult =
   | { readonly outcome: 'found'; readonly upload: UploadInfo; readonly parts: readonly PartInfo[] }
