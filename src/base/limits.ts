@@ -90,6 +90,8 @@ export const CHANGES_LEAVES_MAX = 1000;
 /** Certificates in one answer to CERTS, keys in one SHOWN. */
 export const CERTS_BATCH_MAX = 32;
 export const SHOWN_BATCH_MAX = 512;
+/** Stages that one answer lists. */
+export const STAGES_BATCH_MAX = 64;
 /** Replies under one owed signature (13.5). */
 export const REPLIES_BATCH_MAX = 4096;
 /** How long a node may owe the signature of a reply. */

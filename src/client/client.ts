@@ -30,6 +30,7 @@ import { Peers } from './peers.ts';
 import type { SlotHealth } from './peers.ts';
 import { head, headAt, read } from './read.ts';
 import type { ReadOptions, ReadPlan, ReadResult, ReadTrust, VersionHead } from './read.ts';
+import { endLeftoverStages } from './leftover-stages.ts';
 import { resolve } from './resolve.ts';
 import type { Resolution, ResolvePolicy } from './resolve.ts';
 import { WriterSessions } from './session.ts';
@@ -75,6 +76,7 @@ export class ProtocolClient {
   readonly #sessions: WriterSessions;
   readonly #signer: BatchSigner;
   readonly #turns = new Turns();
+  readonly #stages = new Set<string>();
   #follower: LogFollower | null = null;
 
   constructor(options: ClientOptions) {
@@ -115,7 +117,7 @@ export class ProtocolClient {
     const { journal } = this.#options;
     const release = (attempt: Attempt): void => this.#release(attempt);
     const [ctx, sessions, signer, turns] = [this.#ctx, this.#sessions, this.#signer, this.#turns];
-    return { ctx, sessions, signer, turns, journal, release };
+    return { ctx, sessions, signer, turns, stages: this.#stages, journal, release };
   }
 
   /** The newest version of a key, tombstones too, held by c nodes on return; null: none. Throws NO_QUORUM. */
@@ -140,6 +142,11 @@ export class ProtocolClient {
   /** See resolve.ts. */
   resolve(keyId: Uint8Array, stamp: Stamp, policy: ResolvePolicy): Promise<Resolution> {
     return resolve(this.#ctx, keyId, stamp, policy, { sessions: this.#sessions, signer: this.#signer });
+  }
+
+  /** See leftover-stages.ts. */
+  endLeftoverStages(ageMs: number): Promise<number> {
+    return endLeftoverStages(this.#writer(), ageMs);
   }
 
   /** Begins to follow the logs; at most one follower a client, whose checkpoints its requests then quote. */

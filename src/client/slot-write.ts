@@ -159,6 +159,7 @@ class SlotWrite {
   readonly #writer: Writer;
   readonly #request: SlotWriteRequest;
   readonly #content: Brought;
+  readonly #stageId: Uint8Array;
   readonly #voided = new Set<string>();
   /** The content, durable on q nodes: from the first ballot on, where there is one to stage. */
   #staged: Staged | null = null;
@@ -170,9 +171,21 @@ class SlotWrite {
     this.#writer = writer;
     this.#request = request;
     this.#content = content;
+    this.#stageId = writer.ctx.random.bytes(16);
   }
 
   async run(first: Predecessor | null): Promise<SlotWriteResult> {
+    const { stages } = this.#writer;
+    const name = mapKey(this.#stageId);
+    stages.add(name);
+    try {
+      return await this.#untilOver(first);
+    } finally {
+      stages.delete(name);
+    }
+  }
+
+  async #untilOver(first: Predecessor | null): Promise<SlotWriteResult> {
     const result = await this.#run(first);
     const isOver = result.outcome === 'declined' || result.outcome === 'rejected';
     if (this.#staged !== null && isOver) unstageLater(this.#writer.ctx, this.#staged);
@@ -241,7 +254,7 @@ class SlotWrite {
     const { ctx, signer } = this.#writer;
     const request = await signBallot(signer, address, ballot);
     const beside = new BallotBeside(ctx, address, request);
-    const result = await stageContent(ctx, ballot.gatewayId, address, this.#content.placed, beside);
+    const result = await stageContent(ctx, ballot.gatewayId, this.#stageId, address, this.#content.placed, beside);
     if (result.kind === 'failed') return result;
     this.#staged = result.staged;
     return result.promised ?? askBallot(ctx, address, ballot, request, this.#voided);

@@ -37,17 +37,17 @@ export interface StageFailure {
   readonly why: { readonly error: OperationError; readonly record?: Certified };
 }
 
-/** Stages what `placeContent` has brought to the nodes, and asks them for a ballot of the slot it is meant for. */
+/** Stages what `placeContent` has brought to the nodes as `id`, and asks them for a ballot of the slot it is meant for. */
 export async function stageContent(
   ctx: ClientContext,
   gatewayId: Uint8Array,
+  id: Uint8Array,
   { bucket, keyId }: Pick<SlotAddress, 'bucket' | 'keyId'>,
   placed: PlacedContent,
   beside: BallotBeside,
 ): Promise<StageResult> {
   const { kind, k, size, cellBytes, contentId, contentOf } = placed;
   if (kind !== 'DATA' && kind !== 'TABLE') throw new TypeError(`${kind} contents are not staged`);
-  const id = ctx.random.bytes(16);
   const layout: StagedLayout = { kind, k, size, cellBytes, contentId };
   const terms = { bucketId: bucket.bucketId, keyId, stageId: id, contentId, gatewayId };
   const codes: string[] = [];

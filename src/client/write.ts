@@ -76,6 +76,8 @@ export interface Writer {
   readonly sessions: WriterSessions;
   readonly signer: BatchSigner;
   readonly journal: AttemptJournal;
+  /** Stages of the writes that are under way here, by their id as a map key. */
+  readonly stages: Set<string>;
   /** Slot writes of one key, one after the other. */
   readonly turns: Turns;
   /** Lets go, in the background, of receipts that an abandoned attempt left on nodes (6.7). */

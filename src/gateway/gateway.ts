@@ -111,6 +111,8 @@ export class Gateway {
   readonly #barrier: ListingBarrier;
   readonly #registry: BucketRegistry;
   readonly #orphans: Orphans;
+  /** A write of another process, or one that has ended, is over after so long. */
+  readonly #graceMs: number;
   readonly #background: BackgroundWork;
   readonly #ctx: StoreContext;
   readonly #front: S3Front;
@@ -180,6 +182,7 @@ export class Gateway {
     this.#index = index;
     this.#barrier = barrier;
     this.#orphans = orphans;
+    this.#graceMs = graceMs;
     this.#background = background;
     const states = new BucketStates(clock);
     const quota = options.uploadQuota ?? DEFAULT_UPLOAD_QUOTA;
@@ -294,6 +297,7 @@ export class Gateway {
       await this.#barrier.pass();
       this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
       await this.#orphans.sweep(signal);
+      await this.#client.endLeftoverStages(this.#graceMs);
       if (this.#hasSwept) return;
       await this.#sweepUploads(signal);
       this.#hasSwept = true;

@@ -13,6 +13,7 @@ import {
   LEASE_MS_MAX,
   REPLIES_BATCH_MAX,
   SHOWN_BATCH_MAX,
+  STAGES_BATCH_MAX,
 } from '../base/limits.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { certBytes } from './certificate.ts';
@@ -21,7 +22,7 @@ import type { Decoded } from './encoding.ts';
 import { signedManifestSchema } from './manifest.ts';
 import { batchSchema, proofSchema } from './proofs.ts';
 import { SLOTS_MAX } from './quorum.ts';
-import { signedBodySchema, stagedReceiptsBytes, unstagedWireSchema } from './slot.ts';
+import { signedBodySchema, STAGE_MANIFESTS_MAX, stagedReceiptsBytes, unstagedWireSchema } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 
 const STRIPE_INDEX_MAX = 2 ** 40;
@@ -92,6 +93,10 @@ const requests = {
   }),
   /** Asks for a promise that nothing rests on the stage any more. */
   UNSTAGE: z.strictObject({ t: z.literal('UNSTAGE'), keyId: hash32, stageId: id16 }),
+  /** Which stages has the node held for so long? Those of the asking writer, and old ones of others for who may resolve. */
+  STAGES: z.strictObject({ t: z.literal('STAGES'), ageMs: uint }),
+  /** What rests on a stage? */
+  RESTS: z.strictObject({ t: z.literal('RESTS'), keyId: hash32, stageId: id16 }),
   /** 2f+1 such promises: the stage ends. */
   RELEASE: z.strictObject({
     t: z.literal('RELEASE'),
@@ -172,6 +177,8 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.PROMISE,
   requests.STAGE,
   requests.UNSTAGE,
+  requests.STAGES,
+  requests.RESTS,
   requests.RELEASE,
   requests.COMMIT,
   requests.FETCH,
@@ -265,6 +272,16 @@ const answers = {
   /** With a ballot: what became of that, and its payload. */
   STAGE: receiptWire.extend({ promise: z.union([promiseAnswer, refusedSchema]).optional() }),
   UNSTAGE: unstagedWireSchema,
+  /** The oldest first. */
+  STAGES: z.strictObject({
+    stages: z.array(z.strictObject({ stageId: id16, keyId: hash32, gatewayId: hash32 })).max(STAGES_BATCH_MAX),
+  }),
+  RESTS: z.strictObject({
+    /** Stamps of manifests that are accepted here and not certified. */
+    accepted: z.array(stampSchema).max(STAGE_MANIFESTS_MAX),
+    /** Of the certified version that rests on it. */
+    cert: certBytes.nullable(),
+  }),
   RELEASE: nothing,
   COMMIT: receiptWire,
   FETCH: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48) }),

@@ -27,7 +27,7 @@ import { Refused, reply } from './reply.ts';
 import { RetentionClock } from './retention-clock.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
-import { handleRelease, handleStage, handleUnstage } from './stage-content.ts';
+import { handleRelease, handleRests, handleStage, handleStages, handleUnstage } from './stage-content.ts';
 import { Uploads } from './uploads.ts';
 
 /** New content is refused below this much free space, and certificates and tombstones below a quarter of it, so that the records of what was promised always fit. */
@@ -213,6 +213,10 @@ export class StorageNode {
         return handleStage(ctx, from, writer, request, payload, () => this.#requireRoom(payload.length));
       case 'UNSTAGE':
         return handleUnstage(ctx, writer, request);
+      case 'STAGES':
+        return handleStages(ctx, writer, request);
+      case 'RESTS':
+        return handleRests(ctx, request);
       case 'RELEASE':
         return handleRelease(ctx, request);
       case 'COMMIT':

@@ -3,6 +3,7 @@
  * that an acceptor needs only the manifest, and let go again when its writer's request has ended without it.
  */
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
+import { STAGES_BATCH_MAX } from '../base/limits.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
 import { encodeEntry } from '../log/entry-types.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
@@ -163,6 +164,12 @@ export async function handleUnstage(
   const stage = ctx.state.stages.get(stageId);
   const isOwn = stage === undefined || equal(stage.gatewayId, writer.gatewayId);
   if (!isOwn && !writer.capabilities.includes('resolve')) throw new Refused('DENIED', 'the stage is not yours');
+  const certified = ctx.state.register.certifiedOn(keyId, stageId);
+  if (certified !== undefined) {
+    // Whoever lacks the certificate still holds the content by its stage alone.
+    const cert = await ctx.state.readCertificate(certified);
+    throw new Refused('CONFLICT', 'a certified version rests on the stage', { cert });
+  }
   const resting = ctx.state.register.preparedOn(keyId, stageId);
   if (resting.length > STAGE_MANIFESTS_MAX) throw new Refused('BUSY', 'too many manifests rest on the stage');
   if (!ctx.state.stages.hasEnded(stageId)) ctx.state.write({ r: 'UNSTAGED', stageId });
@@ -170,6 +177,31 @@ export async function handleUnstage(
   await ctx.state.queuedIsDurable();
   const body = encodeUnstaged({ v: 1, stageId, slot: ctx.self.slot, epoch: ctx.cluster.epoch, accepted });
   return reply('UNSTAGE', { body, proof: await ctx.signer.sign('unstaged', body) });
+}
+
+/** Younger ones of another gateway are its own business: it may be writing. */
+const FOREIGN_STAGE_MS = 24 * 3_600_000;
+
+export function handleStages(ctx: NodeContext, writer: WriterConfig, { ageMs }: RequestOf<'STAGES'>): Frame {
+  const mayEndAll = writer.capabilities.includes('resolve');
+  const listed: AnswerOf<'STAGES'>['stages'] = [];
+  for (const { stage, ageMs: age } of ctx.state.stages.ages(ctx.clock.monotonicMs())) {
+    const { stageId, keyId, gatewayId } = stage;
+    const isOwn = equal(gatewayId, writer.gatewayId);
+    const isAsked = isOwn ? age >= ageMs : mayEndAll && age >= Math.max(ageMs, FOREIGN_STAGE_MS);
+    if (isAsked) listed.push({ stageId, keyId, gatewayId });
+    if (listed.length === STAGES_BATCH_MAX) break;
+  }
+  return reply('STAGES', { stages: listed });
+}
+
+export async function handleRests(ctx: NodeContext, { keyId, stageId }: RequestOf<'RESTS'>): Promise<Frame> {
+  const { register } = ctx.state;
+  const certified = register.certifiedOn(keyId, stageId);
+  const accepted = register.preparedOn(keyId, stageId).slice(0, STAGE_MANIFESTS_MAX).map(({ stamp }) => stamp);
+  const cert = certified === undefined ? null : await ctx.state.readCertificate(certified);
+  await ctx.state.queuedIsDurable();
+  return reply('RESTS', { accepted, cert });
 }
 
 export async function handleRelease(ctx: NodeContext, request: RequestOf<'RELEASE'>): Promise<Frame> {

@@ -17,16 +17,17 @@ export interface Stage extends StageTerms {
 }
 
 export class Stages {
-  readonly #held = new Map<string, Stage>();
+  readonly #held = new Map<string, { readonly stage: Stage; readonly sinceMs: number }>();
   /** Stages on which this node accepts nothing any more. */
   readonly #ended = new Map<string, Uint8Array>();
 
   get(stageId: Uint8Array): Stage | undefined {
-    return this.#held.get(mapKey(stageId));
+    return this.#held.get(mapKey(stageId))?.stage;
   }
 
-  add(stage: Stage): void {
-    this.#held.set(mapKey(stage.stageId), stage);
+  /** `nowMs` by the monotonic clock: after a restart its age begins anew. */
+  add(stage: Stage, nowMs: number): void {
+    this.#held.set(mapKey(stage.stageId), { stage, sinceMs: nowMs });
   }
 
   /** Returns the stage let go. */
@@ -49,7 +50,12 @@ export class Stages {
   }
 
   held(): readonly Stage[] {
-    return [...this.#held.values()];
+    return [...this.#held.values()].map(({ stage }) => stage);
+  }
+
+  /** With how long each has been held here, the oldest first. */
+  *ages(nowMs: number): Generator<{ readonly stage: Stage; readonly ageMs: number }> {
+    for (const { stage, sinceMs } of this.#held.values()) yield { stage, ageMs: nowMs - sinceMs };
   }
 
   ended(): readonly Uint8Array[] {

@@ -402,7 +402,7 @@ export class NodeState {
   }
 
   restoreStage(stage: Stage): void {
-    this.stages.add(stage);
+    this.stages.add(stage, this.#clock.monotonicMs());
     this.register.charge(stage.gatewayId, stage.bytes);
     for (const id of contentIds(stage.binds)) this.contents.bind(id, stage.stageId);
   }

@@ -5,6 +5,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BucketAuthority } from '../../src/client/write.ts';
+import { encodeCertificate } from '../../src/protocol/certificate.ts';
 import { decodeAnswer, encodeAnswer } from '../../src/protocol/messages.ts';
 import type { AnswerOf } from '../../src/protocol/messages.ts';
 import { NO_RECEIPTS } from '../../src/protocol/slot.ts';
@@ -102,6 +103,59 @@ describe('a node that is asked for a ballot beside a stage', () => {
     expect(code(await one.stage(NODE, version, STAGE, one.ballot('another', 5)))).toBe('BAD');
     expect(scene.world.nodes.get(NODE)?.status().stages).toBe(0);
     expect(code(await two.promise(NODE, 'k', 1))).toBe('accepted');
+  });
+});
+
+describe('a stage that its gateway left', () => {
+  async function staged(): Promise<readonly ReturnType<typeof receiptOf>[]> {
+    return Promise.all(CORRECT.map(async (slot) => receiptOf(slot, await stage(slot, dataOf(one), 1))));
+  }
+
+  it('I2: a node promises no end to a stage that a certified version rests on, and shows that', async () => {
+    const version = dataOf(one);
+    const receipts = await staged();
+    const made = await Promise.all(
+      CORRECT.map(async (slot) => {
+        const answer = await one.propose(slot, version, 1, { staged: receipts });
+        if (!answer.ok) throw new Error(answer.refused.reason);
+        return { slot, ...answer.answer };
+      }),
+    );
+    const cert = encodeCertificate({ signed: version.signed, ballot: { round: 1, writerId: one.raw.writerId }, receipts: made });
+    expect((await one.raw.commit(1, cert)).ok).toBe(true);
+    const answer = await one.unstage(1, version, STAGE);
+    expect(code(answer)).toBe('CONFLICT');
+    expect(answer.ok ? null : answer.refused.cert).toEqual(cert);
+    // The others have accepted it: they tell, and none lets go of the content.
+    const statements = await Promise.all([0, 2].map((slot) => one.unstage(slot, version, STAGE)));
+    expect(statements.map(({ ok }) => ok)).toEqual([true, true]);
+  });
+
+  it('I8: its gateway asks for no end of a stage while what rests on it is not settled', async () => {
+    const version = dataOf(one);
+    const receipts = await staged();
+    expect(code(await one.propose(0, version, 1, { staged: receipts }))).toBe('accepted');
+    const client = scene.client(0, { deadlines: { prepareMs: 500, resolveMs: 500, queryMs: 500 } });
+    let unstaged = 0;
+    for (const slot of ALL) {
+      scene.world.interceptors.set(slot, (honest, frame) => {
+        const type = requestIn(frame)?.t;
+        if (type === 'UNSTAGE') unstaged += 1;
+        // Nothing is promised: the slot cannot be settled.
+        return type === 'PROMISE' ? new Promise(() => undefined) : honest(frame);
+      });
+    }
+    await client.client.endLeftoverStages(0);
+    expect(unstaged).toBe(0);
+    scene.world.interceptors.clear();
+    const left = async (): Promise<readonly (number | undefined)[]> => {
+      await client.client.endLeftoverStages(0);
+      return CORRECT.map((slot) => scene.world.nodes.get(slot)?.status().stages);
+    };
+    await expect.poll(left, { timeout: 10_000 }).toEqual([0, 0, 0]);
+    // Completed, or let go where those that promised first had not accepted it.
+    const head = await client.client.head(idOf('k'));
+    if (head !== null) expect(head.signed.hash).toEqual(version.signed.hash);
   });
 });
 

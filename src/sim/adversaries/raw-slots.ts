@@ -64,6 +64,11 @@ export class RawSlots {
     return { body, proof: prove(world.cluster, signer, 'ballot', body) };
   }
 
+  /** Asks a node to promise that nothing rests on the stage any more. */
+  unstage(slot: number, { signed }: RawVersion, stageId: Uint8Array): Promise<Answer<'UNSTAGE'>> {
+    return this.raw.ask(slot, { t: 'UNSTAGE', keyId: signed.manifest.keyId, stageId });
+  }
+
   proposal({ signed }: RawVersion, round: number, signer: SigningKey = this.raw.identity.signingKey): SignedBody {
     const { identity, sessionNonce, world } = this.raw;
     const { keyId, slot } = signed.manifest;
