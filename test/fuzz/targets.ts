@@ -7,8 +7,9 @@ import { diskTargets } from './targets/disk.ts';
 import { nodeTargets } from './targets/node.ts';
 import { protocolTargets } from './targets/protocol.ts';
 import { documentTargets } from './targets/s3-documents.ts';
+import { featureTargets } from './targets/s3-features.ts';
 import { s3Targets } from './targets/s3.ts';
 import { socketTargets } from './targets/sockets.ts';
 import { textTargets } from './targets/text.ts';
 
-export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...accessTargets, ...documentTargets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];
+export const targets: readonly Target[] = [...protocolTargets, ...diskTargets, ...textTargets, ...s3Targets, ...accessTargets, ...documentTargets, ...featureTargets, ...nodeTargets, ...clientTargets, ...socketTargets, ...commandLineTargets];
