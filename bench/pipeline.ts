@@ -7,7 +7,7 @@ import { aeadKey, aeadSealInto, incremental, sha256 } from '../src/crypto/primit
 import { codeStripe } from '../src/client/stripe-code.ts';
 import { wasmCodec } from '../src/erasure/wasm.ts';
 import { WorkspacePool } from '../src/erasure/workspace.ts';
-import { crc64nvme } from '../src/gateway/s3/crc.ts';
+import { crc64nvme } from '../src/gateway/s3/checksums/crc.ts';
 import { stripeAssociated, stripeNonce, stripePlainBytes } from '../src/protocol/stripes.ts';
 import { CELL_BYTES_DEFAULT } from '../src/base/limits.ts';
 import type { BenchRow } from './codec.ts';

@@ -1,7 +1,7 @@
 /** Conditional writes through whole gateways: decided once, whichever of them race, and repeated safely. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
-import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
+import type { ObjectStore } from '../../src/gateway/s3/port/object-store.ts';
 import type { PutObjectResult, WriteCondition } from '../../src/gateway/s3/port/objects.ts';
 import {
   contentOfBytes,

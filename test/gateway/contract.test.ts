@@ -1,4 +1,4 @@
-import { objectStoreContract } from '../../src/gateway/s3/object-store.contract.ts';
+import { objectStoreContract } from '../../src/gateway/s3/port/object-store.contract.ts';
 import { startGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 

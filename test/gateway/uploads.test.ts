@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { concat, hex } from '../../src/base/bytes.ts';
-import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
+import type { ObjectStore } from '../../src/gateway/s3/port/object-store.ts';
 import type { PartInfo, UploadAddress } from '../../src/gateway/s3/port/uploads.ts';
 import { decodeRequest } from '../../src/protocol/messages.ts';
 import { contentOf, sameBytes } from '../world/client-world.ts';

@@ -1,7 +1,7 @@
 /** Versions through whole gateways: what each lists, also from an index built anew, and after races. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/bytes.ts';
-import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
+import type { ObjectStore } from '../../src/gateway/s3/port/object-store.ts';
 import { ACCOUNT, getBytesOf, makeBucket, operationOf, putBytes, removeObject, startGateway } from '../world/gateway-world.ts';
 import type { TestGateway } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';

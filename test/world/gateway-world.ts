@@ -12,7 +12,7 @@ import { wasmCodec } from '../../src/erasure/wasm.ts';
 import { WorkspacePool } from '../../src/erasure/workspace.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
-import type { ObjectStore } from '../../src/gateway/s3/object-store.ts';
+import type { ObjectStore } from '../../src/gateway/s3/port/object-store.ts';
 import type { IncomingContent, OperationId } from '../../src/gateway/s3/port/content.ts';
 import type { ObjectAttributes, ObjectMetadata, WriteCondition } from '../../src/gateway/s3/port/objects.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';

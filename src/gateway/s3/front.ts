@@ -1,6 +1,8 @@
 /**
  * The S3 front: one function from request to response over an ObjectStore. In this order: admit,
- * authenticate, route, authorise, act; a request refused at one step has cost only the steps before. Everything it needs
+ * authenticate (auth/), route (router.ts), authorise (access/, policy/), act (a file of the folder that the
+ * operation is about); a request refused at one step has cost only the steps before. http/ is the language of
+ * requests and answers, body/ and checksums/ what streams through, port/ the store below. Everything it needs
  * of the world comes through ports, so the same front serves the listener (platform/http-server.ts) and the
  * simulator. Whatever goes wrong becomes an answer; only a broken invariant rejects.
  */
@@ -18,45 +20,46 @@ import * as ownership from './access/ownership.ts';
 import * as publicAccessBlock from './access/public-access-block.ts';
 import { BucketUsage } from './access/usage.ts';
 import type { Quotas } from './access/usage.ts';
-import { addressOf, pathStyle } from './addressing.ts';
-import * as bucket from './bucket.ts';
+import { addressOf, pathStyle } from './http/addressing.ts';
+import * as bucket from './buckets/bucket.ts';
 import type { Feature, Surroundings } from './call.ts';
-import { openContent, requireNoContent } from './content.ts';
-import type { Patience } from './content.ts';
-import { copyObject, uploadPartCopy } from './copy.ts';
-import { getObjectAttributes } from './object-attributes.ts';
-import { deleteObject, deleteObjects } from './delete.ts';
+import { openContent, requireNoContent } from './body/content.ts';
+import type { Patience } from './body/content.ts';
+import { uploadPartCopy } from './multipart/copy-part.ts';
+import { copyObject } from './objects/copy.ts';
+import { getObjectAttributes } from './objects/object-attributes.ts';
+import { deleteObject, deleteObjects } from './objects/delete.ts';
 import * as absent from './documents/absent.ts';
 import { answerPreflight, corsFields } from './documents/cors-answer.ts';
 import * as cors from './documents/cors.ts';
 import * as encryption from './documents/encryption.ts';
 import * as requestPayment from './documents/request-payment.ts';
 import * as tagging from './documents/tagging.ts';
-import { errorResponse } from './error-response.ts';
-import { S3Error, toS3Error } from './errors.ts';
-import { getObject, headObject } from './get-object.ts';
-import { Headers } from './http.ts';
+import { errorResponse } from './http/error-response.ts';
+import { S3Error, toS3Error } from './http/errors.ts';
+import { getObject, headObject } from './objects/get-object.ts';
+import { Headers } from './http/headers.ts';
 import * as lifecycle from './lifecycle/configuration.ts';
-import { listObjects, listObjectsV2 } from './list.ts';
-import { listObjectVersions } from './list-versions.ts';
+import { listObjects, listObjectsV2 } from './listing/list.ts';
+import { listObjectVersions } from './listing/list-versions.ts';
 import * as objectLock from './lock/object-lock.ts';
 import * as retention from './lock/retention.ts';
-import { listMultipartUploads } from './list-uploads.ts';
-import * as multipart from './multipart.ts';
+import { listMultipartUploads } from './listing/list-uploads.ts';
+import * as multipart from './multipart/multipart.ts';
 import * as notification from './notification/configuration.ts';
 import { NO_EVENTS } from './notification/events.ts';
 import { NotifyingStore } from './notification/notifying-store.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore } from './port/object-store.ts';
 import type { BuiltOperation } from './operations.ts';
-import type { CredentialLookup } from './principal.ts';
+import type { CredentialLookup } from './auth/principal.ts';
 import * as bucketPolicy from './policy/bucket-policy.ts';
 import { postObject } from './post/post-object.ts';
-import { putObject } from './put-object.ts';
+import { putObject } from './objects/put-object.ts';
 import { route } from './router.ts';
-import { authenticate } from './sigv4.ts';
+import { authenticate } from './auth/sigv4.ts';
 import * as objectTagging from './tags/object-tagging.ts';
-import { parseResource, parseTarget, Query } from './uri.ts';
-import * as versioning from './versioning.ts';
+import { parseResource, parseTarget, Query } from './http/uri.ts';
+import * as versioning from './buckets/versioning.ts';
 
 const REQUEST_ID_BYTES = 8;
 

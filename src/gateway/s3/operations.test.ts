@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import * as sdk from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
-import { S3Error } from './errors.ts';
-import { Headers } from './http.ts';
+import { S3Error } from './http/errors.ts';
+import { Headers } from './http/headers.ts';
 import { OPERATIONS, operationsMarkdown } from './operations.ts';
 import { route } from './router.ts';
-import { parseTarget, Query } from './uri.ts';
+import { parseTarget, Query } from './http/uri.ts';
 
 /** Name, method and path template of every operation of the public SDK. */
 const sdkOperations = Object.entries(sdk).flatMap(([name, schema]): [string, string, string][] => {

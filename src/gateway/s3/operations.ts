@@ -7,11 +7,11 @@
  */
 
 import { actionsShown } from './access/actions.ts';
-import { COPY_SOURCE_HEADERS } from './copy-source.ts';
-import { CUSTOMER_KEY_HEADERS, SEALING_HEADERS, SOURCE_KEY_HEADERS } from './sealing.ts';
+import { COPY_SOURCE_HEADERS } from './objects/copy-source.ts';
+import { CUSTOMER_KEY_HEADERS, SEALING_HEADERS, SOURCE_KEY_HEADERS } from './objects/sealing.ts';
 
-import { ATTRIBUTE_HEADERS } from './attributes.ts';
-import { DELETE_CONDITION_HEADERS, WRITE_CONDITION_HEADERS } from './write-conditions.ts';
+import { ATTRIBUTE_HEADERS } from './objects/attributes.ts';
+import { DELETE_CONDITION_HEADERS, WRITE_CONDITION_HEADERS } from './objects/write-conditions.ts';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
 export type Level = 'service' | 'bucket' | 'object';

@@ -4,8 +4,8 @@
  * does not name: a condition, a lock or a copy that we silently dropped would be a lie to the client.
  */
 import { assert } from '../../base/assert.ts';
-import { S3Error } from './errors.ts';
-import type { Headers } from './http.ts';
+import { S3Error } from './http/errors.ts';
+import type { Headers } from './http/headers.ts';
 import {
   BODY_HEADERS,
   MEANINGFUL_HEADERS,
@@ -14,7 +14,7 @@ import {
   UNIVERSAL_QUERY,
 } from './operations.ts';
 import type { BuiltOperation, Level, OperationRow } from './operations.ts';
-import type { Query } from './uri.ts';
+import type { Query } from './http/uri.ts';
 
 interface Term {
   readonly name: string;

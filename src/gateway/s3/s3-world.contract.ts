@@ -13,8 +13,8 @@ import { SystemRandom } from '../../platform/random.ts';
 import { directoryOf } from './access/credential-store.ts';
 import { FRONT_DEFAULTS, S3Front } from './front.ts';
 import type { S3FrontOptions } from './front.ts';
-import { MEMORY_OWNER, MemoryStore } from './memory-store.contract.ts';
-import type { Account } from './principal.ts';
+import { MEMORY_OWNER, MemoryStore } from './port/memory-store.contract.ts';
+import type { Account } from './auth/principal.ts';
 
 export const ACCESS_KEY = 'HFTESTACCESSKEY00001';
 export const SECRET_KEY = 'a/test+secret/key=that/has/odd+letters==';

@@ -2,7 +2,7 @@
  * The object store that the S3 front stands on, over the protocol client. Each method is one file's work;
  * here is only the list of them.
  */
-import type { ObjectStore } from '../s3/object-store.ts';
+import type { ObjectStore } from '../s3/port/object-store.ts';
 import type {
   BucketInfo,
   ChangeBucket,

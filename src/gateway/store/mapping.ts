@@ -1,6 +1,6 @@
 /** Between what S3 says of an object and what is sealed beside it. */
-import { CHECKSUMS } from '../s3/checksums.ts';
-import type { Checksum, ChecksumAlgorithm } from '../s3/checksums.ts';
+import { CHECKSUMS } from '../s3/checksums/checksums.ts';
+import type { Checksum, ChecksumAlgorithm } from '../s3/checksums/checksums.ts';
 import type { ObjectAttributes, ObjectInfo, ObjectMetadata } from '../s3/port/objects.ts';
 import type { Manifest, SignedManifest } from '../../protocol/manifest.ts';
 import { versionIdOf } from '../version-id.ts';

@@ -2,7 +2,7 @@
 import { fromUtf8, utf8 } from '../../../src/base/bytes.ts';
 import { decodeGrants, encodeGrants } from '../../../src/gateway/s3/access/acl.ts';
 import { decodeBlock, decodeOwnership, decodePolicy, encodeBlock, encodeOwnership, encodePolicy } from '../../../src/gateway/s3/access/bucket-facts.ts';
-import { S3Error } from '../../../src/gateway/s3/errors.ts';
+import { S3Error } from '../../../src/gateway/s3/http/errors.ts';
 import { evaluatePolicy } from '../../../src/gateway/s3/policy/evaluate.ts';
 import { isWithin, parseCidr, parseIp } from '../../../src/gateway/s3/policy/ip.ts';
 import { parseStrictJson } from '../../../src/gateway/s3/policy/json.ts';

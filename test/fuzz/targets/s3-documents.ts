@@ -4,11 +4,11 @@ import { answerPreflight } from '../../../src/gateway/s3/documents/cors-answer.t
 import { decodeCors, encodeCors, parseCors } from '../../../src/gateway/s3/documents/cors.ts';
 import { parseEncryption } from '../../../src/gateway/s3/documents/encryption.ts';
 import { encodeBucketTagging, parseBucketTagging } from '../../../src/gateway/s3/documents/tagging.ts';
-import { S3Error } from '../../../src/gateway/s3/errors.ts';
-import { Headers } from '../../../src/gateway/s3/http.ts';
+import { S3Error } from '../../../src/gateway/s3/http/errors.ts';
+import { Headers } from '../../../src/gateway/s3/http/headers.ts';
 import { decodeLifecycle, encodeLifecycle, parseLifecycle } from '../../../src/gateway/s3/lifecycle/document.ts';
 import { expirationOf, judgeVersion, LIFECYCLE_TIME } from '../../../src/gateway/s3/lifecycle/evaluate.ts';
-import { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
+import { MemoryStore } from '../../../src/gateway/s3/port/memory-store.contract.ts';
 import { decodeNotification, encodeNotification, parseNotification } from '../../../src/gateway/s3/notification/document.ts';
 import { decoder, holds } from '../decoder.ts';
 import type { Target } from '../engine.ts';

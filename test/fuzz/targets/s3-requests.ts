@@ -5,7 +5,7 @@
 import { createHmac } from 'node:crypto';
 import { concat, fromMapKey, hex, utf8 } from '../../../src/base/bytes.ts';
 import { sha256 } from '../../../src/crypto/primitives.ts';
-import { parseTarget, uriEncode } from '../../../src/gateway/s3/uri.ts';
+import { parseTarget, uriEncode } from '../../../src/gateway/s3/http/uri.ts';
 
 export const ACCESS_KEY = 'HFTESTACCESSKEY00001';
 export const SECRET_KEY = 'a/test+secret/key=that/has/odd+letters==';

@@ -4,24 +4,24 @@ import { concat, equal, hex, utf8 } from '../../../src/base/bytes.ts';
 import type { HttpRequest, HttpResponse } from '../../../src/base/http.ts';
 import { hmacSha256, incremental, sha256 } from '../../../src/crypto/primitives.ts';
 import { directoryOf } from '../../../src/gateway/s3/access/credential-store.ts';
-import { AwsChunkedDecoder } from '../../../src/gateway/s3/aws-chunked.ts';
-import { base64, base64url, fromBase64, fromBase64url } from '../../../src/gateway/s3/base64.ts';
-import { CHECKSUM_ALGORITHMS, decodeChecksum } from '../../../src/gateway/s3/checksums.ts';
-import { evaluateConditions, parseRange, rangeApplies, resolveRange } from '../../../src/gateway/s3/conditions.ts';
-import { parseCopyRange, parseCopySource } from '../../../src/gateway/s3/copy-source.ts';
-import { openToken, sealToken } from '../../../src/gateway/s3/continuation.ts';
-import { S3Error } from '../../../src/gateway/s3/errors.ts';
+import { AwsChunkedDecoder } from '../../../src/gateway/s3/body/aws-chunked.ts';
+import { base64, base64url, fromBase64, fromBase64url } from '../../../src/gateway/s3/http/base64.ts';
+import { CHECKSUM_ALGORITHMS, decodeChecksum } from '../../../src/gateway/s3/checksums/checksums.ts';
+import { evaluateConditions, parseRange, rangeApplies, resolveRange } from '../../../src/gateway/s3/objects/conditions.ts';
+import { parseCopyRange, parseCopySource } from '../../../src/gateway/s3/objects/copy-source.ts';
+import { openToken, sealToken } from '../../../src/gateway/s3/http/continuation.ts';
+import { S3Error } from '../../../src/gateway/s3/http/errors.ts';
 import { FRONT_DEFAULTS, S3Front } from '../../../src/gateway/s3/front.ts';
-import { Headers } from '../../../src/gateway/s3/http.ts';
-import { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
-import { parseAttributes } from '../../../src/gateway/s3/object-attributes.ts';
-import { parseCustomerKey } from '../../../src/gateway/s3/sealing.ts';
+import { Headers } from '../../../src/gateway/s3/http/headers.ts';
+import { MemoryStore } from '../../../src/gateway/s3/port/memory-store.contract.ts';
+import { parseAttributes } from '../../../src/gateway/s3/objects/object-attributes.ts';
+import { parseCustomerKey } from '../../../src/gateway/s3/objects/sealing.ts';
 import type { ObjectInfo } from '../../../src/gateway/s3/port/objects.ts';
-import type { CredentialLookup } from '../../../src/gateway/s3/principal.ts';
-import { authenticate, parseTimestamp } from '../../../src/gateway/s3/sigv4.ts';
-import { parseResource, parseTarget, Query, uriEncode } from '../../../src/gateway/s3/uri.ts';
-import { readXml } from '../../../src/gateway/s3/xml.ts';
-import type { ReadElement } from '../../../src/gateway/s3/xml.ts';
+import type { CredentialLookup } from '../../../src/gateway/s3/auth/principal.ts';
+import { authenticate, parseTimestamp } from '../../../src/gateway/s3/auth/sigv4.ts';
+import { parseResource, parseTarget, Query, uriEncode } from '../../../src/gateway/s3/http/uri.ts';
+import { readXml } from '../../../src/gateway/s3/http/xml.ts';
+import type { ReadElement } from '../../../src/gateway/s3/http/xml.ts';
 import { SystemClock } from '../../../src/platform/clock.ts';
 import { CountingTelemetry } from '../../../src/sim/counting-telemetry.ts';
 import { SeededRandom } from '../../../src/sim/seeded-random.ts';
@@ -289,24 +289,24 @@ async function acceptsRequest(input: Uint8Array): Promise<boolean> {
 }
 
 const SEED_REQUESTS = S3_REQUESTS.map(writeRequest);
-const sigv4 = 'src/gateway/s3/sigv4.ts';
-const conditions = 'src/gateway/s3/conditions.ts';
-const copySource = 'src/gateway/s3/copy-source.ts';
+const sigv4 = 'src/gateway/s3/auth/sigv4.ts';
+const conditions = 'src/gateway/s3/objects/conditions.ts';
+const copySource = 'src/gateway/s3/objects/copy-source.ts';
 
 export const s3Targets: readonly Target[] = [
-  decoder({ name: 's3-target', covers: ['parseTarget', 'parseResource'].map((name) => `src/gateway/s3/uri.ts ${name}`), format: text(['%', '%00', '%ff', '%2F', '&', '=', '?', '+', '..', '/']), seeds: () => TARGETS.map(utf8), accepts: acceptsTarget, refuses: isS3Error }),
+  decoder({ name: 's3-target', covers: ['parseTarget', 'parseResource'].map((name) => `src/gateway/s3/http/uri.ts ${name}`), format: text(['%', '%00', '%ff', '%2F', '&', '=', '?', '+', '..', '/']), seeds: () => TARGETS.map(utf8), accepts: acceptsTarget, refuses: isS3Error }),
   decoder({
-    name: 's3-header-values', covers: [`${conditions} parseRange`, 'src/gateway/s3/checksums.ts decodeChecksum', `${sigv4} parseTimestamp`], format: text(['bytes=', '-', ',', '"', '*', 'W/', ' GMT', 'Z', 'T', '=']),
+    name: 's3-header-values', covers: [`${conditions} parseRange`, 'src/gateway/s3/checksums/checksums.ts decodeChecksum', `${sigv4} parseTimestamp`], format: text(['bytes=', '-', ',', '"', '*', 'W/', ' GMT', 'Z', 'T', '=']),
     seeds: () => ['bytes=0-99', 'bytes=-5', 'bytes=7-', '20260102T030405Z', 'NhCmhg=='].map(utf8), accepts: acceptsCondition, refuses: isS3Error, inputs: 600,
   }),
   decoder({
-    name: 's3-copy-headers', covers: [`${copySource} parseCopySource`, `${copySource} parseCopyRange`, 'src/gateway/s3/sealing.ts parseCustomerKey', 'src/gateway/s3/object-attributes.ts parseAttributes'], format: text(['/', '%2F', '%ff', '?versionId=', '&', 'bytes=', '-', ',', 'ETag', '=']),
+    name: 's3-copy-headers', covers: [`${copySource} parseCopySource`, `${copySource} parseCopyRange`, 'src/gateway/s3/objects/sealing.ts parseCustomerKey', 'src/gateway/s3/objects/object-attributes.ts parseAttributes'], format: text(['/', '%2F', '%ff', '?versionId=', '&', 'bytes=', '-', ',', 'ETag', '=']),
     seeds: () => ['/bucket/a%20key?versionId=v1', 'bytes=0-0', 'pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=', 'ETag,Checksum'].map(utf8), accepts: acceptsCopyHeader, refuses: isS3Error, inputs: 600,
   }),
-  decoder({ name: 's3-token', covers: ['src/gateway/s3/continuation.ts openToken'], format: text(['A', '_', '-', '=']), seeds: () => TOKENS.map(utf8), accepts: acceptsToken, refuses: isS3Error }),
-  decoder({ name: 's3-xml', covers: ['src/gateway/s3/xml.ts readXml'], format: text(['<a>', '</a>', '<a/>', '<!--', '<!DOCTYPE x [', '<![CDATA[', ']]>', '<?xml version="1.0"?>', '&amp;', '&#0;', '&#xD800;', '&x;', ' xmlns="a"', "='"]), seeds: () => Object.values(XML).map(utf8), lends: () => ['<!-- a -->', '<![CDATA[a]]>', '<!DOCTYPE Delete>', '<?a b?>', `${'<a>'.repeat(16)}${'</a>'.repeat(16)}`].map((word) => utf8(XML.DELETE_XML.replace('<Quiet>', `${word}<Quiet>`))), accepts: acceptsXml, refuses: isS3Error, inputs: 600 }),
-  decoder({ name: 's3-chunked', covers: ['src/gateway/s3/aws-chunked.ts AwsChunkedDecoder'], format: text(['\r\n', '0\r\n', ';chunk-signature=', 'ffffffffffffffff', 'x-amz-trailer-signature:', 'x-amz-checksum-crc32:']), seeds: () => [signedChunks(), unsignedChunks], accepts: acceptsChunks, inputs: 600 }),
+  decoder({ name: 's3-token', covers: ['src/gateway/s3/http/continuation.ts openToken'], format: text(['A', '_', '-', '=']), seeds: () => TOKENS.map(utf8), accepts: acceptsToken, refuses: isS3Error }),
+  decoder({ name: 's3-xml', covers: ['src/gateway/s3/http/xml.ts readXml'], format: text(['<a>', '</a>', '<a/>', '<!--', '<!DOCTYPE x [', '<![CDATA[', ']]>', '<?xml version="1.0"?>', '&amp;', '&#0;', '&#xD800;', '&x;', ' xmlns="a"', "='"]), seeds: () => Object.values(XML).map(utf8), lends: () => ['<!-- a -->', '<![CDATA[a]]>', '<!DOCTYPE Delete>', '<?a b?>', `${'<a>'.repeat(16)}${'</a>'.repeat(16)}`].map((word) => utf8(XML.DELETE_XML.replace('<Quiet>', `${word}<Quiet>`))), accepts: acceptsXml, refuses: isS3Error, inputs: 600 }),
+  decoder({ name: 's3-chunked', covers: ['src/gateway/s3/body/aws-chunked.ts AwsChunkedDecoder'], format: text(['\r\n', '0\r\n', ';chunk-signature=', 'ffffffffffffffff', 'x-amz-trailer-signature:', 'x-amz-checksum-crc32:']), seeds: () => [signedChunks(), unsignedChunks], accepts: acceptsChunks, inputs: 600 }),
   decoder({ name: 's3-authorization', covers: [`${sigv4} authenticate`], format: text(S3_WORDS), seeds: () => SEED_REQUESTS, accepts: acceptsAuthorization, refuses: isS3Error }),
-  decoder({ name: 's3-front', covers: ['src/gateway/s3/content.ts openContent', 'src/gateway/s3/content.ts readAll'], format: text(S3_WORDS), seeds: () => SEED_REQUESTS, accepts: acceptsRequest, inputs: 400 }),
+  decoder({ name: 's3-front', covers: ['src/gateway/s3/body/content.ts openContent', 'src/gateway/s3/body/content.ts readAll'], format: text(S3_WORDS), seeds: () => SEED_REQUESTS, accepts: acceptsRequest, inputs: 400 }),
 ];
 

@@ -15,7 +15,7 @@ import type { Frame } from '../../../src/base/ports.ts';
 import { ADMIN_SOCKET, askAdmin, listenAdmin } from '../../../src/cli/admin-socket.ts';
 import type { AdminListener } from '../../../src/cli/admin-socket.ts';
 import { S3Client } from '../../../src/cli/s3-client.ts';
-import type { MemoryStore } from '../../../src/gateway/s3/memory-store.contract.ts';
+import type { MemoryStore } from '../../../src/gateway/s3/port/memory-store.contract.ts';
 import { encodeFrame, PREFACE } from '../../../src/platform/frames.ts';
 import { startHttpServer } from '../../../src/platform/http-server.ts';
 import type { HttpServer } from '../../../src/platform/http-server.ts';

@@ -2,7 +2,7 @@
 import { ACCESS_KEY, ACCOUNT, ask, send, sign, SECRET_KEY, startS3World } from '../s3-world.contract.ts';
 import type { Answer, S3World, SignedRequest } from '../s3-world.contract.ts';
 import type { S3FrontOptions } from '../front.ts';
-import type { Account, Credential } from '../principal.ts';
+import type { Account, Credential } from '../auth/principal.ts';
 import { directoryOf } from './credential-store.ts';
 
 export const MAIN: Account = { ...ACCOUNT, displayName: 'main', email: 'main@example.com' };

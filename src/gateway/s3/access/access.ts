@@ -3,12 +3,12 @@
  * not to be allowed; the feature then works on a store that asks here again for every object it touches
  * (guarded-store.ts), so that no feature can forget to ask.
  */
-import { S3Error } from '../errors.ts';
-import type { ObjectStore } from '../object-store.ts';
+import { S3Error } from '../http/errors.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { ObjectInfo } from '../port/objects.ts';
-import type { Credential, Principal } from '../principal.ts';
-import type { Resource } from '../uri.ts';
+import type { Credential, Principal } from '../auth/principal.ts';
+import type { Resource } from '../http/uri.ts';
 import { decodeGrants } from './acl.ts';
 import { concernsExisting } from './actions.ts';
 import type { OperationAccess } from './actions.ts';

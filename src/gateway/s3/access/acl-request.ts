@@ -2,12 +2,12 @@
  * ACLs as requests say them, by canned name, by grant headers or as a document, and as answers show them.
  * Grantees must be accounts that there are: a grant to nobody would look like one to somebody.
  */
-import { S3Error } from '../errors.ts';
-import type { Headers } from '../http.ts';
-import { textOfBytes } from '../http.ts';
-import type { AccountDirectory } from '../principal.ts';
-import { element, fields, readXml, requiredText } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Headers } from '../http/headers.ts';
+import { textOfBytes } from '../http/headers.ts';
+import type { AccountDirectory } from '../auth/principal.ts';
+import { element, fields, readXml, requiredText } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import { CANNED_ACLS, cannedGrants, GRANTS_MAX, GROUPS, PERMISSIONS } from './acl.ts';
 import type { CannedAcl, Grant, Grantee, Group, Permission } from './acl.ts';
 

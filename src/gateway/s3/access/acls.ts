@@ -1,10 +1,10 @@
 /** The ACLs of buckets and objects: asked for, and put by canned name, by grant headers or as a document. */
 import { bucketOf, emptyResponse, objectOf, operationOf, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
 import type { ObjectInfo } from '../port/objects.ts';
-import { XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import { XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { decodeGrants, encodeGrants } from './acl.ts';
 import type { Grant } from './acl.ts';
 import { aclElement, cannedAclOf, grantsOfDocument, grantsOfHeaders, hasGrantHeaders } from './acl-request.ts';

@@ -3,7 +3,7 @@
  * body, so that it comes here anonymous and is decided when the form was read.
  */
 import type { Call } from '../call.ts';
-import type { Headers } from '../http.ts';
+import type { Headers } from '../http/headers.ts';
 import type { AccessOptions } from './access.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** Where access keys and accounts are looked up. A file of the gateway's folder today (src/cli/); a register
  * that all gateways share can take its place. */
-import type { AccountDirectory, Account, CredentialLookup } from '../principal.ts';
+import type { AccountDirectory, Account, CredentialLookup } from '../auth/principal.ts';
 
 export interface CredentialStore extends AccountDirectory {
   /** Only keys in force: neither revoked nor expired. What changes is seen without a restart. */

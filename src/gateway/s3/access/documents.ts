@@ -1,7 +1,7 @@
 /** Documents of a bucket as the features about access read and write them. */
 import { bucketOf, operationOf, refusal } from '../call.ts';
 import type { Call } from '../call.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import type { BucketState, DocumentName } from '../port/buckets.ts';
 
 /** The bucket's state; throws NoSuchBucket. */

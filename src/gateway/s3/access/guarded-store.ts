@@ -3,8 +3,8 @@
  * on, and what a read found is judged before the feature sees it: the object's own owner, ACL and tags decide
  * then. A feature cannot reach the store by another way, so what it forgets to ask is refused here.
  */
-import { S3Error } from '../errors.ts';
-import type { ObjectStore } from '../object-store.ts';
+import { S3Error } from '../http/errors.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 import type {
   BucketInfo,
   ChangeBucket,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { CountingTelemetry, ShiftedClock } from '../s3-world.contract.ts';
-import type { Credential } from '../principal.ts';
+import type { Credential } from '../auth/principal.ts';
 import { KeyMeter } from './key-meter.ts';
 
 /** Time stands until the test moves it. */

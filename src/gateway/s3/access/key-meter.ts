@@ -4,8 +4,8 @@
  * charged as announced, into debt if need be, which the next requests wait out.
  */
 import type { Clock, Telemetry } from '../../../base/ports.ts';
-import { S3Error } from '../errors.ts';
-import type { Credential, KeyLimits } from '../principal.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Credential, KeyLimits } from '../auth/principal.ts';
 
 /** A full bucket lets so much of a second's share come at once. */
 const BURST_SECONDS = 1;

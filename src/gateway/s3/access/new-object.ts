@@ -2,10 +2,10 @@
  * To whom a new object belongs and what its ACL is, by what the request asks for and what the bucket's
  * ownership controls and public access block allow. Every operation that makes a version asks here.
  */
-import { S3Error } from '../errors.ts';
-import type { Headers } from '../http.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Headers } from '../http/headers.ts';
 import type { ObjectAttributes } from '../port/objects.ts';
-import type { AccountDirectory } from '../principal.ts';
+import type { AccountDirectory } from '../auth/principal.ts';
 import type { Access } from './access.ts';
 import { encodeGrants, isPublicGrant } from './acl.ts';
 import type { Grant } from './acl.ts';

@@ -3,12 +3,12 @@
  */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
-import type { Headers } from '../http.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Headers } from '../http/headers.ts';
 import type { Documents } from '../port/buckets.ts';
-import type { AccountDirectory } from '../principal.ts';
-import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import type { AccountDirectory } from '../auth/principal.ts';
+import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { encodeGrants } from './acl.ts';
 import { grantsOfHeaders } from './acl-request.ts';
 import { decodeOwnership, encodeOwnership, factsOf, OWNERSHIPS } from './bucket-facts.ts';

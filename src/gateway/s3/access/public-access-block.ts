@@ -1,10 +1,10 @@
 /** The public access block of a bucket: four switches that close what policies and ACLs would open. */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
-import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
-import type { ReadElement } from '../xml.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
+import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
+import type { ReadElement } from '../http/xml.ts';
 import { decodeBlock, encodeBlock } from './bucket-facts.ts';
 import type { PublicAccessBlock } from './bucket-facts.ts';
 import { configure, stateOf } from './documents.ts';

@@ -2,13 +2,13 @@
  * What a request says to the conditions of policies: the value of each condition key, taken from headers,
  * query, connection and clock, or from what the store was asked to write where the body says it.
  */
-import type { Headers } from '../http.ts';
-import { textOfBytes } from '../http.ts';
+import type { Headers } from '../http/headers.ts';
+import { textOfBytes } from '../http/headers.ts';
 import { EXISTING_TAG, REQUEST_TAG } from '../policy/condition-keys.ts';
 import type { Retention, Tags } from '../port/objects.ts';
-import type { Principal } from '../principal.ts';
-import { uriDecode } from '../uri.ts';
-import type { Query } from '../uri.ts';
+import type { Principal } from '../auth/principal.ts';
+import { uriDecode } from '../http/uri.ts';
+import type { Query } from '../http/uri.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { sealOf } from '../memory-content.contract.ts';
-import { MEMORY_OWNER, MemoryStore } from '../memory-store.contract.ts';
+import { S3Error } from '../http/errors.ts';
+import { sealOf } from '../port/memory-content.contract.ts';
+import { MEMORY_OWNER, MemoryStore } from '../port/memory-store.contract.ts';
 import { CountingTelemetry, ShiftedClock } from '../s3-world.contract.ts';
 import { BucketUsage } from './usage.ts';
 

@@ -7,8 +7,8 @@
 import { utf8 } from '../../../base/bytes.ts';
 import { describeError } from '../../../base/errors.ts';
 import type { Clock, Telemetry } from '../../../base/ports.ts';
-import { S3Error } from '../errors.ts';
-import type { ObjectStore } from '../object-store.ts';
+import { S3Error } from '../http/errors.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 
 /** Bytes that a bucket, or all buckets of an account, may hold; undefined: no quota. */
 export interface Quotas {

@@ -5,9 +5,9 @@
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { stateOf } from '../access/documents.ts';
-import { S3Error } from '../errors.ts';
-import type { S3ErrorCode } from '../errors.ts';
-import { element, xmlResponse } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import type { S3ErrorCode } from '../http/errors.ts';
+import { element, xmlResponse } from '../http/xml.ts';
 
 const absent =
   (code: S3ErrorCode): Feature =>

@@ -6,11 +6,11 @@
 import { AssertionError } from '../../../base/assert.ts';
 import { EMPTY } from '../../../base/bytes.ts';
 import type { HeaderField, HttpResponse } from '../../../base/http.ts';
-import { S3Error } from '../errors.ts';
-import type { Headers } from '../http.ts';
-import type { ObjectStore } from '../object-store.ts';
-import { addressOf, pathStyle } from '../addressing.ts';
-import { parseResource, parseTarget } from '../uri.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Headers } from '../http/headers.ts';
+import type { ObjectStore } from '../port/object-store.ts';
+import { addressOf, pathStyle } from '../http/addressing.ts';
+import { parseResource, parseTarget } from '../http/uri.ts';
 import { decodeCors } from './cors.ts';
 import type { CorsRule } from './cors.ts';
 

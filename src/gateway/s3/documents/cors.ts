@@ -4,11 +4,11 @@
  */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
-import { S3Error } from '../errors.ts';
-import { element, optional, readXml, writeXml } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { element, optional, readXml, writeXml } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import { groups, integerOf, plainText, remembering } from './reading.ts';
 import { documentResponse } from './response.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { HeaderField } from '../../../base/http.ts';
 import type { Call } from '../call.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import { expirationHeaders } from '../lifecycle/expiration-header.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { ObjectInfo, ObjectMetadata } from '../port/objects.ts';

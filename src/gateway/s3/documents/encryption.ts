@@ -6,11 +6,11 @@
 import type { HeaderField } from '../../../base/http.ts';
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import type { BucketState } from '../port/buckets.ts';
-import { element, fields, readXml, requiredText, writeXml, XML_BYTES_MAX } from '../xml.ts';
+import { element, fields, readXml, requiredText, writeXml, XML_BYTES_MAX } from '../http/xml.ts';
 import { plainText } from './reading.ts';
 import { documentResponse } from './response.ts';
 

@@ -4,9 +4,9 @@
  * because a document about CORS or lifecycle is asked about with every request.
  */
 import { utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { readXml } from '../xml.ts';
-import type { ReadElement } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { readXml } from '../http/xml.ts';
+import type { ReadElement } from '../http/xml.ts';
 
 /** Documents of so many buckets are remembered; one more, and the oldest is parsed anew when asked about. */
 const REMEMBERED_MAX = 256;

@@ -1,10 +1,10 @@
 /** Who pays for requests. Nobody is billed here, so the owner it is; anything else is refused. */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
-import { S3Error } from '../errors.ts';
-import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 
 const ROOT = 'RequestPaymentConfiguration';
 

@@ -1,8 +1,8 @@
 /** The answer to a GET of a document that is kept as the XML to answer. */
 import { utf8 } from '../../../base/bytes.ts';
 import type { HttpResponse } from '../../../base/http.ts';
-import { S3Error } from '../errors.ts';
-import type { S3ErrorCode } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
+import type { S3ErrorCode } from '../http/errors.ts';
 
 /** Throws S3Error with the code that says that there is none. */
 export function documentResponse(document: string | undefined, absent: S3ErrorCode): HttpResponse {

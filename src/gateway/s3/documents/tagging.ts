@@ -1,11 +1,11 @@
 /** Tags of a bucket: up to fifty names with values, which mean something to people and bills alone. */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
-import { S3Error } from '../errors.ts';
-import { element, fields, readXml, requiredText, writeXml, XML_BYTES_MAX } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { element, fields, readXml, requiredText, writeXml, XML_BYTES_MAX } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import { groups } from './reading.ts';
 import { documentResponse } from './response.ts';
 

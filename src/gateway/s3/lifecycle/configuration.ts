@@ -1,11 +1,11 @@
 /** Put, get and delete the lifecycle configuration of a bucket. Rules take effect with the next pass (executor.ts). */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
 import { documentResponse } from '../documents/response.ts';
-import { S3Error } from '../errors.ts';
-import { XML_BYTES_MAX } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { XML_BYTES_MAX } from '../http/xml.ts';
 import { encodeLifecycle, parseLifecycle } from './document.ts';
 
 /** So that it stays readable: kept documents are read with the bound of one that comes in. */

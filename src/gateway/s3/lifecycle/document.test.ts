@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import { decodeLifecycle, encodeLifecycle, parseLifecycle } from './document.ts';
 import { covers } from './rules.ts';
 

@@ -2,12 +2,12 @@
  * The lifecycle document: read strictly, checked as S3 checks it, written back in the shape it was put in.
  * Transitions to other storage classes are refused: there is one.
  */
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import type { Tags } from '../port/objects.ts';
 import { integerOf, groups, plainText, remembering } from '../documents/reading.ts';
 import { tagElement, tagOf } from '../documents/tagging.ts';
-import { element, fields, optional, readXml, writeXml } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { element, fields, optional, readXml, writeXml } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import type { Expiration, FilterForm, LifecycleFilter, LifecycleRule, NoncurrentExpiration } from './rules.ts';
 
 const ROOT = 'LifecycleConfiguration';

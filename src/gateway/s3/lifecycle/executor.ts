@@ -13,7 +13,7 @@ import { isOperationError } from '../../../base/errors.ts';
 import type { Clock, Random, Telemetry } from '../../../base/ports.ts';
 import { NO_EVENTS } from '../notification/events.ts';
 import type { EventSink } from '../notification/events.ts';
-import type { ObjectStore } from '../object-store.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { OperationId } from '../port/content.ts';
 import type { UploadRow, VersionRow } from '../port/listing.ts';

@@ -1,9 +1,9 @@
 /** x-amz-expiration: when the newest version of an object will expire, on answers that describe it. */
 import type { HeaderField } from '../../../base/http.ts';
 import { httpTime } from '../call.ts';
-import { bytesOfText } from '../http.ts';
+import { bytesOfText } from '../http/headers.ts';
 import type { BucketState } from '../port/buckets.ts';
-import { uriEncode } from '../uri.ts';
+import { uriEncode } from '../http/uri.ts';
 import { decodeLifecycle } from './document.ts';
 import { expirationOf, LIFECYCLE_TIME } from './evaluate.ts';
 import type { LifecycleTime } from './evaluate.ts';

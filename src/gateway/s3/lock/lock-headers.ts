@@ -5,11 +5,11 @@
  */
 import type { HeaderField } from '../../../base/http.ts';
 import { isoTime } from '../call.ts';
-import { S3Error } from '../errors.ts';
-import type { Headers } from '../http.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Headers } from '../http/headers.ts';
 import type { LockMode } from '../port/buckets.ts';
 import type { ObjectAttributes, Retention } from '../port/objects.ts';
-import { timestampMs } from '../write-conditions.ts';
+import { timestampMs } from '../objects/write-conditions.ts';
 
 export type Lock = Pick<ObjectAttributes, 'retention' | 'legalHold'>;
 

@@ -5,11 +5,11 @@
 import { bucketOf, emptyResponse, operationOf, refusal } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { stateOf } from '../access/documents.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
 import type { DefaultRetention } from '../port/buckets.ts';
-import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import { isLockMode } from './lock-headers.ts';
 
 const DAYS_MAX = 36_500;

@@ -5,13 +5,13 @@
 import { emptyResponse, isoTime, operationOf, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
 import { stateOf } from '../access/documents.ts';
-import { changeAttributes, readVersion } from '../attributes.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
+import { changeAttributes, readVersion } from '../objects/attributes.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
 import type { Retention } from '../port/objects.ts';
-import { versionHeaders } from '../version-id.ts';
-import { timestampMs } from '../write-conditions.ts';
-import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import { versionHeaders } from '../objects/version-id.ts';
+import { timestampMs } from '../objects/write-conditions.ts';
+import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { bypassesGovernance, isLockMode, requireFuture } from './lock-headers.ts';
 
 /** An empty document takes the retention away. Throws S3Error MalformedXML or InvalidArgument. */

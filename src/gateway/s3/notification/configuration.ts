@@ -1,11 +1,11 @@
 /** Get and put the notification configuration of a bucket. An empty one takes it away; there is no delete. */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
+import { readAll } from '../body/content.ts';
 import { configure, stateOf } from '../access/documents.ts';
 import { documentResponse } from '../documents/response.ts';
-import { S3Error } from '../errors.ts';
-import { XML_BYTES_MAX } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { XML_BYTES_MAX } from '../http/xml.ts';
 import { encodeNotification, parseNotification } from './document.ts';
 
 const DOCUMENT_BYTES_MAX = XML_BYTES_MAX / 4;

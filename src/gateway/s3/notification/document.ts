@@ -4,10 +4,10 @@
  * TopicConfiguration, where the name is one of the operator's configuration. Who may write the document can
  * therefore make the gateway speak to nobody whom the operator has not chosen.
  */
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import { groups, plainText, remembering } from '../documents/reading.ts';
-import { element, fields, readXml, requiredText, writeXml } from '../xml.ts';
-import type { Element, ReadElement } from '../xml.ts';
+import { element, fields, readXml, requiredText, writeXml } from '../http/xml.ts';
+import type { Element, ReadElement } from '../http/xml.ts';
 import { EVENT_NAMES } from './events.ts';
 import type { EventName } from './events.ts';
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../../base/errors.ts';
 import { postWebhook } from '../../../platform/webhook-client.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import { ask, OWNER, startS3World } from '../s3-world.contract.ts';
 import type { Answer, S3World } from '../s3-world.contract.ts';
 import { encodeNotification, parseNotification, rulesFor } from './document.ts';

@@ -8,7 +8,7 @@
  */
 import { isOperationError } from '../../../base/errors.ts';
 import type { Clock, Telemetry } from '../../../base/ports.ts';
-import type { ObjectStore } from '../object-store.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 import { decodeNotification, rulesFor } from './document.ts';
 import type { NotificationRule } from './document.ts';
 import type { EventSink, ObjectEvent } from './events.ts';

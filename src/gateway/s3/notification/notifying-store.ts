@@ -2,7 +2,7 @@
  * The store as one request uses it, telling what was changed: every write that a feature makes passes here, so
  * no feature can forget to tell. Nothing is told of what failed, or of an outcome that is not known.
  */
-import type { ObjectStore } from '../object-store.ts';
+import type { ObjectStore } from '../port/object-store.ts';
 import type {
   BucketInfo,
   ChangeBucket,

@@ -1,8 +1,8 @@
 /** An event as S3's JSON says it, and the signature by which its receiver knows that it is ours. */
 import { hex, utf8 } from '../../../base/bytes.ts';
 import { hmacSha256 } from '../../../crypto/primitives.ts';
-import { bytesOfText } from '../http.ts';
-import { uriEncode } from '../uri.ts';
+import { bytesOfText } from '../http/headers.ts';
+import { uriEncode } from '../http/uri.ts';
 import type { ObjectEvent } from './events.ts';
 
 export interface RecordFacts {

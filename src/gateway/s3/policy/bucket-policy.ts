@@ -8,9 +8,9 @@ import { decodePolicy, encodePolicy, factsOf } from '../access/bucket-facts.ts';
 import { configure, stateOf } from '../access/documents.ts';
 import { bucketOf, emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { readAll } from '../content.ts';
-import { S3Error } from '../errors.ts';
-import { element, xmlResponse } from '../xml.ts';
+import { readAll } from '../body/content.ts';
+import { S3Error } from '../http/errors.ts';
+import { element, xmlResponse } from '../http/xml.ts';
 import { parsePolicy, POLICY_BYTES_MAX } from './parse.ts';
 import { isPublicPolicy } from './public.ts';
 

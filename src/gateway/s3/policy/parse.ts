@@ -4,8 +4,8 @@
  * MalformedPolicy, so that no statement sits in a policy without effect.
  */
 import { fromUtf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { isCanonicalId } from '../principal.ts';
+import { S3Error } from '../http/errors.ts';
+import { isCanonicalId } from '../auth/principal.ts';
 import { namesAnAction } from './actions.ts';
 import { kindOfKey, normalKey } from './condition-keys.ts';
 import { isJsonArray, isJsonObject, parseStrictJson } from './json.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
+import { S3Error } from '../http/errors.ts';
 import { normalKey } from './condition-keys.ts';
 import { evaluatePolicy } from './evaluate.ts';
 import type { PolicyQuestion } from './evaluate.ts';

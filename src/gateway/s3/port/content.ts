@@ -1,5 +1,5 @@
 /** Bytes on their way into and out of the store. */
-import type { Checksum, ChecksumAlgorithm } from '../checksums.ts';
+import type { Checksum, ChecksumAlgorithm } from '../checksums/checksums.ts';
 
 /** What identifies a request that a client sends again after a cut connection (13.11). */
 export interface OperationId {

@@ -1,5 +1,5 @@
 /** A bucket read in order. */
-import type { Checksum } from '../checksums.ts';
+import type { Checksum } from '../checksums/checksums.ts';
 
 export interface ListRow {
   readonly key: string;

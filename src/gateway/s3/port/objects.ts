@@ -1,5 +1,5 @@
 /** Objects and their versions. */
-import type { Checksum } from '../checksums.ts';
+import type { Checksum } from '../checksums/checksums.ts';
 import type { LockMode } from './buckets.ts';
 import type {
   ByteSpan,

@@ -1,5 +1,5 @@
 /** Multipart uploads. */
-import type { Checksum } from '../checksums.ts';
+import type { Checksum } from '../checksums/checksums.ts';
 import type { ByteSpan, CustomerKey, IncomingContent, OperationId, UploadChecksum, WantedChecksum } from './content.ts';
 import type {
   NewVersion,

@@ -4,9 +4,9 @@
  */
 import { fromHex, utf8 } from '../../../base/bytes.ts';
 import { hmacSha256, timingSafeEqual } from '../../../crypto/primitives.ts';
-import { S3Error } from '../errors.ts';
-import type { Credential, CredentialLookup, Principal } from '../principal.ts';
-import { parseTimestamp, signingKey } from '../sigv4.ts';
+import { S3Error } from '../http/errors.ts';
+import type { Credential, CredentialLookup, Principal } from '../auth/principal.ts';
+import { parseTimestamp, signingKey } from '../auth/sigv4.ts';
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 

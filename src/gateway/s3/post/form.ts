@@ -5,8 +5,8 @@
  * follows the file is refused, never taken for a piece of it.
  */
 import { concat, mapKey, utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { textOfBytes } from '../http.ts';
+import { S3Error } from '../http/errors.ts';
+import { textOfBytes } from '../http/headers.ts';
 
 /** All that stands before the file. S3 allows 20 KB of fields; part headers come on top. */
 export const FORM_BYTES_MAX = 32 * 1024;

@@ -4,8 +4,8 @@
  * signer allowed. Pure.
  */
 import { fromUtf8 } from '../../../base/bytes.ts';
-import { fromBase64 } from '../base64.ts';
-import { S3Error } from '../errors.ts';
+import { fromBase64 } from '../http/base64.ts';
+import { S3Error } from '../http/errors.ts';
 
 const CONDITIONS_MAX = 200;
 

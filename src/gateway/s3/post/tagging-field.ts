@@ -1,9 +1,9 @@
 /** The field `tagging` of a form, an XML document, as the header of the same meaning. */
 import { utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { bytesOfText } from '../http.ts';
-import { uriEncode } from '../uri.ts';
-import { fields, readXml, requiredText } from '../xml.ts';
+import { S3Error } from '../http/errors.ts';
+import { bytesOfText } from '../http/headers.ts';
+import { uriEncode } from '../http/uri.ts';
+import { fields, readXml, requiredText } from '../http/xml.ts';
 
 /** Value of x-amz-tagging. Throws S3Error MalformedXML; whether the tags are valid is for the header's reader. */
 export function taggingHeader(xml: string): string {

@@ -1,11 +1,11 @@
 /** Tags of a stored version, read and changed without a new version. */
 import { emptyResponse, operationOf } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
-import { changeAttributes, readVersion } from '../attributes.ts';
-import { readAll } from '../content.ts';
+import { changeAttributes, readVersion } from '../objects/attributes.ts';
+import { readAll } from '../body/content.ts';
 import type { Tags } from '../port/objects.ts';
-import { versionHeaders } from '../version-id.ts';
-import { XML_BYTES_MAX, xmlResponse } from '../xml.ts';
+import { versionHeaders } from '../objects/version-id.ts';
+import { XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { parseTagging, taggingElement } from './tags.ts';
 
 const change = (call: Call, tags: Tags): Promise<string | undefined> =>

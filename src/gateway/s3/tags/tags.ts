@@ -3,13 +3,13 @@
  * string in x-amz-tagging, and are kept in the order of their names' bytes.
  */
 import { compare, utf8 } from '../../../base/bytes.ts';
-import { S3Error } from '../errors.ts';
-import { textOfBytes } from '../http.ts';
-import type { Headers } from '../http.ts';
+import { S3Error } from '../http/errors.ts';
+import { textOfBytes } from '../http/headers.ts';
+import type { Headers } from '../http/headers.ts';
 import type { Tags } from '../port/objects.ts';
-import { uriDecode } from '../uri.ts';
-import { element, fields, readXml, requiredText } from '../xml.ts';
-import type { Element } from '../xml.ts';
+import { uriDecode } from '../http/uri.ts';
+import { element, fields, readXml, requiredText } from '../http/xml.ts';
+import type { Element } from '../http/xml.ts';
 
 const TAGS_MAX = 10;
 const NAME_CHARACTERS_MAX = 128;
