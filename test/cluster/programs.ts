@@ -149,10 +149,10 @@ export class Members {
   }
 
   /** Starts the nodes in their roles and the gateway at `listen`; resolves when the gateway serves. */
-  async start(roles: readonly Role[], listen: string): Promise<void> {
+  async start(roles: readonly Role[], listen: string, gatewayProgram: string = PROGRAM): Promise<void> {
     for (const [slot, role] of roles.entries()) if (role !== 'down') this.startNode(slot, role);
     const config = path.join(this.dir, 'cluster.cfg');
-    this.#gateway = new Program(['gateway', 'run', '--dir', this.gatewayFolder, '--config', config, '--listen', listen]);
+    this.#gateway = new Program(['gateway', 'run', '--dir', this.gatewayFolder, '--config', config, '--listen', listen], gatewayProgram);
     await until('the gateway serves', () => this.#isReady(this.gatewayFolder, this.#gateway), 60_000);
   }
 

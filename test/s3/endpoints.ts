@@ -6,8 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { ACCESS_KEY, SECRET_KEY, startS3World } from '../../src/gateway/s3/s3-world.contract.ts';
-import { Members, buildPrograms } from '../cluster/programs.ts';
-import { LiveCluster } from '../show/live-cluster.ts';
+import { LyingCluster } from './lying-cluster.ts';
 
 export interface ClientEndpoint {
   readonly origin: string;
@@ -22,34 +21,15 @@ export interface Against {
   start(): Promise<ClientEndpoint>;
 }
 
-/** Which node lies: one that is neither the first nor the last of any read order. */
-const LYING_SLOT = 3;
-
 async function overMemory(): Promise<ClientEndpoint> {
   const world = await startS3World();
   return { origin: world.server.origin, region: 'us-east-1', accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY, close: () => world.close() };
 }
 
-/** `holdfast up` makes the cluster; then its members are started one by one, one of them as a liar. */
 async function overProcesses(): Promise<ClientEndpoint> {
-  buildPrograms();
-  const cluster = await LiveCluster.start('clients');
-  const { endpoint, region, accessKeyId, secretAccessKey, nodes } = cluster.endpoint;
-  await cluster.stop();
-  const members = new Members(cluster.dir);
-  const roles = nodes.map((_node, slot) => (slot === LYING_SLOT ? 'otherCell' : 'correct'));
-  await members.start(roles, `127.0.0.1:${cluster.port}`);
-  await Promise.all(roles.map((_role, slot) => members.nodeServes(slot)));
-  return {
-    origin: endpoint,
-    region,
-    accessKeyId,
-    secretAccessKey,
-    close: async () => {
-      await members.stop();
-      await cluster.end();
-    },
-  };
+  const cluster = await LyingCluster.start('clients');
+  const { endpoint, region, accessKeyId, secretAccessKey } = cluster.endpoint;
+  return { origin: endpoint, region, accessKeyId, secretAccessKey, close: () => cluster.close() };
 }
 
 const ALL: Readonly<Record<string, Against>> = {

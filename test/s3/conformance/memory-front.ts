@@ -13,7 +13,7 @@ import { startS3World } from '../../../src/gateway/s3/s3-world.contract.ts';
 import type { S3World } from '../../../src/gateway/s3/s3-world.contract.ts';
 import { SystemRandom } from '../../../src/platform/random.ts';
 import { LIFECYCLE_DAY_SECONDS } from './suite.ts';
-import type { SuiteRole, SuiteUser } from './suite.ts';
+import type { SuiteEndpoint, SuiteUser, SuiteUsers } from './suite.ts';
 
 const LIFECYCLE_EVERY_MS = 200;
 
@@ -29,7 +29,7 @@ function userOf(role: string): SuiteUser {
   };
 }
 
-export const SUITE_USERS: Readonly<Record<SuiteRole, SuiteUser>> = {
+const SUITE_USERS: SuiteUsers = {
   main: userOf('main'),
   alt: userOf('alt'),
   tenant: userOf('tenant'),
@@ -37,11 +37,6 @@ export const SUITE_USERS: Readonly<Record<SuiteRole, SuiteUser>> = {
   iamRoot: userOf('iamRoot'),
   iamAltRoot: userOf('iamAltRoot'),
 };
-
-export interface Listening {
-  readonly port: number;
-  close(): Promise<void>;
-}
 
 /** Carries lifecycle rules out over and over, by days as short as the suite counts them. */
 function keepExpiring(store: ObjectStore, world: S3World): () => Promise<void> {
@@ -66,7 +61,7 @@ function keepExpiring(store: ObjectStore, world: S3World): () => Promise<void> {
   };
 }
 
-export async function startMemoryFront(): Promise<Listening> {
+export async function startMemoryFront(): Promise<SuiteEndpoint> {
   const store = new MemoryStore(() => Date.now());
   const accounts = Object.values(SUITE_USERS).map(({ id, displayName, email }) => ({ id, displayName, email }));
   const world = await startS3World({
@@ -81,6 +76,7 @@ export async function startMemoryFront(): Promise<Listening> {
   const stopExpiring = keepExpiring(store, world);
   return {
     port: world.server.port,
+    users: SUITE_USERS,
     close: async () => {
       await stopExpiring();
       await world.close();

@@ -17,7 +17,16 @@ export interface SuiteUser {
   readonly secretAccessKey: string;
 }
 
-export type SuiteRole = 'main' | 'alt' | 'tenant' | 'iam' | 'iamRoot' | 'iamAltRoot';
+export const SUITE_ROLES = ['main', 'alt', 'tenant', 'iam', 'iamRoot', 'iamAltRoot'] as const;
+export type SuiteRole = (typeof SUITE_ROLES)[number];
+export type SuiteUsers = Readonly<Record<SuiteRole, SuiteUser>>;
+
+/** What the suite is run against. */
+export interface SuiteEndpoint {
+  readonly port: number;
+  readonly users: SuiteUsers;
+  close(): Promise<void>;
+}
 
 export interface CaseResult {
   readonly file: string;
@@ -32,6 +41,8 @@ export interface CaseResult {
 }
 
 const PACKAGES = ['pytest', 'boto3', 'requests', 'isodate', 'pytz', 'dateutil'];
+/** A case that writes a thousand keys one after the other waits for as many writes to reach the disks. */
+const CASE_SECONDS_MAX = 600;
 /** Lifecycle rules count days; the suite counts them in units of so many seconds. */
 export const LIFECYCLE_DAY_SECONDS = 2;
 
@@ -53,7 +64,7 @@ export function suiteCommit(suite: string): string | undefined {
   return told.status === 0 ? told.stdout.trim() : undefined;
 }
 
-function configuration(port: number, users: Readonly<Record<SuiteRole, SuiteUser>>): string {
+function configuration(port: number, users: SuiteUsers): string {
   const section = (name: string, user: SuiteUser, more: readonly string[] = []): string =>
     [
       `[${name}]`,
@@ -90,7 +101,7 @@ export interface SuiteRun {
   /** Where the configuration and the report are written. */
   readonly folder: string;
   readonly port: number;
-  readonly users: Readonly<Record<SuiteRole, SuiteUser>>;
+  readonly users: SuiteUsers;
   /** The cases to run, as pytest names them; undefined: all that are selected. */
   readonly cases: readonly string[] | undefined;
 }
@@ -105,6 +116,7 @@ function environment(root: string, folder: string): NodeJS.ProcessEnv {
     PYTHONPATH: paths.join(path.delimiter),
     PYTHONDONTWRITEBYTECODE: '1',
     S3TEST_CONF: path.join(folder, 's3tests.conf'),
+    HOLDFAST_CASE_SECONDS_MAX: String(CASE_SECONDS_MAX),
     HOLDFAST_REPORT: path.join(folder, 'report.jsonl'),
     // No settings of the person who runs the tests.
     AWS_CONFIG_FILE: path.join(folder, 'none'),

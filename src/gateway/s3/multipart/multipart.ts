@@ -147,6 +147,7 @@ export const listParts: Feature = async (call) => {
   const found = await call.store.readUpload({ ...address, parts: { above: marker, limit: limit === 0 ? 0 : limit + 1 } });
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const page = found.parts.slice(0, limit);
+  const isTruncated = found.parts.length > page.length;
   const { checksum } = found.upload;
   return xmlResponse(
     200,
@@ -159,9 +160,10 @@ export const listParts: Feature = async (call) => {
       ...optional('ChecksumAlgorithm', checksum?.algorithm),
       ...optional('ChecksumType', checksum?.type),
       element('PartNumberMarker', marker),
-      element('NextPartNumberMarker', page.at(-1)?.number ?? marker),
+      // Only where there is more: some clients go on as long as they are told where.
+      ...optional('NextPartNumberMarker', isTruncated ? page.at(-1)?.number : undefined),
       element('MaxParts', limit),
-      element('IsTruncated', found.parts.length > page.length),
+      element('IsTruncated', isTruncated),
       ...page.map((part) =>
         element('Part', [
           element('PartNumber', part.number),

@@ -10,8 +10,7 @@ import signal
 
 import pytest
 
-# Cases that wait for lifecycle rules sleep; the longest stays below this.
-CASE_SECONDS_MAX = int(os.environ.get("HOLDFAST_CASE_SECONDS_MAX", "150"))
+CASE_SECONDS_MAX = int(os.environ["HOLDFAST_CASE_SECONDS_MAX"])
 REASON_CHARACTERS_MAX = 400
 
 _results = {}
