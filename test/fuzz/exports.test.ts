@@ -22,7 +22,6 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/client/query.ts openShown': 'opens through decodeCertificate; target client-answers',
   'src/client/read.ts read': 'the operation; target client-answers',
   'src/client/stripe-code.ts openStripe': 'cells that were verified against their row; target client-answers',
-<<<<<<< HEAD
   'src/gateway/s3/listing/list.ts readPage': 'a listing of the store',
   'src/gateway/s3/listing/list-uploads.ts readUploadsPage': 'a listing of the store',
   'src/gateway/s3/objects/attributes.ts readVersion': 'a version of the store',
@@ -31,10 +30,6 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/gateway/store/documents.ts readBucket': 'a bucket of the registry and its documents, which open with its keys',
   'src/gateway/store/uploads.ts openUpload': 'an upload of the index, opened with the keys of its bucket; target metadata',
   'src/gateway/store/versions.ts openVersion': 'a manifest, opened with the keys of its bucket; target metadata',
-=======
-  'src/gateway/s3/listing/list.ts readPage': 'a listing of the store',
-  'src/gateway/s3/listing/list-uploads.ts readUploadsPage': 'a listing of the store',
->>>>>>> e66d44d (s3: folders by meaning: http, auth, body, checksums, objects, multipart, listing, buckets)
   'src/gateway/store/open-bucket.ts openBucket': 'a bucket of the registry',
   'src/gateway/store/open-bucket.ts readableBucket': 'a bucket of the registry',
   'src/gateway/store/listing.ts openListing': 'a listing of the index',
