@@ -19,7 +19,7 @@ describe.each(ENDPOINTS)("the SDK's repertoire $name", (against) => {
 
   beforeAll(async () => {
     at = new SdkEndpoint(await against.start());
-  }, PROCESS_MS);
+  }, 4 * PROCESS_MS);
   afterAll(async () => {
     at?.client.destroy();
     await at?.endpoint.close();
