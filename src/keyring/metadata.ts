@@ -151,11 +151,13 @@ export interface VersionPointer {
 
 /** Of a manifest that only takes versions away. */
 export interface RemoveMeta {
-  readonly v: 1;
+  readonly v: 2;
   readonly t: 'remove';
   readonly of: { readonly t: 'object'; readonly name: string };
   /** The newest version after it, delete markers too; null: none. */
   readonly latest: VersionPointer | null;
+  /** Was it a delete marker that went? A request that comes again is told so, too. */
+  readonly isMarker: boolean;
   readonly mtimeMs: number;
   readonly operation: Fingerprint;
 }
@@ -311,14 +313,17 @@ const tombstoneMeta = z.union([
     .transform((old): TombstoneMeta => ({ ...old, v: 2, owner: null, kept: 'NEVER' })),
   z.strictObject({ ...tombstoneThen, v: z.literal(2), owner: account, kept }),
 ]);
-const removeMeta = z.strictObject({
-  v: z.literal(1),
+const removeThen = {
   t: z.literal('remove'),
   of: buriedObject,
   latest: z.strictObject({ stamp: stampSchema, hash: hash32 }).nullable(),
   mtimeMs: unixMs,
   operation,
-});
+};
+const removeMeta = z.union([
+  z.strictObject({ ...removeThen, v: z.literal(1) }).transform((old): RemoveMeta => ({ ...old, v: 2, isMarker: false })),
+  z.strictObject({ ...removeThen, v: z.literal(2), isMarker: z.boolean() }),
+]);
 const attributesMeta = z.strictObject({
   v: z.literal(1),
   t: z.literal('attributes'),

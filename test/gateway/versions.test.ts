@@ -73,6 +73,22 @@ describe('versions', () => {
     }
   });
 
+  it('a request that comes again, at another gateway that has followed too, is told once more that a delete marker went', async () => {
+    const [one, two] = await start();
+    await keep(one.store, 'enabled');
+    await put(one.store, 'a', 'below');
+    const marker = await removeObject(one.store, BUCKET, 'a');
+    if (marker.outcome !== 'deleted') throw new Error(marker.outcome);
+    const which = { bucket: BUCKET, key: 'a', versionId: marker.versionId, owner: ACCOUNT, condition: undefined, bypassGovernance: false };
+    const operation = operationOf('unmark');
+    const told = { outcome: 'deleted', versionId: marker.versionId, isDeleteMarker: true };
+    for (const { store } of [one, one]) expect(await store.deleteObject({ ...which, operation })).toEqual(told);
+    // The other gateway knows what it has followed.
+    await listed(two.store);
+    expect(await two.store.deleteObject({ ...which, operation })).toEqual(told);
+    expect(await two.store.deleteObject({ ...which, operation: operationOf() })).toEqual({ ...told, isDeleteMarker: false });
+  });
+
   it('removed at once by two gateways all go, and what is left is the newest that was not', async () => {
     const [one, two] = await start();
     await keep(one.store, 'enabled');

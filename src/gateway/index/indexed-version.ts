@@ -56,6 +56,9 @@ function keyIdOf(keys: BucketKeys, meta: VersionMeta): Uint8Array {
   }
 }
 
+/** In place of its version id, which the request names that took a delete marker away. */
+const REMOVED_MARKER = 'marker';
+
 function operationOf(signed: SignedManifest, meta: VersionMeta | null): OperationRow | null {
   if (meta === null || meta.operation === null) return null;
   const { keyId, stamp } = signed.manifest;
@@ -72,9 +75,10 @@ function operationOf(signed: SignedManifest, meta: VersionMeta | null): Operatio
       return { ...common, ...nothing, uploadId: meta.uploadId };
     case 'tombstone':
       return { ...common, ...nothing, versionId: versionIdOf(meta.kept, stamp) ?? '' };
+    case 'remove':
+      return { ...common, ...nothing, versionId: meta.isMarker ? REMOVED_MARKER : '' };
     case 'attributes':
     case 'documents':
-    case 'remove':
       return { ...common, ...nothing };
   }
 }

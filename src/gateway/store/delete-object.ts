@@ -134,10 +134,11 @@ async function removeVersion(
   const keyId = keys.objectKeyId(key);
   const { stamp } = named.signed.manifest;
   const meta = (latest: VersionPointer | null): RemoveMeta => ({
-    v: 1,
+    v: 2,
     t: 'remove',
     of: { t: 'object', name: key },
     latest,
+    isMarker: named.kind === 'marker',
     mtimeMs: ctx.clock.nowMs(),
     operation: mark,
   });

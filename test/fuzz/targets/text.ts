@@ -79,7 +79,7 @@ const METAS: readonly VersionMeta[] = [
   { ...SEALED, kept: 'ENABLED', partList: null, partListBytes: 0, v: 2, t: 'object', name: 'a name/\u00e9', etag: 'e', mtimeMs: 5, headers, checksum: { algorithm: 'CRC32', type: 'FULL_OBJECT', value: 'AAAAAA==' }, parts: 0, operation: id('op') },
   { ...SEALED, v: 2, t: 'upload', uploadId: id('u').subarray(0, 16), name: 'name', mtimeMs: 5, headers, checksum: null, uploadKey: id('k'), operation: null },
   { v: 2, t: 'tombstone', of: { t: 'object', name: 'gone' }, mtimeMs: 5, operation: null, owner: null, kept: 'SUSPENDED' },
-  { v: 1, t: 'remove', of: { t: 'object', name: 'gone' }, latest: { stamp: STAMP, hash: id('h') }, mtimeMs: 5, operation: null },
+  { v: 2, t: 'remove', of: { t: 'object', name: 'gone' }, latest: { stamp: STAMP, hash: id('h') }, isMarker: true, mtimeMs: 5, operation: null },
   { v: 1, t: 'attributes', keyId: id('key'), stamp: STAMP, attributes: SEALED.attributes, mtimeMs: 5, operation: null },
   { v: 1, t: 'documents', mtimeMs: 5, operation: null },
 ];
