@@ -77,8 +77,11 @@ export const CELL_BYTES_MAX = 1024 * KiB - 64;
 
 /** Sealed bytes that stay in one piece on every node beside the manifest instead of being coded. */
 export const INLINE_BYTES_MAX = 4 * KiB;
-/** Sealed name and metadata: 1 KiB of name, 2 KiB of user metadata, headers, checksums. */
-export const ENC_META_BYTES_MAX = 8 * KiB;
+/**
+ * Sealed name and metadata: 1 KiB of name, 2 KiB of user metadata, headers, checksums; ten tags of 128 and 256
+ * characters, up to 15 KiB of UTF-8; an access control list of a hundred grants, as much again.
+ */
+export const ENC_META_BYTES_MAX = 48 * KiB;
 /** Parts of one multipart object, as in S3. */
 export const PART_COUNT_MAX = 10_000;
 

@@ -36,6 +36,7 @@ import type { AccountDirectory, CredentialLookup } from './s3/auth/principal.ts'
 import { directoryOf } from './s3/access/credential-store.ts';
 import type { KeyUse } from './s3/access/key-meter.ts';
 import type { Quotas } from './s3/access/usage.ts';
+import { sweepAttributes } from './store/attributes-leftovers.ts';
 import { BackgroundWork } from './store/background-work.ts';
 import { BucketStates } from './store/bucket-states.ts';
 import type { StoreContext } from './store/context.ts';
@@ -298,6 +299,7 @@ export class Gateway {
       this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
       await this.#orphans.sweep(signal);
       await this.#client.endLeftoverStages(this.#graceMs);
+      await sweepAttributes(this.#ctx, signal);
       if (this.#hasSwept) return;
       await this.#sweepUploads(signal);
       this.#hasSwept = true;

@@ -182,7 +182,7 @@ describe('bucket keys', () => {
     expect(keys.openVersion(sealedVersion(largest))?.meta).toEqual(largest);
     const huge = {
       ...largest,
-      headers: { ...largest.headers, cacheControl: 'c'.repeat(ENC_META_BYTES_MAX / 2) },
+      attributes: { ...NO_ATTRIBUTES, accessControl: 'c'.repeat(ENC_META_BYTES_MAX) },
     };
     expect(() => sealedVersion(huge)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }));
   });

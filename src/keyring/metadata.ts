@@ -130,7 +130,8 @@ export interface PartMeta {
 export type Buried =
   | { readonly t: 'object'; readonly name: string }
   | { readonly t: 'upload'; readonly uploadId: Uint8Array }
-  | { readonly t: 'part'; readonly uploadId: Uint8Array; readonly number: number };
+  | { readonly t: 'part'; readonly uploadId: Uint8Array; readonly number: number }
+  | { readonly t: 'attributes'; readonly keyId: Uint8Array; readonly stamp: Stamp };
 
 export interface TombstoneMeta {
   readonly v: 2;
@@ -303,6 +304,7 @@ const tombstoneThen = {
     buriedObject,
     z.strictObject({ t: z.literal('upload'), uploadId: id16 }),
     z.strictObject({ t: z.literal('part'), uploadId: id16, number: partNumber }),
+    z.strictObject({ t: z.literal('attributes'), keyId: hash32, stamp: stampSchema }),
   ]),
   mtimeMs: unixMs,
   operation,

@@ -18,7 +18,7 @@ import type { Ballot } from './slot.ts';
 import type { StatementProof, StatementVerifier } from './statement.ts';
 import { BATCH_PATH_MAX, BATCH_SIZE_MAX } from './statement.ts';
 
-export const CERT_BYTES_MAX = 64 * 1024;
+export const CERT_BYTES_MAX = 128 * 1024;
 
 export interface CertReceipt {
   readonly slot: number;

@@ -16,7 +16,7 @@ import type { Stamp } from './stamp.ts';
 import type { StatementProof } from './statement.ts';
 
 export const SUITE_1 = 1;
-export const MANIFEST_BYTES_MAX = 16 * 1024;
+export const MANIFEST_BYTES_MAX = 64 * 1024;
 
 /**
  * DATA: cells on the nodes. INLINE: sealed bytes beside the manifest. TABLE: a list of contents (13.3).

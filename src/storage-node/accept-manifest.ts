@@ -127,9 +127,15 @@ function slotView(ctx: NodeContext, { signed, proposer, stageFault: judgeStage }
     stageFault: holds ? null : judgeStage(),
     holdsStage: holds || !stage.slots.includes(ctx.self.slot),
     isUnstaged: stage !== null && stages.hasEnded(stage.id),
-    endsAttributes: manifest.clear.length === 0 && (register.max(manifest.keyId)?.slot?.attributes ?? null) !== null,
+    endsAttributes: manifest.clear.length === 0 && hasLivingAttributes(ctx, manifest.keyId),
     lockFault: lockFault(ctx, manifest),
   };
+}
+
+/** Does the key hold attributes of a version that has not ended, as far as this node knows? What has ended needs no lock. */
+function hasLivingAttributes({ state: { register } }: NodeContext, keyId: Uint8Array): boolean {
+  const attributes = register.max(keyId)?.slot?.attributes ?? null;
+  return attributes !== null && register.removerOf(attributes.keyId, attributes.stamp) === undefined;
 }
 
 /** Is the content still here that this node staged for the manifest, or has it accepted the manifest with it? */

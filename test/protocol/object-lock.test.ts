@@ -179,6 +179,25 @@ describe('a version in a bucket with object lock', () => {
     expect(world.lost.size).toBe(0);
   });
 
+  it('may have its attributes buried once it has gone, and not before', async () => {
+    locked = await Locked.start();
+    const { writer, bucket } = locked;
+    const stamp = await locked.put('gone');
+    expect(await locked.lock('gone', stamp, { ...FREE, gone: true })).toMatchObject({ outcome: 'committed' });
+    const bury = (): Promise<SlotWriteResult> =>
+      writer.client.writeSlot({
+        bucket,
+        keyId: attributesKeyId(keyIdOf('gone'), stamp),
+        opId: nextOpId(),
+        content: { kind: 'tombstone', wrappedKey: EMPTY, encMeta: EMPTY },
+        decide: (predecessor) => Promise.resolve({ removes: predecessor === null ? [] : [predecessor.stamp] }),
+        needsCertified: false,
+      });
+    expect(await bury()).toMatchObject({ outcome: 'rejected', error: { code: 'REFUSED' } });
+    expect(await locked.removeAtOnce('gone', stamp)).toMatchObject({ outcome: 'committed' });
+    expect(await bury()).toMatchObject({ outcome: 'committed' });
+  });
+
   it('is not removed before it was let go, and not locked after', async () => {
     locked = await Locked.start();
     const stamp = await locked.put('order', { mode: 'COMPLIANCE', retainUntil: Date.now() + 300 });

@@ -10,7 +10,7 @@ import type { BucketKeys } from '../../keyring/bucket-keys.ts';
 import type { ObjectMeta, VersionMeta } from '../../keyring/metadata.ts';
 import { attributesKeyId } from '../../protocol/attributes.ts';
 import { versionIdOf } from '../version-id.ts';
-import { encodeRow, multipartKey, namedKey, newestFirst, objectKey, rowKey } from './rows.ts';
+import { attributesKey, encodeRow, multipartKey, namedKey, newestFirst, objectKey, rowKey, stampKey } from './rows.ts';
 import type { ObjectRow, OperationRow, VersionRow } from './rows.ts';
 
 export interface IndexedVersion {
@@ -115,6 +115,8 @@ export function placementsOf({ signed, meta }: IndexedVersion): readonly Placed[
         },
       ];
     }
+    case 'attributes':
+      return [{ key: attributesKey(stampKey(meta.keyId, meta.stamp)), value: bucketId }];
     default:
       return [];
   }

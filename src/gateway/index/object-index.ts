@@ -12,12 +12,15 @@ import { compareStamps, sameStamp, ZERO_STAMP } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { SignedManifest } from '../../protocol/manifest.ts';
 import { PART_LIST_NUMBER } from '../../keyring/metadata.ts';
+import type { VersionMeta } from '../../keyring/metadata.ts';
 import { Batch } from './batch.ts';
 import type { IndexedVersion } from './indexed-version.ts';
 import { objectPlacement, placementsOf, versionPlacement } from './indexed-version.ts';
 import {
+  attributesKey,
   decodeRow,
   encodeRow,
+  endedKey,
   endOf,
   expiryKey,
   multipartKey,
@@ -27,6 +30,7 @@ import {
   OBJECT_NAME_AT,
   objectKey,
   objectsPrefix,
+  openEndedKey,
   openNamedKey,
   partNumberOf,
   PREFIX,
@@ -84,6 +88,9 @@ export interface MultipartEntry {
   /** 0: the upload itself. */
   readonly number: number;
 }
+
+/** A version that has ended, whose attributes have a register yet. */
+export type EndedAttributes = ReturnType<typeof openEndedKey>;
 
 export interface IndexOptions {
   /** c: logs that must show a version before a LIST may. */
@@ -273,6 +280,13 @@ export class ObjectIndex {
     }
   }
 
+  /** Versions that have ended and whose attributes have not, at most `limit`. */
+  async endedAttributes(limit: number): Promise<readonly EndedAttributes[]> {
+    const out: EndedAttributes[] = [];
+    for await (const [key] of this.#store.range({ gte: PREFIX.ended, lt: endOf(PREFIX.ended), limit })) out.push(openEndedKey(key));
+    return out;
+  }
+
   /** Certificates of this bucket that were seen on fewer than c logs. */
   async *unsettled(bucketId: Uint8Array): AsyncIterable<Uint8Array> {
     const prefix = rowKey('unsettled', bucketId);
@@ -386,6 +400,7 @@ export class ObjectIndex {
     const settled = slots === 'settled' || bits(holders) >= this.#options.holdersNeeded;
     if (!settled) batch.put(unsettledKey(manifest.bucketId, manifest.keyId), version.certBytes);
     const { bucketId, stamp, kind } = manifest;
+    if (version.meta !== null) await this.#takeAttributes(batch, version.meta, bucketId);
     const places = kind === 'REMOVE' ? await this.#showAgain(batch, version, latest) : await show(batch, version);
     batch.put(key, encodeRow({ bucketId, stamp, manifestHash: hash, kind, holders, settled, latest, floor, places }));
   }
@@ -421,11 +436,27 @@ export class ObjectIndex {
     batch.put(stampKey(keyId, stamp), placed?.key ?? EMPTY);
   }
 
+  /** Attributes may come after the end of their version; and they end themselves. */
+  async #takeAttributes(batch: Batch, meta: VersionMeta, bucketId: Uint8Array): Promise<void> {
+    const of = 'of' in meta ? meta.of : meta;
+    if (of.t !== 'attributes') return;
+    const at = stampKey(of.keyId, of.stamp);
+    if ('of' in meta) {
+      batch.del(endedKey(bucketId, at));
+      return;
+    }
+    const known = await batch.row(rowKey('key', of.keyId), ROWS.key);
+    const place = await batch.get(at);
+    const isBelow = known !== undefined && compareStamps(of.stamp, known.floor) < 0;
+    if (isBelow || (place !== undefined && !isPlace(place))) batch.put(endedKey(bucketId, at), EMPTY);
+  }
+
   /** The version has ended, whether it was seen or not. */
   async #end(batch: Batch, keyId: Uint8Array, stamp: Stamp): Promise<void> {
     const at = stampKey(keyId, stamp);
     const place = await batch.get(at);
     if (place !== undefined && isPlace(place)) unshow(batch, place);
+    await noteEnded(batch, at);
     if (place === undefined || isPlace(place)) batch.put(at, place === undefined ? UNSEEN : EMPTY);
   }
 
@@ -435,6 +466,7 @@ export class ObjectIndex {
       if (hex(at) >= limit) continue;
       const place = await batch.get(at);
       if (place !== undefined && isPlace(place)) unshow(batch, place);
+      await noteEnded(batch, at);
       batch.del(at);
     }
   }
@@ -500,6 +532,12 @@ function bits(mask: number): number {
 /** Of a version that ended before it was seen: what ended with it is not known yet. */
 const UNSEEN = new Uint8Array(1);
 const isPlace = (place: Uint8Array): boolean => place.length > 1;
+
+/** What is left of the attributes of a version that has ended is to be ended too. */
+async function noteEnded(batch: Batch, stampAt: Uint8Array): Promise<void> {
+  const bucketId = await batch.get(attributesKey(stampAt));
+  if (bucketId !== undefined) batch.put(endedKey(bucketId, stampAt), EMPTY);
+}
 
 /** Takes away the row of a version that has ended. */
 function unshow(batch: Batch, place: Uint8Array): void {

@@ -13,6 +13,8 @@
  * | `v` bucketId gen name stamp | a version or delete marker of a serialised bucket, the newest first |
  * | `w` bucketId gen name stamp | nothing; that such a version was written while versioning was suspended |
  * | `s` keyId stamp | where such a version's row is; empty: it is shown nowhere, or has ended; one zero: so, and was not seen |
+ * | `a` keyId stamp | bucketId, where the attributes of this version have a register |
+ * | `e` bucketId keyId stamp | nothing; that they do although the version has ended |
  * | `u` bucketId keyId | certificate of a version seen on fewer than c logs |
  * | `b` bucketId | bucket record |
  * | `o` opId | result of an operation that may be repeated (13.11) |
@@ -41,6 +43,8 @@ export const PREFIX = {
   version: utf8('v'),
   suspended: utf8('w'),
   stamp: utf8('s'),
+  attributes: utf8('a'),
+  ended: utf8('e'),
   unsettled: utf8('u'),
   bucket: utf8('b'),
   operation: utf8('o'),
@@ -324,6 +328,26 @@ export function newestFirst({ counter, writerId }: Pick<Stamp, 'counter' | 'writ
 export function stampKey(keyId: Uint8Array, { gen, counter, writerId }: Stamp): Uint8Array {
   return concat(PREFIX.stamp, keyId, sortable(gen), sortable(counter), writerId);
 }
+
+/** Of the version whose stamp has this key: that it has a register of attributes. */
+export function attributesKey(stampAt: Uint8Array): Uint8Array {
+  return concat(PREFIX.attributes, stampAt.subarray(1));
+}
+
+/** That such a register is left of a version that has ended. */
+export function endedKey(bucketId: Uint8Array, stampAt: Uint8Array): Uint8Array {
+  return concat(PREFIX.ended, bucketId, stampAt.subarray(1));
+}
+
+/** The version that an `endedKey` names. Throws CORRUPT. */
+export function openEndedKey(key: Uint8Array): { readonly bucketId: Uint8Array; readonly keyId: Uint8Array; readonly stamp: Stamp } {
+  if (key.length !== ENDED_BYTES) throw new OperationError('CORRUPT', 'A row of the index has a malformed key.');
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  const stamp = { gen: Number(view.getBigUint64(65)), counter: Number(view.getBigUint64(73)), writerId: key.slice(81) };
+  return { bucketId: key.slice(1, 33), keyId: key.slice(33, 65), stamp };
+}
+
+const ENDED_BYTES = 1 + 32 + 32 + 8 + 8 + 16;
 
 export function stampsPrefix(keyId: Uint8Array): Uint8Array {
   return concat(PREFIX.stamp, keyId);
