@@ -23,7 +23,6 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/client/read.ts read': 'the operation; target client-answers',
   'src/client/stripe-code.ts openStripe': 'cells that were verified against their row; target client-answers',
   'src/gateway/index/rows.ts openEndedKey': 'a key of a row of the index, which the gateway wrote',
-  'src/gateway/index/rows.ts openNamedKey': 'a key of a row of the index, which the gateway wrote',
   'src/gateway/s3/listing/list.ts readPage': 'a listing of the store',
   'src/gateway/s3/listing/list-uploads.ts readUploadsPage': 'a listing of the store',
   'src/gateway/s3/objects/attributes.ts readVersion': 'a version of the store',
