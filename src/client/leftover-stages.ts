@@ -82,7 +82,9 @@ async function isFree(writer: Writer, { id, keyId }: Leftover): Promise<boolean>
   const stamps = new Map<string, Stamp>();
   for (const { accepted } of answers.values()) for (const stamp of accepted) stamps.set(stampText(stamp), stamp);
   for (const stamp of stamps.values()) {
-    const { outcome } = await resolve(ctx, keyId, stamp, 'complete', writer);
+    let { outcome } = await resolve(ctx, keyId, stamp, 'complete', writer);
+    // Those that answer first may know nothing of it: then it is ruled out, where it can be.
+    if (outcome === 'undecided') ({ outcome } = await resolve(ctx, keyId, stamp, 'release', writer));
     if (outcome === 'committed' || outcome === 'undecided') return false;
   }
   return true;

@@ -49,8 +49,6 @@ export type Settled =
   | { readonly kind: 'certified'; readonly certified: Certified }
   /** Another version was decided. */
   | { readonly kind: 'lost'; readonly to: Certified }
-  /** q nodes have accepted nothing in the slot, and accept nothing in lower ballots any more. */
-  | { readonly kind: 'open' }
   | { readonly kind: 'undecided' };
 
 const TRIES_MAX = 4;
@@ -78,8 +76,7 @@ export async function settleSlot(
       continue;
     }
     if (promised.kind === 'decided') return settledBy(promised.newest, hash);
-    if (promised.kind !== 'promised') return { kind: 'undecided' };
-    if (promised.accepted === null) return { kind: 'open' };
+    if (promised.kind !== 'promised' || promised.accepted === null) return { kind: 'undecided' };
     const proposal = await signProposal(signer, address, ballot, promised.accepted.signed.hash);
     const outcome = await propose(ctx, address, ballot, proposal, promised.accepted);
     if (outcome.kind === 'decided') return settledBy(outcome.newest, hash);

@@ -64,8 +64,8 @@ export async function resolve(
   if (policy === 'complete') {
     const found = await ask(ctx, keyId, stamp, false);
     const slotted = [...found.values()].find(({ manifest }) => manifest !== null && manifest.manifest.slot !== null)?.manifest;
-    const isSlotted = slotted !== undefined && slotted !== null;
-    const completed = isSlotted ? await settle(ctx, sessions, signer, slotted, found.size) : await complete(ctx, found);
+    if (slotted !== undefined && slotted !== null) return settle(ctx, sessions, signer, slotted, found.size);
+    const completed = await complete(ctx, found);
     if (completed !== null) return completed;
   }
   const statements = await ask(ctx, keyId, stamp, true);
@@ -82,14 +82,14 @@ export interface Resolver {
   readonly signer: BatchSigner;
 }
 
-/** What was accepted in a slot may be decided (6.7): its ballots say so first. Null: they do not stand in the way of promises of NEVER. */
+/** A slot is never settled by promises of NEVER alone: what was accepted in it may be decided (6.7). */
 async function settle(
   ctx: ClientContext,
   sessions: WriterSessions,
   signer: BatchSigner,
   signed: SignedManifest,
   answered: number,
-): Promise<Resolution | null> {
+): Promise<Resolution> {
   const { highest } = await query(ctx, signed.manifest.keyId);
   const settled = await settleSlot(ctx, sessions, signer, signed, highest);
   switch (settled.kind) {
@@ -101,8 +101,6 @@ async function settle(
       if (stage !== null) unstageLater(ctx, { id: stage.id, keyId: manifest.keyId });
       return { outcome: 'superseded', certified: settled.to };
     }
-    case 'open':
-      return null;
     case 'undecided':
       return { outcome: 'undecided', answered, prepared: 1 };
   }
