@@ -60,6 +60,9 @@ export function untilAskedToStop(): Promise<string> {
     process.on('SIGINT', () => {
       if (process.send === undefined || !process.connected) ask('SIGINT');
     });
-    if (process.send !== undefined) process.on('disconnect', () => ask('parent'));
+    if (process.send === undefined) return;
+    process.on('disconnect', () => ask('parent'));
+    // The parent may have gone while this process was loading; the event does not come twice.
+    if (!process.connected) ask('parent');
   });
 }

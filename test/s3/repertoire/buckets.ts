@@ -91,7 +91,7 @@ export function buckets(at: () => SdkEndpoint): void {
     const keys = ['a', 'a/1', 'a/2', 'b c', 'b+c', 'd', 'ä', '\u{FF5E}', '\u{1F600}'];
     for (const key of keys.toReversed()) await at().put(Bucket, key);
     await at().put(Bucket, 'd', 'again');
-    const { VersionId: marker } = await client.send(new DeleteObjectCommand({ Bucket, Key: 'a' }));
+    await client.send(new DeleteObjectCommand({ Bucket, Key: 'a' }));
     const left = keys.slice(1);
 
     let token: string | undefined;
@@ -115,10 +115,10 @@ export function buckets(at: () => SdkEndpoint): void {
     const listed = await allPages(async () => {
       const page = await client.send(new ListObjectVersionsCommand({ Bucket, MaxKeys: PAGE, ...at1 }));
       at1 = { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker };
-      const rows = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(({ Key, VersionId }) => (VersionId === marker ? 'marker' : Key));
+      const rows = [...(page.Versions ?? []).map(({ Key }) => Key), ...(page.DeleteMarkers ?? []).map(({ Key }) => `marker of ${Key}`)];
       return { rows, isTruncated: page.IsTruncated };
     });
-    expect(listed.toSorted()).toEqual([...keys, 'd', 'marker'].toSorted());
+    expect(listed.toSorted()).toEqual([...keys, 'd', 'marker of a'].toSorted());
 
     const level = await client.send(new ListObjectsV2Command({ Bucket, Delimiter: '/', StartAfter: 'a' }));
     expect([level.CommonPrefixes, level.KeyCount]).toEqual([[{ Prefix: 'a/' }], left.length - 1]);
