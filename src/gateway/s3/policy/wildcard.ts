@@ -43,10 +43,10 @@ function plain(piece: string): string {
   return piece.replaceAll(/[\ud800\ud801](?![\udc00-\udfff])/g, (half) => (half === LITERAL_STAR ? '*' : '?'));
 }
 
-/** Does this unit of a piece stand for this unit of a text? */
-function isUnit(piece: string, i: number, unit: string | undefined): boolean {
-  const own = piece[i];
-  return own === unit || (own === LITERAL_STAR && unit === '*') || (own === LITERAL_MARK && unit === '?');
+/** Does this unit of a piece stand for a `*` or `?` that is this unit of the text? */
+function isLiteral(own: string | undefined, unit: string | undefined): boolean {
+  if (unit === '*') return own === LITERAL_STAR;
+  return unit === '?' && own === LITERAL_MARK;
 }
 
 /** Where `piece` ends when it begins at `at`; undefined when it is not there. */
@@ -60,7 +60,7 @@ function endOf(piece: string, text: string, at: number, budget: MatchBudget): nu
     budget.spend(1);
     if (place >= text.length) return undefined;
     if (piece[i] === '?') place += unitsFrom(text, place);
-    else if (isUnit(piece, i, text[place])) place += 1;
+    else if (piece[i] === text[place] || isLiteral(piece[i], text[place])) place += 1;
     else return undefined;
   }
   return place;
@@ -77,7 +77,7 @@ function beginOfEnding(piece: string, text: string, budget: MatchBudget): number
     budget.spend(1);
     if (place <= 0) return undefined;
     if (piece[i] === '?') place -= unitsBefore(text, place);
-    else if (isUnit(piece, i, text[place - 1])) place -= 1;
+    else if (piece[i] === text[place - 1] || isLiteral(piece[i], text[place - 1])) place -= 1;
     else return undefined;
   }
   return place;
