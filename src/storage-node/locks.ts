@@ -11,8 +11,8 @@ import { sameStamp } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { NodeContext } from './context.ts';
 
-/** Longer than anybody can mean. */
-const RETENTION_MAX_MS = 100 * 366 * 24 * 3_600_000;
+/** Longer than anybody can mean: a default retention of S3 goes to a hundred years, a date beyond it. */
+const RETENTION_MAX_MS = 200 * 366 * 24 * 3_600_000;
 
 /** Why the manifest may not be accepted, or null. */
 export function lockFault(ctx: NodeContext, manifest: Manifest): string | null {
@@ -20,7 +20,7 @@ export function lockFault(ctx: NodeContext, manifest: Manifest): string | null {
   if (slot === null || ctx.state.bucketRecords.get(mapKey(bucketId))?.record.lock !== true) return null;
   const attributes = clear.length === 0 ? null : decodeAttributes(clear);
   const retainUntil = attributes?.ok === true ? attributes.value.retainUntil : manifest.retainUntil;
-  if (retainUntil > ctx.clock.nowMs() + RETENTION_MAX_MS) return 'a retention of more than a hundred years';
+  if (retainUntil > ctx.clock.nowMs() + RETENTION_MAX_MS) return 'a retention of more than two hundred years';
   if (attributes?.ok === true) return attributesFault(ctx, manifest, attributes.value);
   return slot.removes === 'ALL' ? null : removalFault(ctx, manifest.keyId, slot.removes);
 }

@@ -1,7 +1,6 @@
 /**
- * Where the client tests of this folder run: the S3 front over a store in memory, which is there at once, and
- * a cluster of real processes of which one lies throughout. HOLDFAST_S3_AGAINST=memory|processes chooses one
- * of them; without it both are run.
+ * Where the client tests of this folder run: a cluster of real processes of which one lies throughout. To tell a
+ * fault of the S3 front from one below it, HOLDFAST_S3_AGAINST=memory puts the front over a store in memory.
  */
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
@@ -37,8 +36,7 @@ const ALL: Readonly<Record<string, Against>> = {
   processes: { name: 'over real processes, one of which lies', start: overProcesses },
 };
 
-const chosen = process.env['HOLDFAST_S3_AGAINST'];
-export const ENDPOINTS: readonly Against[] = chosen === undefined ? Object.values(ALL) : [chosenOf(chosen)];
+export const ENDPOINTS: readonly Against[] = [chosenOf(process.env['HOLDFAST_S3_AGAINST'] ?? 'processes')];
 
 function chosenOf(name: string): Against {
   const against = ALL[name];

@@ -40,7 +40,8 @@ export interface CaseResult {
   readonly when?: string;
 }
 
-const PACKAGES = ['pytest', 'boto3', 'requests', 'isodate', 'pytz', 'dateutil'];
+/** Of Python. */
+export const PACKAGES: readonly string[] = ['pytest', 'boto3', 'requests', 'isodate', 'pytz', 'dateutil'];
 /** A case that writes a thousand keys one after the other waits for as many writes to reach the disks. */
 const CASE_SECONDS_MAX = 600;
 /** Lifecycle rules count days; the suite counts them in units of so many seconds. */
