@@ -1,7 +1,6 @@
 /**
  * A real cluster for the conformance suite: six storage nodes and a gateway as processes, one node lying
- * throughout, with the accounts that the suite acts for. Its gateway counts short days, because the suite waits
- * for lifecycle rules.
+ * throughout, with the accounts that the suite acts for.
  */
 import path from 'node:path';
 import { root } from '../../cluster/programs.ts';
@@ -9,7 +8,7 @@ import { LyingCluster } from '../lying-cluster.ts';
 import { SUITE_ROLES } from './suite.ts';
 import type { SuiteEndpoint, SuiteRole, SuiteUser, SuiteUsers } from './suite.ts';
 
-const GATEWAY = path.join(root, 'node_modules', '.cache', 'companions', 'test', 's3', 'conformance', 'short-days-gateway.js');
+const GATEWAY = path.join(root, 'node_modules', '.cache', 'companions', 'test', 's3', 'conformance', 'suite-gateway.js');
 
 /** One endpoint for each pytest process, all of one cluster: accounts of its own, so that it lists its own buckets. */
 export async function startProcessFronts(count: number): Promise<SuiteEndpoint[]> {

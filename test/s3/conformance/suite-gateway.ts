@@ -1,8 +1,8 @@
 /**
- * The product's gateway as a process whose lifecycle days pass in seconds, as the conformance suite counts them.
- * All else is as in `holdfast gateway run`.
+ * The product's gateway as a process of the conformance suite, in all as in `holdfast gateway run`. It is started
+ * apart from the command line because the suite waits for lifecycle rules by short days, which no user can set.
  *
- *   node short-days-gateway.js gateway run --dir FOLDER --config FILE --listen HOST:PORT
+ *   node suite-gateway.js gateway run --dir FOLDER --config FILE --listen HOST:PORT
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
