@@ -14,7 +14,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import ts from 'typescript';
 import { strategyNames } from '../src/sim/adversaries/strategies.ts';
 import { Campaign } from '../src/sim/campaign.ts';
-import { GREEDY, makeScenario } from '../src/sim/scenario.ts';
+import { bucketKinds, GREEDY, makeScenario } from '../src/sim/scenario.ts';
 import type { Scenario } from '../src/sim/scenario.ts';
 import { reduced, replayArguments, shrink } from '../src/sim/shrink.ts';
 import type { Kept } from '../src/sim/shrink.ts';
@@ -33,6 +33,7 @@ interface Options extends Kept {
   readonly adversary?: string;
   readonly theme?: string;
   readonly mutant?: readonly string[];
+  readonly buckets?: (typeof bucketKinds)[number];
   readonly calm?: boolean;
   readonly timeline?: boolean;
   readonly shrink: boolean;
@@ -54,6 +55,7 @@ const program = new Command('npm run sim --')
   .addOption(new Option('--adversary <name>', 'strategy of the bad nodes').choices([...strategyNames, GREEDY]))
   .addOption(new Option('--theme <name>', 'what each run is about').choices(themeNames))
   .addOption(new Option('--mutant <name...>', 'remove a rule from the code first, or several').choices(mutants.map(({ id }) => id)))
+  .addOption(new Option('--buckets <kind>', 'of what kind all buckets are; without it, some of each').choices(bucketKinds))
   .option('--calm', 'no faults but lies: then every operation must succeed')
   .option('--faults <numbers>', 'with --seed: only these faults of the run', numbers)
   .option('--clients <numbers>', 'with --seed: only these clients', numbers)
@@ -79,8 +81,9 @@ async function main(): Promise<number> {
 }
 
 function scenarioOf(options: Options, seed: number): Scenario {
-  const { operations, adversary, theme, calm } = options;
+  const { operations, adversary, theme, buckets, calm } = options;
   return makeScenario(seed, {
+    ...(buckets === undefined ? {} : { buckets }),
     ...(operations === undefined ? {} : { operations }),
     ...(adversary === undefined ? {} : { adversary }),
     ...(theme === undefined ? {} : { theme }),
@@ -125,8 +128,8 @@ async function tellFailure(options: Options, scenario: Scenario, result: RunResu
   const isTold = (line: string): boolean => !/ [<>] /.test(line);
   for (const line of smallest.timeline.filter(isTold).slice(-TOLD_LINES)) console.log(`  ${line}`);
   for (const violation of smallest.violations) console.log(`  VIOLATION ${violation}`);
-  const { operations, adversary, theme, calm } = options;
-  const more = Object.entries({ operations, adversary, theme }).map(([name, value]) => (value === undefined ? '' : ` --${name} '${value}'`));
+  const { operations, adversary, theme, buckets, calm } = options;
+  const more = Object.entries({ operations, adversary, theme, buckets }).map(([name, value]) => (value === undefined ? '' : ` --${name} '${value}'`));
   console.log(`replay: npm run sim -- ${replayArguments(scenario.seed, kept)}${more.join('')}${calm === true ? ' --calm' : ''}`);
 }
 

@@ -14,7 +14,8 @@ import { decodeLack } from '../protocol/messages.ts';
 import type { RefusedAnswer, RequestOf, RequestType } from '../protocol/messages.ts';
 import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
-import { compareStamps } from '../protocol/stamp.ts';
+import { compareStamps, sameStamp } from '../protocol/stamp.ts';
+import type { Stamp } from '../protocol/stamp.ts';
 import type { Certified } from './certificates.ts';
 import { collect } from './collect.ts';
 import type { Collected, Piece } from './collect.ts';
@@ -166,8 +167,8 @@ class PieceSource {
   readonly #ctx: ClientContext;
   readonly #version: FetchedVersion;
   readonly #options: FetchOptions;
-  /** A slot has let the content go for a newer version. */
-  #isOverwritten = false;
+  /** The highest version for which a slot says that it has let the content go, or never had it. */
+  #overwrittenBy: Certified | null = null;
 
   constructor(ctx: ClientContext, version: FetchedVersion, options: FetchOptions) {
     this.#ctx = ctx;
@@ -199,6 +200,7 @@ class PieceSource {
       case 'stopped':
         return { kind: 'superseded', by: collected.value };
       case 'short':
+        if (this.#overwrittenBy !== null && this.#options.mayRestart && collected.exhausted) return { kind: 'superseded', by: this.#overwrittenBy };
         throw this.#shortage(collected.pieces.size, need, collected.exhausted);
     }
   }
@@ -246,14 +248,15 @@ class PieceSource {
       this.#ctx.peers.suspect(slot, 'BAD_REFUSAL', 'SUPERSEDED without a higher certificate');
       return { kind: 'none' };
     }
-    if (this.#options.mayRestart) return { kind: 'stop', value: shown };
-    this.#isOverwritten = true;
+    // Where versions are kept a higher one ends nothing: the slot may have missed this version, and others have it.
+    if (this.#options.mayRestart && ends(shown, this.#version.stamp)) return { kind: 'stop', value: shown };
+    if (this.#overwrittenBy === null || compareStamps(shown.stamp, this.#overwrittenBy.stamp) > 0) this.#overwrittenBy = shown;
     return { kind: 'none' };
   }
 
   #shortage(found: number, need: number, isExhausted: boolean): OperationError {
     if (this.#options.signal?.aborted === true) return new OperationError('CANCELLED', 'The caller gave up.');
-    if (this.#isOverwritten) {
+    if (this.#overwrittenBy !== null) {
       const message = 'The version was replaced while it was read.';
       return new OperationError('OVERWRITTEN', message, { retryable: true });
     }
@@ -262,6 +265,12 @@ class PieceSource {
       remedy: 'Repair the storage nodes that lost data.',
     });
   }
+}
+
+/** Does the higher manifest show that the version of this stamp has ended? */
+export function ends({ signed: { manifest } }: Certified, stamp: Stamp): boolean {
+  const { slot } = manifest;
+  return slot === null || slot.removes === 'ALL' || slot.removes.some((removed) => sameStamp(removed, stamp));
 }
 
 /**

@@ -15,7 +15,7 @@ import type { Certified } from './certificates.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { requireHeld } from './commit.ts';
 import type { ClientContext } from './context.ts';
-import { fetchBody } from './fetch.ts';
+import { ends, fetchBody } from './fetch.ts';
 import type { EarlyPiece, Fetched } from './fetch.ts';
 import { query, showing } from './query.ts';
 import type { QueryRound } from './query.ts';
@@ -153,8 +153,9 @@ export async function read(
       }
       return { kind: 'content', version, ...opened.value };
     }
-    // Of one version there is no newer one: it has gone.
-    if (at !== undefined) return { kind: 'absent', tombstone: null };
+    // Of one version there is no newer one: it has gone, if that is shown.
+    if (at !== undefined && ends(opened.by, at)) return { kind: 'absent', tombstone: null };
+    if (at !== undefined) break;
     version = opened.by;
   }
   const message = 'The key was overwritten faster than it could be read.';

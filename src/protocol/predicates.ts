@@ -54,6 +54,8 @@ export interface PrepareView {
   readonly promisedNever: boolean;
   /** The bucket's record as this node holds it, with its stamp. */
   readonly record: { readonly record: BucketRecord; readonly stamp: Stamp } | undefined;
+  /** Of the key's highest version, and for attributes also of the version that they are about: where it stands. */
+  readonly homes: readonly { readonly bucketId: Uint8Array; readonly stamp: Stamp }[];
   /** Bytes this writer holds uncertified on this node, this manifest's included. */
   readonly uncertifiedBytes: number;
   /** Of a SLOT manifest, what the node knows of its slot; null for PLAIN. */
@@ -139,6 +141,15 @@ export const bucketRule: Predicate = ({ manifest }, { record }) => {
   if (record.record.state !== 'OPEN') return refuse('BUCKET_STALE', `13.2: the bucket is ${record.record.state}`);
   return modeRule(manifest, record.record);
 };
+
+/**
+ * 13.2: a key stays in its bucket and in its generation. Nothing else asks for more, as keys are derived from
+ * both; and what object lock keeps could be ended from a bucket without it.
+ */
+export const keyRule: Predicate = ({ manifest: { bucketId, stamp } }, { homes }) =>
+  homes.every((home) => equal(home.bucketId, bucketId) && home.stamp.gen === stamp.gen)
+    ? null
+    : refuse('DENIED', '13.2: the key is one of another bucket or generation');
 
 /** 13.6: beside bucket records only the attributes of a version have a clear part, and stand where it says. */
 function clearRule({ clear, kind, slot, keyId }: Manifest): Refusal | null {
@@ -247,6 +258,7 @@ export const PREPARE_PREDICATES: readonly Predicate[] = [
   p1SenderOwnsWriter,
   p3Authority,
   bucketRule,
+  keyRule,
   p4Geometry,
   p6AboveMax,
   p7Counter,

@@ -1,12 +1,13 @@
 /** Many runs, and what they covered together. */
-import type { Counts } from './clients.ts';
+import { noCounts } from './requests.ts';
+import type { Counts } from './requests.ts';
 import type { RunResult } from './simulation.ts';
 
 export class Campaign {
   #runs = 0;
   #events = 0;
   #simulatedMs = 0;
-  readonly #operations: Counts = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, failedReads: 0, lists: 0, resent: 0, declined: 0 };
+  readonly #operations: Counts = noCounts();
   readonly #faults = new Map<string, number>();
   readonly #strategies = new Map<string, number>();
   readonly #moves = new Map<string, number>();

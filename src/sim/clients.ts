@@ -2,66 +2,46 @@
  * The clients of a run: each does its steps through the gateways, sends again what was cut off, and writes
  * down what it was told. Contents name the write that they belong to, so that every byte read is recognised.
  */
-import { compare, concat, equal, fromHex, fromUtf8, hex, utf8 } from '../base/bytes.ts';
+import { compare, fromHex, hex, utf8 } from '../base/bytes.ts';
 import { isOperationError } from '../base/errors.ts';
 import type { Clock } from '../base/ports.ts';
-import { incremental, sha256 } from '../crypto/primitives.ts';
+import { sha256 } from '../crypto/primitives.ts';
 import type { Gateway } from '../gateway/gateway.ts';
-import type { IncomingContent, OperationId } from '../gateway/s3/port/content.ts';
-import type { ObjectAttributes, ObjectMetadata, WriteCondition } from '../gateway/s3/port/objects.ts';
+import type { WriteCondition } from '../gateway/s3/port/objects.ts';
 import { BucketKeys } from '../keyring/bucket-keys.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import type { Operation, Value } from './checkers/linearizability.ts';
-import type { Step } from './scenario.ts';
-import { SeededRandom } from './seeded-random.ts';
+import { Contents, md5 } from './contents.ts';
+import { AGAIN_MS, ATTEMPTS, bytesOf, FIRST_GENERATION, LIST_ROWS_MAX, noCounts, operationId, OWNER } from './requests.ts';
+import type { Counts } from './requests.ts';
+import type { Step, StepCondition } from './scenario.ts';
 import { ROOT_SECRET } from './simulated-cluster.ts';
 import type { SimulatedCluster } from './simulated-cluster.ts';
 import type { Trace } from './trace.ts';
+import { sendComplete, sendCopy, sendDelete, sendPut } from './write-requests.ts';
+import type { SendWrite, Target, WriteOutcome } from './write-requests.ts';
 
 export const BUCKET = 'simulated';
 
-const NO_METADATA: ObjectMetadata = {
-  contentType: undefined,
-  cacheControl: undefined,
-  contentDisposition: undefined,
-  contentEncoding: undefined,
-  contentLanguage: undefined,
-  expires: undefined,
-  websiteRedirect: undefined,
-  sse: undefined,
-  user: [],
-};
-const NO_ATTRIBUTES: ObjectAttributes = { tags: [], accessControl: undefined, retention: undefined, legalHold: false };
-const OWNER = 'simulated';
-/** A client whose connection was cut sends the request again, as the SDKs do. */
-const ATTEMPTS = 3;
 const NEW_BUCKET = { bucket: BUCKET, owner: OWNER, lockEnabled: false, documents: {} } as const;
-const AGAIN_MS = 400;
-const CHUNK_BYTES = 64 * 1024;
-const LIST_ROWS_MAX = 1_000;
-const FIRST_GENERATION = 1;
-
-export interface Counts {
-  acknowledged: number;
-  unknown: number;
-  refused: number;
-  reads: number;
-  failedReads: number;
-  lists: number;
-  resent: number;
-  declined: number;
-}
-
-/**
- * What a request for a write came to. `void`: it was refused, and nothing of it may ever be seen; `declined`,
- * `nothing-there`: so was its condition.
- */
-type WriteOutcome = 'done' | 'unknown' | 'void' | 'declined' | 'nothing-there';
-
 /** What a conditional write takes the place of. */
 interface Expected {
   readonly value: Value;
   readonly condition: WriteCondition;
+}
+
+/** One write as the history knows it. */
+interface Write {
+  readonly name: string;
+  readonly key: number;
+  readonly gateway: number;
+  readonly value: Value;
+  /** For the timeline. */
+  readonly what: string;
+  readonly send: SendWrite;
+  readonly expected: Expected | undefined;
+  /** Is the value its own, and nobody's if it is refused? */
+  readonly isOwn: boolean;
 }
 
 export class Clients {
@@ -69,15 +49,13 @@ export class Clients {
   readonly #isSerialised: boolean;
   readonly #trace: Trace;
   readonly #clock: Clock;
+  readonly #contents = new Contents();
   readonly histories: readonly Operation[][];
-  readonly counts: Counts = { acknowledged: 0, unknown: 0, refused: 0, reads: 0, failedReads: 0, lists: 0, resent: 0, declined: 0 };
+  readonly counts: Counts = noCounts();
   /** What must not be: bytes that nobody wrote, values of writes that were refused. */
-  readonly broken: string[] = [];
+  readonly broken: string[] = this.#contents.broken;
   /** Key → requests that may have taken effect. */
   readonly attempted: number[];
-  readonly #contents = new Map<string, Uint8Array>();
-  readonly #byEtag = new Map<string, string>();
-  readonly #etags = new Map<string, string>();
   readonly #refused = new Set<string>();
   /** A total order of everything that clients see, finer than the clock. */
   #tick = 0;
@@ -109,6 +87,17 @@ export class Clients {
     return (await this.#list(`${name}.list`, gateway)) && complete;
   }
 
+  /** How many requests of clients one `readAll` is. */
+  get readsOfAll(): number {
+    return this.histories.length + 1;
+  }
+
+  /** Deletes every key, through the first gateway. */
+  async deleteAll(name: string): Promise<void> {
+    for (const key of this.histories.keys()) await this.#delete(`${name}.${key}`, { key, gateway: 0 });
+    await this.#cluster.ask(0, ({ store }) => abortUploads(store, name));
+  }
+
   /** The certificate of the first key that the node of a slot holds one of. */
   async someCertificate(slot: number): Promise<Uint8Array | null> {
     for (const name of this.attemptedKeys().keys()) {
@@ -138,9 +127,12 @@ export class Clients {
   async #act(name: string, step: Step): Promise<void> {
     switch (step.act) {
       case 'put':
+      case 'complete':
         return this.#put(name, step);
+      case 'copy':
+        return this.#copy(name, step);
       case 'delete':
-        return this.#write(name, step.key, null, step.gateway);
+        return this.#delete(name, step);
       case 'list':
         await this.#list(name, step.gateway);
         return;
@@ -150,36 +142,59 @@ export class Clients {
     }
   }
 
-  async #put(name: string, { key, size, gateway, condition }: Extract<Step, { act: 'put' }>): Promise<void> {
-    if (condition === undefined) return this.#write(name, key, size, gateway);
-    if (condition === 'absent') {
-      return this.#write(name, key, size, gateway, { value: null, condition: { ifNoneMatch: '*' } });
-    }
-    const value = await this.#look(`${name}.look`, key, gateway);
-    if (value === undefined || value === null) return;
-    const etag = this.#etags.get(value);
-    if (etag !== undefined) await this.#write(name, key, size, gateway, { value, condition: { ifMatch: etag } });
+  async #put(name: string, step: Extract<Step, { act: 'put' | 'complete' }>): Promise<void> {
+    const { act, key, size, gateway } = step;
+    const expected = await this.#expected(name, step);
+    if (expected === null) return;
+    const bytes = this.#contents.make(name, size);
+    const target = targetOf(name, key);
+    const etag = `${md5(bytes)}-2`;
+    if (act === 'complete') this.#contents.name(etag, name);
+    const send = act === 'put' ? sendPut(target, bytes) : sendComplete(target, bytes, etag);
+    await this.#write({ name, key, gateway, value: name, what: `${act === 'put' ? 'PUT' : 'upload'} of ${bytes.length} bytes to`, send, expected, isOwn: true });
+  }
+
+  async #copy(name: string, step: Extract<Step, { act: 'copy' }>): Promise<void> {
+    const { key, source, gateway } = step;
+    const seen = await this.#look(`${name}.source`, source, gateway);
+    const expected = await this.#expected(name, step);
+    if (seen === undefined || seen.value === null || seen.etag === undefined || expected === null) return;
+    const send = sendCopy(targetOf(name, key), Clients.keyName(source), seen.etag);
+    await this.#write({ name, key, gateway, value: seen.value, what: `copy of ${seen.value} from ${Clients.keyName(source)} to`, send, expected, isOwn: false });
+  }
+
+  async #delete(name: string, step: { readonly key: number; readonly gateway: number; readonly condition?: 'seen' }): Promise<void> {
+    const { key, gateway } = step;
+    const expected = await this.#expected(name, step);
+    if (expected === null) return;
+    await this.#write({ name, key, gateway, value: null, what: 'DELETE', send: sendDelete(targetOf(name, key)), expected, isOwn: true });
+  }
+
+  /** What the write is to take the place of; undefined: anything; null: there is nothing to write on. */
+  async #expected(name: string, { key, gateway, condition }: { readonly key: number; readonly gateway: number; readonly condition?: StepCondition }): Promise<Expected | undefined | null> {
+    if (condition === undefined) return undefined;
+    if (condition === 'absent') return { value: null, condition: { ifNoneMatch: '*' } };
+    const seen = await this.#look(`${name}.look`, key, gateway);
+    return seen === undefined || seen.value === null || seen.etag === undefined ? null : { value: seen.value, condition: { ifMatch: seen.etag } };
   }
 
   /** A HEAD. Undefined: it failed. */
-  async #look(name: string, key: number, gateway: number): Promise<Value | undefined> {
-    const before = this.histories[key]?.length ?? 0;
-    if (!(await this.#read(name, 'head', key, gateway))) return undefined;
-    return this.histories[key]?.slice(before).findLast(({ kind }) => kind === 'read')?.value;
+  async #look(name: string, key: number, gateway: number): Promise<{ readonly value: Value; readonly etag: string | undefined } | undefined> {
+    const tags: string[] = [];
+    if (!(await this.#read(name, 'head', key, gateway, tags))) return undefined;
+    const [etag] = tags;
+    return { value: etag === undefined ? null : this.#contents.byTag(etag), etag };
   }
 
-  async #write(name: string, key: number, size: number | null, gateway: number, expected?: Expected): Promise<void> {
-    const value: Value = size === null ? null : name;
-    const bytes = size === null ? null : this.#content(name, size);
-    const operation: OperationId = { id: sha256(utf8(`operation ${name}`)), repeatable: true };
-    const from = this.#begin(name, `${size === null ? 'DELETE' : `PUT of ${bytes?.length ?? 0} bytes to`} ${Clients.keyName(key)} via ${gateway}`);
+  async #write({ name, key, gateway, value, what, send, expected, isOwn }: Write): Promise<void> {
+    const from = this.#begin(name, `${what} ${Clients.keyName(key)} via ${gateway}`);
     let outcome = 'void' as WriteOutcome;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       if (attempt > 0) {
         this.counts.resent += 1;
         await this.#clock.sleep(AGAIN_MS);
       }
-      const asked = await this.#cluster.ask(gateway, (g) => writeOnce(g, key, bytes, operation, expected?.condition));
+      const asked = await this.#cluster.ask(gateway, (g) => send(g, expected?.condition));
       // Once something may have happened, a later refusal says nothing about it.
       const told: WriteOutcome = asked.kind === 'cut' ? (asked.begun ? 'unknown' : 'void') : asked.value;
       // A condition that fails after something may have happened may have failed on that.
@@ -191,8 +206,8 @@ export class Clients {
     const names = { done: 'acknowledged', unknown: 'unknown', void: 'refused', declined: 'declined', 'nothing-there': 'declined' } as const;
     this.counts[names[outcome]] += 1;
     if (outcome !== 'done' && outcome !== 'unknown') {
-      if (value !== null) this.#refused.add(value);
-      if (outcome === 'declined' && expected !== undefined) this.histories[key]?.push({ kind: 'differs', value: expected.value, from, to });
+      if (value !== null && isOwn) this.#refused.add(value);
+      if (outcome === 'declined' && expected !== undefined && !this.#contents.hasTwoTags(expected.value)) this.histories[key]?.push({ kind: 'differs', value: expected.value, from, to });
       if (outcome === 'nothing-there') this.histories[key]?.push({ kind: 'read', value: null, from, to });
       return;
     }
@@ -201,7 +216,8 @@ export class Clients {
     this.histories[key]?.push({ kind: 'write', value, ...swap, from, to: outcome === 'done' ? to : Infinity });
   }
 
-  async #read(name: string, act: 'get' | 'head', key: number, gateway: number): Promise<boolean> {
+  /** `tags` gets the ETag that a HEAD shows. */
+  async #read(name: string, act: 'get' | 'head', key: number, gateway: number, tags: string[] = []): Promise<boolean> {
     const from = this.#begin(name, `${act.toUpperCase()} ${Clients.keyName(key)} via ${gateway}`);
     const asked = await this.#cluster.ask(gateway, (g): Promise<Seen> => (act === 'get' ? getOnce(g, key) : headOnce(g, key)));
     const seen: Seen = asked.kind === 'done' ? asked.value : 'failed';
@@ -211,7 +227,8 @@ export class Clients {
       return false;
     }
     this.counts.reads += 1;
-    const value = seen === null ? null : 'etag' in seen ? this.#byTag(seen.etag) : this.#recognise(seen.bytes);
+    if (seen !== null && 'etag' in seen) tags.push(seen.etag);
+    const value = seen === null ? null : 'etag' in seen ? this.#contents.byTag(seen.etag) : this.#contents.recognise(seen.bytes);
     const to = this.#end(name, value ?? 'nothing there');
     this.#noteRead(key, value, from, to);
     return true;
@@ -230,7 +247,7 @@ export class Clients {
     const to = this.#end(name, `${rows.size} rows`);
     for (const key of this.histories.keys()) {
       const etag = rows.get(Clients.keyName(key));
-      this.#noteRead(key, etag === undefined ? null : this.#byTag(etag), from, to);
+      this.#noteRead(key, etag === undefined ? null : this.#contents.byTag(etag), from, to);
     }
     return true;
   }
@@ -238,29 +255,6 @@ export class Clients {
   #noteRead(key: number, value: Value, from: number, to: number): void {
     if (value !== null && this.#refused.has(value)) this.broken.push(`${value} was refused and is read from ${Clients.keyName(key)}`);
     this.histories[key]?.push({ kind: 'read', value, from, to });
-  }
-
-  #content(name: string, size: number): Uint8Array {
-    const bytes = concat(utf8(`${name}\n`), filling(name, size));
-    this.#contents.set(name, bytes);
-    this.#byEtag.set(md5(bytes), name);
-    this.#etags.set(name, md5(bytes));
-    return bytes;
-  }
-
-  #byTag(etag: string): string {
-    return this.#byEtag.get(etag) ?? this.#unknown(`a version with ETag ${etag}`);
-  }
-
-  #recognise(bytes: Uint8Array): string {
-    const name = fromUtf8(bytes.subarray(0, Math.max(0, bytes.indexOf(0x0a))));
-    const expected = this.#contents.get(name);
-    return expected !== undefined && equal(expected, bytes) ? name : this.#unknown(`${bytes.length} bytes that nobody wrote`);
-  }
-
-  #unknown(what: string): string {
-    this.broken.push(`${what} were read`);
-    return what;
   }
 
   #begin(name: string, what: string): number {
@@ -274,29 +268,6 @@ export class Clients {
   }
 }
 
-async function writeOnce(
-  { store }: Gateway,
-  key: number,
-  bytes: Uint8Array | null,
-  operation: OperationId,
-  condition: WriteCondition | undefined,
-): Promise<WriteOutcome> {
-  try {
-    const name = Clients.keyName(key);
-    const result =
-      bytes === null
-        ? await store.deleteObject({ bucket: BUCKET, key: name, versionId: undefined, owner: OWNER, condition, bypassGovernance: false, operation })
-        : await store.putObject({ bucket: BUCKET, key: name, content: incoming(bytes), metadata: NO_METADATA, owner: OWNER, attributes: NO_ATTRIBUTES, customerKey: undefined, condition, operation });
-    if (result.outcome === 'unknown') return 'unknown';
-    if (result.outcome === 'condition-failed') return 'declined';
-    if (result.outcome === 'no-such-key') return 'nothing-there';
-    return result.outcome === 'no-such-bucket' ? 'void' : 'done';
-  } catch (error) {
-    if (!isOperationError(error)) throw error;
-    return 'void';
-  }
-}
-
 /** What a read came to; null when nothing is there. */
 type Seen = { readonly bytes: Uint8Array } | { readonly etag: string } | null | 'failed';
 
@@ -304,10 +275,7 @@ async function getOnce({ store }: Gateway, key: number): Promise<Seen> {
   try {
     const found = await store.getObject({ bucket: BUCKET, key: Clients.keyName(key), versionId: undefined, customerKey: undefined, range: undefined });
     if (found.outcome !== 'found') return found.outcome === 'no-such-key' ? null : 'failed';
-    const chunks: Uint8Array[] = [];
-    // A chunk may be used again once the next one is asked for.
-    for await (const chunk of found.read({ from: 0, to: found.info.size })) chunks.push(chunk.slice());
-    return { bytes: concat(...chunks) };
+    return { bytes: await bytesOf(found) };
   } catch (error) {
     if (!isOperationError(error)) throw error;
     return 'failed';
@@ -340,37 +308,15 @@ async function listOnce({ store }: Gateway): Promise<ReadonlyMap<string, string>
   }
 }
 
-function incoming(bytes: Uint8Array): IncomingContent {
-  let isRead = false;
-  async function* chunks(): AsyncGenerator<Uint8Array, void> {
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield await Promise.resolve(bytes.slice(at, at + CHUNK_BYTES));
-    isRead = true;
-  }
-  return {
-    size: bytes.length,
-    bytes: chunks(),
-    seal: () => {
-      if (!isRead) throw new Error('sealed before the content ended');
-      return { etag: md5(bytes), checksum: undefined };
-    },
-  };
+function targetOf(name: string, key: number): Target {
+  return { bucket: BUCKET, key: Clients.keyName(key), name };
 }
 
-function md5(bytes: Uint8Array): string {
-  const state = incremental('md5');
-  state.update(bytes);
-  return hex(state.digest());
-}
-
-/** Bytes that follow from a name. */
-function filling(name: string, size: number): Uint8Array {
-  const words = new Uint32Array(Math.ceil(size / 4));
-  let state = 1 + new SeededRandom(name).below(1 << 30);
-  for (let i = 0; i < words.length; i += 1) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    words[i] = state;
+/** What was begun and never completed. */
+async function abortUploads(store: Gateway['store'], name: string): Promise<void> {
+  const listing = await store.openListing(BUCKET);
+  if (listing.outcome !== 'listing') return;
+  for (const { key, uploadId } of await listing.uploads(new Uint8Array(0), undefined, undefined, LIST_ROWS_MAX)) {
+    await store.abortUpload({ bucket: BUCKET, key, uploadId }, operationId(`${name} ${uploadId}`));
   }
-  return new Uint8Array(words.buffer, 0, size);
 }

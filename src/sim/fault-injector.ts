@@ -2,7 +2,7 @@
 import { assert } from '../base/assert.ts';
 import { strategyOf } from './adversaries/strategies.ts';
 import type { FaultyDisk } from './faulty-disk.ts';
-import type { Fault, FaultKind, MessagePoint } from './faults.ts';
+import type { Fault, FaultKind, MessagePoint, StallPoint } from './faults.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedCluster } from './simulated-cluster.ts';
 
@@ -57,6 +57,8 @@ export class FaultInjector {
         return cluster.crashAtStep(fault.process, fault);
       case 'crash-at-message':
         return this.#crashAtMessage(fault);
+      case 'stall-at-message':
+        return this.#stallAtMessage(fault);
       case 'relive':
         return this.#relive(fault.slot, fault.forMs);
       case 'pause':
@@ -133,6 +135,15 @@ export class FaultInjector {
         haste();
         for (const name of processes) cluster.crash(name, power, forMs);
       });
+    });
+  }
+
+  #stallAtMessage({ type, side, count, process, forMs }: StallPoint): void {
+    const cluster = this.#cluster;
+    cluster.atMessage({ type, side, count }, () => {
+      if (this.#isOver) return;
+      cluster.pause(process);
+      this.#endAfter(forMs, () => cluster.resume(process));
     });
   }
 

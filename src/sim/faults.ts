@@ -14,6 +14,7 @@ export type Fault = { readonly atMs: number } & (
   | { readonly kind: 'blackout'; readonly processes: readonly string[]; readonly forMs: number }
   | { readonly kind: 'crash-at-step'; readonly process: string; readonly steps: number; readonly of: 'steps' | 'syncs'; readonly happens: boolean; readonly power: boolean }
   | MessagePoint
+  | StallPoint
   | { readonly kind: 'pause'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'cut'; readonly a: string; readonly b: string; readonly forMs: number }
   | { readonly kind: 'drop' | 'hold'; readonly from: string; readonly to: string; readonly forMs: number }
@@ -48,6 +49,16 @@ export interface MessagePoint {
   readonly forMs: number;
 }
 
+/** A process stands still when nodes have been asked, or have answered, the count-th request of a type from now. */
+export interface StallPoint {
+  readonly kind: 'stall-at-message';
+  readonly type: RequestType;
+  readonly side: 'asked' | 'answered';
+  readonly count: number;
+  readonly process: string;
+  readonly forMs: number;
+}
+
 export type FaultKind = Fault['kind'];
 
 /** A few faults last so long that deadlines pass. */
@@ -57,6 +68,9 @@ const LONG_SHARE = 0.15;
 const LIAR_SHARE = 0.7;
 const FAVOURED = ['promises-all', 'acknowledges-and-forgets', 'two-faced', 'fickle'] as const;
 const FAVOURED_SHARE = 0.4;
+const DECADE_MS = 10 * 365 * 86_400_000;
+/** Stalls: within all deadlines of the client, beyond most of them, beyond all. */
+const STALLS_MS = [500, 5_000, 12_000, 45_000];
 
 export interface FaultSpace {
   readonly shape: SimulatedShape;
@@ -70,6 +84,8 @@ export interface FaultSpace {
   readonly makers: readonly MakerName[] | undefined;
   /** The only strategy of the bad nodes, if one is asked for. */
   readonly adversary: string | undefined;
+  /** Are the clocks of all bad nodes ten years ahead from the beginning? */
+  readonly isAhead: boolean;
 }
 
 export function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
@@ -79,10 +95,11 @@ export function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
     if (adversary !== undefined) faults.push({ kind: 'lie', atMs: 0, slot, strategy: adversary });
     else if (random.chance(LIAR_SHARE)) faults.push({ kind: 'lie', atMs: 0, slot, strategy: anyStrategy(random) });
   }
+  if (space.isAhead) for (const slot of bad) faults.push({ kind: 'clock', atMs: 0, process: `node-${slot}`, skewMs: DECADE_MS, rate: 1 });
   // Not all kinds in each run, so that rare combinations get a chance.
   const kinds = space.makers ?? random.shuffled(makerNames).slice(0, 2 + random.below(makerNames.length - 1));
   for (let atMs = random.around(everyMs); atMs < horizonMs; atMs += random.around(everyMs)) {
-    const fault = MAKERS[random.pick(kinds)](random, space);
+    const fault = makerOf(random.pick(kinds))(random, space);
     if (fault !== null) faults.push({ ...fault, atMs: Math.round(atMs) });
   }
   return faults;
@@ -241,6 +258,32 @@ const MAKERS = {
     bad.length === 0 ? null : { kind: 'lie', atMs, slot: random.pick(bad), strategy: adversary ?? anyStrategy(random) },
 } satisfies Record<string, FaultMaker>;
 
-export type MakerName = keyof typeof MAKERS;
+/** Those of the themes that name them, so that a selection of all stays what it was. */
+const NAMED_MAKERS = {
+  // It holds ballots that nobody else knows the end of, and wakes with what it was about to say.
+  gatewayStalls: (random, space) => ({
+    kind: 'stall-at-message',
+    atMs,
+    type: random.pick(['PROMISE', 'STAGE', 'PREPARE', 'PREPARE', 'COMMIT', 'QUERY'] as const),
+    side: random.pick(['asked', 'answered'] as const),
+    count: 1 + random.below(2 * space.shape.n),
+    process: anyGateway(random, space),
+    forMs: Math.round(random.around(random.pick(STALLS_MS))),
+  }),
+  // Of a bad node, or of a gateway: both are nothing that retention may rest on.
+  decadeAhead: (random, space) => ({
+    kind: 'clock',
+    atMs,
+    process: space.bad.length > 0 && random.chance(0.5) ? `node-${random.pick(space.bad)}` : anyGateway(random, space),
+    skewMs: random.chance(0.7) ? DECADE_MS : -3_600_000,
+    rate: 1,
+  }),
+} satisfies Record<string, FaultMaker>;
+
+export type MakerName = keyof typeof MAKERS | keyof typeof NAMED_MAKERS;
 
 const makerNames = Object.keys(MAKERS) as MakerName[];
+
+function makerOf(name: MakerName): FaultMaker {
+  return { ...MAKERS, ...NAMED_MAKERS }[name];
+}

@@ -17,11 +17,15 @@ export interface Kept {
 
 export function reduced(scenario: Scenario, kept: Kept): Scenario {
   const { faults, clients, steps, thefts } = kept;
+  const less = <T>(all: readonly (readonly T[])[]): readonly (readonly T[])[] =>
+    // A client that is left out stays as one without steps, so that the others keep their numbers.
+    all.map((own, index) => (clients === undefined || clients.includes(index) ? own.slice(0, steps) : []));
+  const { versions } = scenario;
   return {
     ...scenario,
+    versions: versions === null ? null : { ...versions, clients: less(versions.clients) },
     faults: faults === undefined ? scenario.faults : scenario.faults.filter((_, index) => faults.includes(index)),
-    // A client that is left out stays as one without steps, so that the others keep their numbers.
-    clients: scenario.clients.map((all, index) => (clients === undefined || clients.includes(index) ? all.slice(0, steps) : [])),
+    clients: less(scenario.clients),
     thefts: thefts ?? scenario.thefts,
   };
 }
@@ -44,10 +48,11 @@ export async function shrink(scenario: Scenario, fails: (smaller: Scenario) => P
     return true;
   };
   if (scenario.thefts > 0) await tryTo({ ...kept, thefts: 0 });
-  const longest = Math.max(0, ...scenario.clients.map((steps) => steps.length));
+  const all = [...scenario.clients, ...(scenario.versions?.clients ?? [])];
+  const longest = Math.max(0, ...all.map((steps) => steps.length));
   for (let steps = longest >> 1; steps > 0 && (await tryTo({ ...kept, steps })); steps >>= 1);
-  const clients = await leaveOut(scenario.clients.length, (left) => tryTo({ ...kept, clients: left }));
-  if (clients.length < scenario.clients.length) kept = { ...kept, clients };
+  const clients = await leaveOut(all.length, (left) => tryTo({ ...kept, clients: left }));
+  if (clients.length < all.length) kept = { ...kept, clients };
   const faults = await leaveOut(scenario.faults.length, (left) => tryTo({ ...kept, faults: left }));
   if (faults.length < scenario.faults.length) kept = { ...kept, faults };
   return { kept, runs };

@@ -13,9 +13,11 @@ import { quorumSize } from '../protocol/quorum.ts';
 import { GreedyAdversary } from './adversaries/greedy.ts';
 import { RawWriter } from './adversaries/raw-writer.ts';
 import { NosyNode } from './adversaries/nosy-node.ts';
+import { StolenGateway } from './adversaries/stolen-gateway.ts';
 import { StolenWriter } from './adversaries/stolen-writer.ts';
 import { Clients } from './clients.ts';
-import type { Counts } from './clients.ts';
+import type { Counts } from './requests.ts';
+import { checkLocks } from './checkers/locks.ts';
 import { checkLogs } from './checkers/logs.ts';
 import { judge } from './checkers/linearizability.ts';
 import { PromiseAudit } from './checkers/promises.ts';
@@ -28,6 +30,7 @@ import { SimulatedCluster } from './simulated-cluster.ts';
 import { SimulatedTime } from './simulated-time.ts';
 import type { EndOfTurn } from './simulated-time.ts';
 import { Trace } from './trace.ts';
+import { VersionClients } from './version-clients.ts';
 
 /** Simulated time that the clients get, and then the healed cluster; beyond it something hangs. */
 const CLIENTS_MS = 20 * 60_000;
@@ -40,6 +43,8 @@ const FINAL_READS = 5;
 /** QUERY, COMMIT, FETCH or BODY, RESOLVE; CHECKPOINT and CHANGES. */
 const REQUESTS_A_READ_AND_NODE = 6;
 const FINAL_PAUSE_MS = 3_000;
+/** By then nodes have let go of what they may let go. */
+const COLLECTED_MS = 10_000;
 
 export interface RunResult {
   readonly scenario: Scenario;
@@ -69,6 +74,8 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
   const thief = scenario.shape.isWriterStolen
     ? new StolenWriter({ stage: cluster, writer: scenario.shape.gateways, reader: scenario.shape.gateways + 1, random: random.fork('thief'), trace, correct: cluster.goodSlots })
     : null;
+  const versions = versionClients(scenario, cluster, trace, clients.counts);
+  const robber = stolenGateway(scenario, cluster, trace, random, versions);
   const [nosySlot] = scenario.bad;
   const nosy = nosySlot === undefined ? null : new NosyNode({ stage: cluster, slot: nosySlot, correct: cluster.goodSlots, certificate: () => clients.someCertificate(nosySlot) });
   const injector = new FaultInjector(cluster, random.fork('injector'));
@@ -92,10 +99,11 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
 
   cluster.start();
   let goesOn = await until('the first start', whole(cluster), HEALED_MS);
-  if (goesOn) goesOn = await until('creating the buckets', Promise.all([clients.createBucket(), thief?.openBucket()]), HEALED_MS);
+  if (goesOn) goesOn = await until('creating the buckets', Promise.all([clients.createBucket(), versions?.createBucket(), thief?.openBucket()]), HEALED_MS);
   if (goesOn) {
     injector.plan(scenario.faults);
-    const work = Promise.all([...scenario.clients.map((steps, client) => clients.run(`${client}`, steps)), thief?.run(scenario.thefts)]);
+    const kept = scenario.versions?.clients.map((steps, client) => versions?.run(`${client}`, steps)) ?? [];
+    const work = Promise.all([...scenario.clients.map((steps, client) => clients.run(`${client}`, steps)), ...kept, robber?.run(scenario.thefts), thief?.run(scenario.thefts)]);
     goesOn = await until('the work of the clients', work, CLIENTS_MS);
   }
   if (goesOn) {
@@ -115,32 +123,45 @@ export async function simulate(scenario: Scenario, endOfTurn: EndOfTurn): Promis
     for (const slot of random.fork('last crashes').shuffled(cluster.goodSlots).slice(0, scenario.shape.f - scenario.bad.length)) {
       cluster.crash(`node-${slot}`, true, Infinity);
     }
-    goesOn = await until('reading everything back', readBack('final', cluster, clients, violations), HEALED_MS);
+    goesOn = await until('reading everything back', readBack('final', cluster, [clients, versions], violations), HEALED_MS);
   }
   if (goesOn && scenario.settles) {
     // Orphans are settled and garbage is collected: neither may change what there is.
     await time.run(time.nowMs + (thief === null ? SETTLED_MS : SETTLED_AFTER_THEFT_MS));
     violations.push(...leftovers(cluster));
     const { requests } = cluster;
-    await until('reading everything back again', readBack('settled', cluster, clients, violations), HEALED_MS);
-    violations.push(...excess(scenario, cluster.requests - requests));
+    await until('reading everything back again', readBack('settled', cluster, [clients, versions], violations), HEALED_MS);
+    violations.push(...excess(scenario, clients.readsOfAll + (versions?.readsOfAll ?? 0), cluster.requests - requests));
   }
-  await until('reading the logs', readLogs(cluster, clients, violations), HEALED_MS);
+  if (goesOn && scenario.empties) goesOn = await until('deleting everything', clients.deleteAll('empty'), HEALED_MS);
+  if (goesOn && scenario.empties) {
+    await time.run(time.nowMs + SETTLED_MS);
+    violations.push(...remains(cluster));
+  }
+  if (goesOn && robber !== null && versions !== null) {
+    goesOn = await until('the last moves of a stolen gateway', robber.replaceAll(), HEALED_MS);
+    await time.run(time.nowMs + COLLECTED_MS);
+    await until('the check of what is locked', lockedStay(cluster, versions, violations), HEALED_MS);
+  }
+  await until('reading the logs', readLogs(cluster, [clients, versions], violations), HEALED_MS);
 
-  violations.push(...losses(scenario, clients.counts), ...cluster.failures, ...clients.broken, ...(thief?.violations ?? []), ...(nosy?.violations ?? []));
+  violations.push(...losses(scenario, clients.counts), ...cluster.failures, ...clients.broken, ...(versions?.violations() ?? []), ...(thief?.violations ?? []), ...(nosy?.violations ?? []));
   for (const [key, history] of clients.histories.entries()) {
     const verdict = judge(history);
     if (!verdict.ok) violations.push(`${Clients.keyName(key)} is no register: no order explains ${JSON.stringify(verdict.stuck)}`);
   }
   const caught = judgeAccusations(cluster, violations);
   const { count: events } = trace;
-  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, protocol: cluster.protocolEvents(), caught, moves: thief?.moves ?? new Map<string, number>() };
+  const result = { scenario, violations, events, simulatedMs: time.nowMs, counts: clients.counts, faults: injector.counts, protocol: cluster.protocolEvents(), caught, moves: new Map([...(thief?.moves ?? []), ...(robber?.moves ?? [])]) };
   return { ...result, timeline: trace.timeline(), digest: trace.digest() };
 }
 
-async function readLogs(cluster: SimulatedCluster, clients: Clients, violations: string[]): Promise<void> {
+type Workloads = readonly (Clients | VersionClients | null)[];
+
+async function readLogs(cluster: SimulatedCluster, all: Workloads, violations: string[]): Promise<void> {
   const logs = new Map<string, readonly Uint8Array[]>();
-  const automaton = new RegisterAutomaton();
+  const keeping = new Set(all.flatMap((clients) => (clients instanceof VersionClients ? [...clients.attemptedKeys().keys()] : [])));
+  const automaton = new RegisterAutomaton(keeping);
   for (const slot of cluster.goodSlots) {
     const leaves = await cluster.readLog(slot);
     if (leaves === null) continue;
@@ -150,7 +171,8 @@ async function readLogs(cluster: SimulatedCluster, clients: Clients, violations:
   // Of a certificate's receipts at most one each is from a node whose log is not here.
   violations.push(...automaton.violations(quorumSize(cluster.shape) - (cluster.shape.n - logs.size)));
   violations.push(...(await cluster.watchersFaults()));
-  violations.push(...checkLogs({ logs, attempted: clients.attemptedKeys() }));
+  const attempted = new Map(all.flatMap((clients) => [...(clients?.attemptedKeys() ?? [])]));
+  violations.push(...checkLogs({ logs, attempted, keeping }));
 }
 
 /** All keys of which a correct node has a certified version. */
@@ -171,11 +193,12 @@ async function whole(cluster: SimulatedCluster): Promise<void> {
 }
 
 /** Every key through every gateway, while the bad nodes go on lying. */
-async function readBack(name: string, cluster: SimulatedCluster, clients: Clients, violations: string[]): Promise<void> {
+async function readBack(name: string, cluster: SimulatedCluster, all: Workloads, violations: string[]): Promise<void> {
   for (let gateway = 0; gateway < cluster.shape.gateways; gateway += 1) {
     let isRead = false;
     for (let round = 0; round < FINAL_READS && !isRead; round += 1) {
-      isRead = await clients.readAll(`${name} ${gateway}.${round}`, gateway);
+      isRead = true;
+      for (const clients of all) isRead = (await clients?.readAll(`${name} ${gateway}.${round}`, gateway)) !== false && isRead;
       if (!isRead) await cluster.clock.sleep(FINAL_PAUSE_MS);
     }
     if (!isRead) violations.push(`gateway ${gateway} cannot read everything although all correct nodes serve`);
@@ -197,11 +220,35 @@ function leftovers(cluster: SimulatedCluster): string[] {
   });
 }
 
+/** Nothing is left of what has been deleted for long, on any correct node, but the one content that is empty. */
+function remains(cluster: SimulatedCluster): string[] {
+  return cluster.goodSlots.flatMap((slot) => {
+    const { liveBytes = 0, contents = 0, stages = 0 } = cluster.node(slot)?.status() ?? {};
+    return contents > 1 || stages > 0 ? [`node ${slot} still keeps ${contents} contents of ${liveBytes} bytes and ${stages} stages when everything is deleted`] : [];
+  });
+}
+
 /** A read of a quiet cluster takes a bounded number of requests, whoever lies. */
-function excess({ shape, keys }: Scenario, requests: number): string[] {
-  const reads = (keys + 1) * shape.gateways;
+function excess({ shape }: Scenario, readsOfAll: number, requests: number): string[] {
+  const reads = readsOfAll * shape.gateways;
   const most = reads * shape.n * REQUESTS_A_READ_AND_NODE;
   return requests > most ? [`${reads} reads of a quiet cluster took ${requests} requests, and ${most} are enough`] : [];
+}
+
+async function lockedStay(cluster: SimulatedCluster, versions: VersionClients, violations: string[]): Promise<void> {
+  const locked = versions.mustStay();
+  for (const slot of cluster.goodSlots) violations.push(...checkLocks(`node-${slot}`, (await cluster.readLog(slot)) ?? [], locked));
+}
+
+function versionClients({ versions }: Scenario, cluster: SimulatedCluster, trace: Trace, counts: Counts): VersionClients | null {
+  return versions === null ? null : new VersionClients({ ...versions, cluster, trace, counts });
+}
+
+/** Of the writer whose key is stolen anyway. */
+function stolenGateway({ shape, versions: work }: Scenario, stage: SimulatedCluster, trace: Trace, random: SeededRandom, victims: VersionClients | null): StolenGateway | null {
+  const writer = stage.writers[shape.gateways];
+  if (work?.locks !== true || victims === null || !shape.isWriterStolen || writer === undefined) return null;
+  return new StolenGateway({ stage, writer, random: random.fork('stolen gateway'), trace, victims });
 }
 
 /** Being late is no lie: what a correct node may be suspected of when links and disks are slow. */

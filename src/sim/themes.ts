@@ -21,8 +21,17 @@ export interface Theme {
   readonly listShare: number;
   /** Of the PUTs: of so many stripes that they are uploaded. */
   readonly largeShare: number;
-  /** Of the PUTs: how many are conditional. Above 0 the bucket is serialised. */
+  /** Is it about serialised buckets? */
+  readonly isSerialised: boolean;
+  /** Of the writes: how many are conditional. Above 0 in serialised buckets only. */
   readonly conditionShare: number;
+  /** Of the PUTs: how many are copies, and of the others how many are multipart uploads. */
+  readonly copyShare: number;
+  readonly completeShare: number;
+  /** Do clients work in a bucket that keeps versions instead, and under object lock? */
+  readonly versions: 'none' | 'kept' | 'locked';
+  /** Is every key deleted at the end, to see that nothing is left? */
+  readonly empties: boolean;
   /** Faults of a run, and how long most of those that last do. */
   readonly faultCounts: readonly number[];
   readonly spanMs: readonly number[];
@@ -46,7 +55,12 @@ const EVERYTHING: Theme = {
   writeShare: [0.25, 0.5, 0.7],
   listShare: 0.2,
   largeShare: 0.02,
+  isSerialised: false,
   conditionShare: 0,
+  copyShare: 0,
+  completeShare: 0,
+  versions: 'none',
+  empties: false,
   faultCounts: [2, 6, 15, 15, 40],
   spanMs: [60, 400],
   makers: undefined,
@@ -57,17 +71,6 @@ const EVERYTHING: Theme = {
 
 const THEMES: readonly Theme[] = [
   EVERYTHING,
-  {
-    // Asked for by name.
-    ...EVERYTHING,
-    name: 'conditions',
-    weight: 0,
-    gateways: [1, 2, 3],
-    keys: [1, 1, 2],
-    writeShare: [0.5, 0.7],
-    conditionShare: 0.6,
-    stolenShare: 0,
-  },
   {
     ...EVERYTHING,
     name: 'late certificates',
@@ -171,15 +174,110 @@ const THEMES: readonly Theme[] = [
   },
 ];
 
-export const themeNames: readonly string[] = THEMES.map(({ name }) => name);
+/** What only serialised buckets do. Their weights are among themselves. */
+const FRONT_THEMES: readonly Theme[] = [
+  {
+    ...EVERYTHING,
+    name: 'conditions',
+    weight: 2,
+    gateways: [1, 2, 3],
+    keys: [1, 1, 2],
+    writeShare: [0.5, 0.7],
+    isSerialised: true,
+    conditionShare: 0.6,
+    stolenShare: 0,
+  },
+  {
+    ...EVERYTHING,
+    name: 'versions',
+    weight: 2,
+    gateways: [2, 3],
+    clients: [3, 4],
+    keys: [1, 2],
+    isSerialised: true,
+    versions: 'kept',
+    stolenShare: 0,
+  },
+  {
+    // No clock of a correct node is wrong: by f + 1 wrong ones retention ends.
+    ...EVERYTHING,
+    name: 'locks',
+    weight: 2,
+    gateways: [2, 3],
+    clients: [3],
+    keys: [1, 2],
+    isSerialised: true,
+    versions: 'locked',
+    makers: ['crash', 'blackout', 'blackoutAtMessage', 'nodeAtMessage', 'gatewayAtMessage', 'pause', 'isolate', 'oneWay', 'lateRequests', 'lateCertificates', 'slowLinks', 'rollBack', 'relive', 'rot', 'lie', 'decadeAhead'],
+    stolenShare: 1,
+  },
+  {
+    ...EVERYTHING,
+    name: 'copies',
+    weight: 1,
+    gateways: [2, 3],
+    clients: [3, 4],
+    keys: [3, 5],
+    writeShare: [0.6, 0.8],
+    largeShare: 0.02,
+    isSerialised: true,
+    copyShare: 0.5,
+    completeShare: 0.15,
+    stolenShare: 0,
+    settles: true,
+  },
+  {
+    // Asked for by name: is everything given back once all that shared it is deleted?
+    ...EVERYTHING,
+    name: 'emptied',
+    weight: 0,
+    gateways: [2, 3],
+    clients: [3, 4],
+    keys: [3, 5],
+    writeShare: [0.6, 0.8],
+    isSerialised: true,
+    copyShare: 0.5,
+    completeShare: 0.15,
+    empties: true,
+    stolenShare: 0,
+    settles: true,
+  },
+  {
+    // A gateway stands still for longer than anybody waits for it, in the middle of a write, and goes on.
+    ...EVERYTHING,
+    name: 'stalls',
+    weight: 1.5,
+    gateways: [2, 3],
+    clients: [4, 6],
+    keys: [1, 2],
+    thinkMs: [2, 15],
+    writeShare: [0.7, 0.9],
+    isSerialised: true,
+    conditionShare: 0.7,
+    copyShare: 0.25,
+    completeShare: 0.3,
+    faultCounts: [6, 12],
+    makers: ['gatewayStalls', 'gatewayStalls', 'gatewayStalls', 'gatewayStalls', 'pause', 'lateRequests', 'oneWay', 'crash', 'lie'],
+    stolenShare: 0,
+  },
+];
 
-/** The one of this name, or any. */
+export const themeNames: readonly string[] = [...THEMES, ...FRONT_THEMES].map(({ name }) => name);
+
+/** One of those that need a serialised bucket. */
+export function pickFrontTheme(random: SeededRandom): Theme {
+  return pickAmong(random, FRONT_THEMES);
+}
+
+/** The one of this name, or any that needs no serialised bucket. */
 export function pickTheme(random: SeededRandom, name?: string): Theme {
-  const named = THEMES.find((theme) => theme.name === name);
-  if (named !== undefined) return named;
-  const total = THEMES.reduce((sum, { weight }) => sum + weight, 0);
+  return [...THEMES, ...FRONT_THEMES].find((theme) => theme.name === name) ?? pickAmong(random, THEMES);
+}
+
+function pickAmong(random: SeededRandom, themes: readonly Theme[]): Theme {
+  const total = themes.reduce((sum, { weight }) => sum + weight, 0);
   let at = random.fraction() * total;
-  for (const theme of THEMES) {
+  for (const theme of themes) {
     at -= theme.weight;
     if (at < 0) return theme;
   }

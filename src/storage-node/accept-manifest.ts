@@ -10,6 +10,7 @@ import { encodeRepaired } from '../protocol/log-entries.ts';
 import { verifyWriter } from '../protocol/certificate.ts';
 import type { WriterConfig } from '../protocol/configuration.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
+import { decodeAttributes } from '../protocol/attributes.ts';
 import { openSignedManifest, signedManifestToWire, stageOf } from '../protocol/manifest.ts';
 import type { Manifest, SignedManifest } from '../protocol/manifest.ts';
 import type { RequestOf } from '../protocol/messages.ts';
@@ -247,6 +248,7 @@ function judge(
     acceptedHash: own?.hash,
     promisedNever: register.promisedNever(manifest.keyId, manifest.stamp),
     record: bucket === undefined ? undefined : { record: bucket.record, stamp: bucket.stamp },
+    homes: homesOf(ctx, manifest),
     uncertifiedBytes:
       register.uncertifiedBytes(manifest.gatewayId) +
       ctx.uploads.reservedBytes(manifest.gatewayId, upload) +
@@ -255,6 +257,12 @@ function judge(
     slot: slotView(ctx, candidate),
   };
   return judgePrepare(signed, view);
+}
+
+function homesOf({ state: { register } }: NodeContext, { keyId, clear, slot }: Manifest): readonly Version[] {
+  const attributes = slot === null || clear.length === 0 ? null : decodeAttributes(clear);
+  const about = attributes?.ok === true ? register.versionAt(attributes.value.keyId, attributes.value.stamp) : undefined;
+  return [register.max(keyId), about].filter((version) => version !== null && version !== undefined);
 }
 
 /** The stamp to compare with when the same promise is asked for again: the highest certificate unless it is this version. */

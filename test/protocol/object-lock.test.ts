@@ -198,6 +198,23 @@ describe('a version in a bucket with object lock', () => {
     expect(await bury()).toMatchObject({ outcome: 'committed' });
   });
 
+  it('is not ended from a bucket without lock, nor in another generation of its own', async () => {
+    locked = await Locked.start();
+    const { world, writer } = locked;
+    const stamp = await locked.put('elsewhere', { mode: 'COMPLIANCE', retainUntil: Date.now() + YEAR_MS });
+    const keyId = keyIdOf('elsewhere');
+    const clear = encodeAttributes({ v: 1, keyId, stamp, gone: true, ...FREE });
+    const serialised = { v: 2, mode: 'SERIALISED' } as const;
+    const others = [recordOf(world, 'other', serialised), recordOf(world, 'locked', { ...serialised, gen: 2 })];
+    for (const record of others) {
+      const bucket = await putRecord(world, writer, record);
+      expect(await putSlot(writer, bucket, 'elsewhere', EMPTY), 'ends all').toMatchObject({ outcome: 'rejected', error: { code: 'REFUSED' } });
+      const letGo = { keyId: attributesKeyId(keyId, stamp), clear };
+      expect(await putSlot(writer, bucket, 'elsewhere', EMPTY, letGo), 'lets go').toMatchObject({ outcome: 'rejected', error: { code: 'REFUSED' } });
+    }
+    expect((await writer.client.headAt(keyId, stamp)).kind).toBe('version');
+  });
+
   it('is not removed before it was let go, and not locked after', async () => {
     locked = await Locked.start();
     const stamp = await locked.put('order', { mode: 'COMPLIANCE', retainUntil: Date.now() + 300 });

@@ -60,7 +60,7 @@ describe('without the defence', () => {
 
   const tried = Object.entries(HARM).filter(([name]) => IS_SLOW || FAST.includes(name));
   it.each(tried)('%s does harm', async (name, { without, theme, seeds = SEEDS }) => {
-    const runs = ['--mutant', ...without, '--seeds', String(seeds), ...(theme === undefined ? ['--calm'] : ['--theme', theme])];
+    const runs = ['--mutant', ...without, '--seeds', String(seeds), '--buckets', 'plain', ...(theme === undefined ? ['--calm'] : ['--theme', theme])];
     const { failed } = await runCampaign([...runs, '--adversary', name]);
     const honest = await runCampaign([...runs, '--adversary', 'honest']);
     const blameless = new Set(honest.failed.map(({ seed }) => seed));

@@ -64,7 +64,7 @@ export class PromiseAudit {
   async #fault(slot: number, { signed: { manifest, hash: manifestHash } }: Certificate): Promise<string | null> {
     const { keyId, stamp, contentId, kind } = manifest;
     const version = { keyId, stamp, contentId, manifestHash, leaseMs: 0 };
-    if (kind === 'TOMBSTONE') return null;
+    if (kind === 'TOMBSTONE' || kind === 'REMOVE') return null;
     if (kind !== 'DATA') {
       const answer = await this.#patiently(() => this.#raw.ask(slot, { t: 'BODY', ...version }));
       if (answer?.ok !== true) return lack(answer);

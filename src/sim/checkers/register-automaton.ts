@@ -170,10 +170,16 @@ function map<A, B>(decoded: Decoded<A>, to: (value: A) => B): Decoded<B> {
 export class RegisterAutomaton {
   /** By node: how far its log was followed, and what it knows of each key; null where it went astray. */
   readonly #nodes = new Map<string, { size: number; readonly keys: Map<string, KeyState | null> }>();
+  /** Keys that keep versions, in hex: of these the model says nothing but that what is certified was accepted. */
+  readonly #keeping: ReadonlySet<string>;
   /** By manifest: the nodes that accepted it. */
   readonly #acceptedBy = new Map<string, Set<string>>();
   readonly #certified = new Set<string>();
   readonly #violations: string[] = [];
+
+  constructor(keeping: ReadonlySet<string> = new Set()) {
+    this.#keeping = keeping;
+  }
 
   /** The next leaf of the node's log. */
   observe(name: string, leaf: Uint8Array): void {
@@ -191,7 +197,7 @@ export class RegisterAutomaton {
     const key = hex(keyId);
     const state = node.keys.get(key);
     // Once a node has gone astray with a key, nothing says what it should do next.
-    if (state === null) return;
+    if (state === null || this.#keeping.has(key)) return;
     const followed = follow(state ?? EMPTY_KEY, event);
     node.keys.set(key, followed.ok ? followed.state : null);
     if (!followed.ok) this.#violations.push(`${place}: it ${followed.reason} (${event.type}, key ${key.slice(0, 12)})`);
