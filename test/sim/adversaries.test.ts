@@ -12,9 +12,9 @@ const RUN_MS = 300_000;
 describe.each(strategyNames)('%s', (adversary) => {
   it('delays, and breaks nothing', async () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
-      const lies = makeScenario(seed, { adversary, operations: 60, calm: true });
+      const lies = makeScenario(seed, { adversary, buckets: 'plain', operations: 60, calm: true });
       expect((await simulate(lies, endOfTurn)).violations, `seed ${seed} without other faults`).toEqual([]);
-      const all = makeScenario(seed, { adversary, operations: 60 });
+      const all = makeScenario(seed, { adversary, buckets: 'plain', operations: 60 });
       expect((await simulate(all, endOfTurn)).violations, `seed ${seed}`).toEqual([]);
     }
   }, RUN_MS);

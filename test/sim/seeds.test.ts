@@ -11,6 +11,7 @@ import { endOfTurn } from './end-of-turn.ts';
 
 const SEEDS = IS_SLOW ? 600 : 50;
 const CONDITIONAL_SEEDS = IS_SLOW ? 200 : 10;
+const FRONT_SEEDS = IS_SLOW ? 8 : 3;
 const BLOCK = 10;
 const BLOCK_MS = 120_000;
 
@@ -24,8 +25,8 @@ describe('a cluster under faults', () => {
   const blocks = Array.from({ length: SEEDS / BLOCK }, (_, block) => block * BLOCK);
   it.each(blocks)('keeps every promise for the ten seeds from %i', async (first) => {
     for (let seed = first; seed < first + BLOCK; seed += 1) {
-      const { violations, counts } = await simulate(makeScenario(seed), endOfTurn);
-      expect(violations, `npm run sim -- --seed ${seed}`).toEqual([]);
+      const { violations, counts } = await simulate(makeScenario(seed, { buckets: 'plain' }), endOfTurn);
+      expect(violations, `npm run sim -- --buckets plain --seed ${seed}`).toEqual([]);
       // A run in which nothing got through would prove nothing.
       expect(counts.acknowledged + counts.reads, `seed ${seed}`).toBeGreaterThan(20);
     }
@@ -42,6 +43,12 @@ describe('a cluster under faults', () => {
     }
     // Conditions that always held would prove nothing.
     expect(declined).toBeGreaterThan(20);
+  }, BLOCK_MS);
+
+  const fronts = ['versions', 'locks', 'stalls'].flatMap((theme) => Array.from({ length: FRONT_SEEDS }, (_, at) => ({ theme, seed: at + 1 })));
+  it.each(fronts)('keeps what serialised buckets promise: $theme, seed $seed', async ({ theme, seed }) => {
+    const { violations } = await simulate(makeScenario(seed, { theme }), endOfTurn);
+    expect(violations, `npm run sim -- --theme ${theme} --seed ${seed}`).toEqual([]);
   }, BLOCK_MS);
 
   it.each(FOUND)('$what', async ({ theme, seed }) => {

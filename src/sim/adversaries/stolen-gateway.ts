@@ -186,7 +186,7 @@ export class StolenGateway {
 
   async #remove(bucket: Bucket, { keyId, stamp }: LockedVersion): Promise<void> {
     const { random, stage } = this.#options;
-    const meta = { v: 1, t: 'remove', of: { t: 'object', name: 'stolen' }, latest: null, mtimeMs: stage.clock.nowMs(), operation: null } as const;
+    const meta = { v: 2, t: 'remove', of: { t: 'object', name: 'stolen' }, latest: null, isMarker: false, mtimeMs: stage.clock.nowMs(), operation: null } as const;
     await this.#client.writeSlot({
       bucket: authorityOf(bucket),
       keyId,
