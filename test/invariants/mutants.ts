@@ -1070,16 +1070,6 @@ export const mutants: readonly Mutant[] = [
     name: 'is not ended from a bucket without lock',
   },
   {
-    id: 'higher-is-no-end',
-    invariant: 'I3',
-    rule: 'where versions are kept a higher one is no sign that one has gone',
-    file: 'client/fetch.ts',
-    from: 'this.#options.mayRestart && ends(shown, this.#version.stamp)',
-    to: 'this.#options.mayRestart',
-    test: 'sim/seeds.test.ts',
-    name: 'is read by its id although a node that missed it has a higher one',
-  },
-  {
     id: 'attributes-place',
     invariant: 'I10',
     rule: 'attributes stand where their version says',

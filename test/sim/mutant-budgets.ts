@@ -69,7 +69,6 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'another-is-asked': { seeds: 10, adversary: 'withholds-cells' },
   'retained-stays': { seeds: 20, theme: 'locks' },
   'key-stays': { seeds: 10, theme: 'locks' },
-  'higher-is-no-end': { seeds: 10, theme: 'versions' },
   'fork-is-evidence': { seeds: 10, adversary: 'forks-its-log' },
 };
 
