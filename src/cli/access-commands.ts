@@ -3,8 +3,6 @@
  * or without a gateway running; one that runs sees a change within a second. A secret is shown once, when it
  * is made, and can be had from nowhere else.
  */
-import fs from 'node:fs';
-import path from 'node:path';
 import { OperationError } from '../base/errors.ts';
 import type { Disk } from '../base/ports.ts';
 import { S3Error } from '../gateway/s3/http/errors.ts';
@@ -16,11 +14,11 @@ import type { AccessRegister, RegisteredAccount, RegisteredKey } from '../keyrin
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { changeAccess, readAccessRegister, readKeyUse, writeAccessRegister } from './access-folder.ts';
-import { gatewayFolder } from './cluster-folder.ts';
+import { ownerFolder } from './cluster-folder.ts';
 import { OWNER_NAME } from './file-credentials.ts';
 import { readAccessKeys, readRootSecret } from './gateway-folder.ts';
 import { readGivenFile } from './given-file.ts';
-import { ACCESS_KEYS_FILE, OWNER_FILE, SECRET_MODE } from './identity-folder.ts';
+import { ACCESS_KEYS_FILE, SECRET_MODE } from './identity-folder.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import { formatBytes, formatTable } from './terminal.ts';
 import type { Terminal } from './terminal.ts';
@@ -46,13 +44,6 @@ export interface CreateAccess extends AccessTarget, KeyTerms {
   /** Id or name; a name that is not there yet becomes an account. */
   readonly account: string | undefined;
   readonly email: string | undefined;
-}
-
-function folderOf(dir: string): string {
-  for (const folder of [dir, gatewayFolder(dir)]) if (fs.existsSync(path.join(folder, OWNER_FILE))) return folder;
-  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster nor of a gateway.`, {
-    remedy: 'Name one with --dir.',
-  });
 }
 
 async function ownerIdOf(disk: Disk): Promise<string> {
@@ -115,7 +106,7 @@ function sayKey(terminal: Terminal, key: RegisteredKey, account: RegisteredAccou
 }
 
 export async function accessCreate(asked: CreateAccess): Promise<void> {
-  const folder = folderOf(asked.dir);
+  const folder = ownerFolder(asked.dir);
   const disk = new NodeDisk(folder);
   await changeAccess(folder, async () => {
     const register = await readAccessRegister(disk);
@@ -151,7 +142,7 @@ interface ListedKey {
 }
 
 export async function accessList({ dir, terminal }: AccessTarget): Promise<void> {
-  const disk = new NodeDisk(folderOf(dir));
+  const disk = new NodeDisk(ownerFolder(dir));
   const register = await readAccessRegister(disk);
   const uses = await readKeyUse(disk);
   const ownerId = await ownerIdOf(disk);
@@ -197,7 +188,7 @@ function rowOf(key: ListedKey): string[] {
 
 /** A new key with the terms of the old one, which ends now or after `keepOldHours`. */
 export async function accessRotate(asked: AccessTarget & { accessKeyId: string; keepOldHours: number }): Promise<void> {
-  const folder = folderOf(asked.dir);
+  const folder = ownerFolder(asked.dir);
   const disk = new NodeDisk(folder);
   await changeAccess(folder, async () => {
     const register = await readAccessRegister(disk);
@@ -217,7 +208,7 @@ export async function accessRotate(asked: AccessTarget & { accessKeyId: string; 
 }
 
 export async function accessRevoke({ dir, terminal, accessKeyId }: AccessTarget & { accessKeyId: string }): Promise<void> {
-  const folder = folderOf(dir);
+  const folder = ownerFolder(dir);
   const disk = new NodeDisk(folder);
   await changeAccess(folder, async () => {
     const register = await readAccessRegister(disk);
@@ -252,7 +243,7 @@ export async function accessQuota(
   const { bucket, account, bytes, terminal } = asked;
   if ((bucket === undefined) === (account === undefined))
     throw new OperationError('BAD_ARGUMENT', 'Name one of --bucket and --account.');
-  const folder = folderOf(asked.dir);
+  const folder = ownerFolder(asked.dir);
   const disk = new NodeDisk(folder);
   await changeAccess(folder, async () => {
     const register = await readAccessRegister(disk);

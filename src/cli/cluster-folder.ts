@@ -24,6 +24,7 @@ import {
   readGatewayIdentity,
   readNodeIdentity,
   writeAdmin,
+  OWNER_FILE,
 } from './identity-folder.ts';
 import { gatewayInit, makeMemberFolder, nodeInit, unwritable } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
@@ -59,6 +60,14 @@ export function nodeFolder(dir: string, slot: number): string {
 
 export function gatewayFolder(dir: string): string {
   return path.join(dir, 'gateway');
+}
+
+/** The folder of the gateway meant: the one given, or that in the folder of `holdfast up`. NOT_FOUND. */
+export function ownerFolder(dir: string): string {
+  for (const folder of [dir, gatewayFolder(dir)]) if (existsSync(path.join(folder, OWNER_FILE))) return folder;
+  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster nor of a gateway.`, {
+    remedy: 'Name one with --dir.',
+  });
 }
 
 /** BAD_GEOMETRY before anything is made, when the cluster is still to be made. */

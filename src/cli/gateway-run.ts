@@ -10,12 +10,15 @@ import { CELL_BYTES_MAX } from '../base/limits.ts';
 import { wasmCodec } from '../erasure/wasm.ts';
 import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
+import type { GatewayOptions } from '../gateway/gateway.ts';
+import type { LifecycleTime } from '../gateway/s3/lifecycle/evaluate.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import { startHttpServer } from '../platform/http-server.ts';
 import type { HttpServer } from '../platform/http-server.ts';
 import { openLevelStore } from '../platform/level-store.ts';
 import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
+import { postWebhook } from '../platform/webhook-client.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { bindCluster } from './bound-cluster.ts';
 import { tellParent } from './child-messages.ts';
@@ -28,6 +31,7 @@ import { KeyUseFile } from './key-use-file.ts';
 import { runMember } from './member-process.ts';
 import type { MemberFolder } from './member-process.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
+import { WatchedWebhooks } from './webhook-file.ts';
 import { certificatePaths, CertificateWatch, readCertificate } from './web-certificate.ts';
 import type { CertificatePaths } from './web-certificate.ts';
 
@@ -40,6 +44,8 @@ export interface GatewayRunOptions {
   /** PEM files; both or none. */
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
+  /** Short days for the conformance suite; no command line sets them. */
+  readonly lifecycle?: { readonly time: LifecycleTime; readonly pauseMs: number };
 }
 
 const INDEX_FOLDER = 'index';
@@ -94,6 +100,8 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
   const rootSecret = await readRootSecret(disk);
   const { ownerId } = new OwnerKeys(rootSecret);
   const credentials = await FileCredentials.open({ folder: folder.path, disk, ownerId, clock: systemClock, telemetry });
+  const webhooks = await WatchedWebhooks.open(disk, systemClock, telemetry);
+  folder.onEnd(() => webhooks.close());
   const identityTls = await makeTlsIdentity({ seed: identity.tlsSeed, commonName: 'holdfast-gateway' });
   const gateway = await Gateway.start({
     cluster,
@@ -103,6 +111,8 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
     lookup: credentials.lookup,
     accounts: credentials,
     quotas: credentials,
+    webhooks: webhooks.byName,
+    postWebhook,
     transport: new TlsTransport({ identity: identityTls, telemetry, clock: systemClock }),
     clock: systemClock,
     random: systemRandom,
@@ -111,6 +121,7 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
     disk,
     store: await openLevelStore(path.join(folder.path, INDEX_FOLDER)),
     onEvidence: await keepEvidence(disk, telemetry),
+    ...lifecycleOf(options),
   });
   folder.onEnd(() => gateway.stop());
   const uses = await KeyUseFile.open({ disk, clock: systemClock, telemetry, uses: () => gateway.keyUses() });
@@ -129,6 +140,11 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
   tellParent({ type: 'listening', address: server.origin });
   telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
   return gateway;
+}
+
+function lifecycleOf({ lifecycle }: GatewayRunOptions): Partial<GatewayOptions> {
+  if (lifecycle === undefined) return {};
+  return { lifecycleTime: lifecycle.time, tuning: { lifecycleMs: lifecycle.pauseMs } };
 }
 
 function requireWriter(cluster: Cluster, { id, signingKey, tlsKey }: GatewayIdentity): void {

@@ -97,6 +97,7 @@ function program(output: Output): Command {
   addNode(root, output);
   addGateway(root, output);
   addAccess(root, output);
+  addWebhook(root, output);
   addCluster(root, output);
   refuseRepeated(root);
   return root;
@@ -280,6 +281,27 @@ function addAccess(root: Command, output: Output): void {
   command('revoke <access-key>', 'end an access key').action(async (accessKeyId: string, options: Options) => {
     const { accessRevoke } = await import('./access-commands.ts');
     await accessRevoke({ ...of(options), accessKeyId });
+  });
+}
+
+function addWebhook(root: Command, output: Output): void {
+  const webhook = root.command('webhook').description('whom a gateway may tell of events; a running one sees changes within a second');
+  type Options = Common & { dir: string };
+  const command = (name: string, description: string): Command =>
+    webhook.command(name).description(description).addOption(dirOption('folder of a gateway, or of a cluster')).addOption(jsonOption());
+  const of = (options: Options): { dir: string; terminal: Terminal } => ({ dir: options.dir, terminal: processTerminal(options.json === true, output) });
+  command('add <name> <url>', 'let buckets name a receiver; the secret that signs what it is told is shown this once')
+    .action(async (name: string, url: string, options: Options) => {
+      const { webhookAdd } = await import('./webhook-commands.ts');
+      await webhookAdd({ ...of(options), name, url });
+    });
+  command('list', 'the receivers').action(async (options: Options) => {
+    const { webhookList } = await import('./webhook-commands.ts');
+    await webhookList(of(options));
+  });
+  command('remove <name>', 'tell a receiver nothing more').action(async (name: string, options: Options) => {
+    const { webhookRemove } = await import('./webhook-commands.ts');
+    await webhookRemove({ ...of(options), name });
   });
 }
 

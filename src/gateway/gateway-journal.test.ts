@@ -126,7 +126,7 @@ describe('the gateway journal', () => {
     events.length = 0;
     const second = await open(folder);
     expect(second.openAttempts()).toEqual([]);
-    expect(events).toContain('journal of writes damaged');
+    expect(events).toContain('journal damaged');
     await second.begin(attempt('b'));
     await second.close();
     const third = await open(folder);

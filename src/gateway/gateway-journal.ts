@@ -1,26 +1,20 @@
 /**
  * The gateway's memory of the writes it has begun (protocol 6.1, 6.7): durable before anything is prepared,
  * so that a new start knows which orphans there may be and what may be done about them. It also keeps the
- * last results, so that a lost index does not make a repeated request a new one (13.11). There are two
- * folders: when the journal in one has grown, it goes on in the other, beginning with all that it knows, and
- * the first is emptied. After a crash between, both are read, in the order of their numbers.
- *
- * A damaged journal loses no data: its orphans stay until they are overwritten. It is replaced, and
- * reported.
+ * last results, so that a lost index does not make a repeated request a new one (13.11). A damaged journal
+ * loses no data: its orphans stay until they are overwritten.
  */
 import { z } from 'zod';
 import { assert } from '../base/assert.ts';
-import { hex, mapKey, utf8 } from '../base/bytes.ts';
-import { isOperationError } from '../base/errors.ts';
+import { hex, mapKey } from '../base/bytes.ts';
 import type { Clock, Disk, Telemetry } from '../base/ports.ts';
 import type { Attempt, AttemptJournal } from '../client/attempts.ts';
-import { sha256 } from '../crypto/primitives.ts';
-import { LogJournal, RECORD_BYTES_MAX } from '../journal/log-journal.ts';
-import { decode, encode, hash32, uint } from '../protocol/encoding.ts';
+import { hash32, uint } from '../protocol/encoding.ts';
 import { stampSchema } from '../protocol/stamp.ts';
 import type { OperationResult } from './index/listing-barrier.ts';
 import { ROWS } from './index/rows.ts';
 import type { OperationRow } from './index/rows.ts';
+import { RotatingJournal } from './rotating-journal.ts';
 
 export interface OpenAttempt {
   readonly attempt: Attempt;
@@ -34,10 +28,6 @@ export interface OpenAttempt {
 
 /** Results that outlive the index: more than come in while a client's library still sends again. */
 const RESULTS_MAX = 8_192;
-/** Records after which the journal goes on in a new folder: some megabytes, read in a moment at a start. */
-const ROTATE_RECORDS = 20_000;
-const SEGMENT_BYTES = 1024 * 1024;
-const FOLDERS = ['attempts/a', 'attempts/b'] as const;
 
 const attemptSchema = z.strictObject({
   opId: hash32,
@@ -76,10 +66,7 @@ export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
   readonly #open = new Map<string, OpenAttempt>();
   /** By operation id, the oldest first. */
   readonly #results = new Map<string, OperationResult>();
-  #journal: LogJournal | null = null;
-  #number = 0;
-  #records = 0;
-  #rotating: Promise<void> | null = null;
+  #journal: RotatingJournal<JournalRecord> | null = null;
 
   private constructor(ports: JournalPorts) {
     this.#ports = ports;
@@ -88,7 +75,13 @@ export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
   /** Opens or creates it in the disk's root. */
   static async open(ports: JournalPorts): Promise<GatewayJournal> {
     const journal = new GatewayJournal(ports);
-    await journal.#recover();
+    journal.#journal = await RotatingJournal.open({
+      ...ports,
+      name: 'attempts',
+      schema: recordSchema,
+      replay: (record) => journal.#replay(record),
+      snapshot: (number) => journal.#snapshot(number),
+    });
     return journal;
   }
 
@@ -144,7 +137,6 @@ export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
   }
 
   async close(): Promise<void> {
-    await this.#rotating;
     await this.#journal?.close();
   }
 
@@ -156,82 +148,6 @@ export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
       if (this.#results.size <= RESULTS_MAX) break;
       this.#results.delete(oldest);
     }
-  }
-
-  async #append(records: readonly JournalRecord[]): Promise<void> {
-    await this.#rotating;
-    const journal = this.#journal;
-    assert(journal !== null, 'the journal is open');
-    this.#records += records.length;
-    const written = journal.append(records.map((record) => encode(record)));
-    if (this.#records >= (this.#ports.rotateRecords ?? ROTATE_RECORDS))
-      this.#rotating ??= this.#rotate(journal);
-    try {
-      await written;
-    } catch (error) {
-      // After a failed write the journal takes nothing more; the disk may have room again for another one.
-      if (journal === this.#journal && journal.poisoned) this.#rotating ??= this.#rotate(journal);
-      throw error;
-    }
-  }
-
-  /**
-   * Goes on in a new folder. Until that holds every open attempt durably, the old one stays: a crash finds
-   * both.
-   */
-  async #rotate(old: LogJournal): Promise<void> {
-    const oldNumber = this.#number;
-    try {
-      await this.#begin(oldNumber + 1);
-      await old.close();
-      await this.#empty(folderOf(oldNumber));
-    } catch (error) {
-      // The old journal goes on; the next record tries again.
-      this.#journal = old;
-      this.#number = oldNumber;
-      this.#ports.telemetry.event('error', 'journal not rotated', { error: String(error) });
-    } finally {
-      this.#rotating = null;
-    }
-  }
-
-  async #recover(): Promise<void> {
-    const read = await Promise.all(FOLDERS.map((folder) => this.#read(folder)));
-    const numbers: number[] = [];
-    for (const { number, records } of read.sort((a, b) => a.number - b.number)) {
-      numbers.push(number);
-      for (const record of records) this.#replay(record);
-    }
-    const last = Math.max(...numbers);
-    // The folder of the older number is free: what it held is replayed, and part of what the new one begins
-    // with.
-    await this.#begin(last + 1);
-    await this.#empty(folderOf(last));
-  }
-
-  /** The records of a folder; number 0 when it is empty. */
-  async #read(
-    folder: string,
-  ): Promise<{ readonly number: number; readonly records: readonly JournalRecord[] }> {
-    const { disk, telemetry } = this.#ports;
-    const records: JournalRecord[] = [];
-    let number = 0;
-    try {
-      const journal = await LogJournal.open(disk, folder, this.#idOf(folder), {
-        segmentBytes: SEGMENT_BYTES,
-        onRecord: (bytes) => {
-          const decoded = decode(recordSchema, bytes, RECORD_BYTES_MAX);
-          if (!decoded.ok) telemetry.event('error', 'unknown record in the journal of writes', { folder });
-          else records.push(decoded.value);
-          if (decoded.ok && decoded.value.r === 'FOLDER') number = decoded.value.number;
-        },
-      });
-      await journal.close();
-    } catch (error) {
-      if (!isOperationError(error, 'LOST_STATE') && !isOperationError(error, 'CORRUPT')) throw error;
-      telemetry.event('error', 'journal of writes damaged', { folder, error: error.message });
-    }
-    return { number, records };
   }
 
   #replay(record: JournalRecord): void {
@@ -266,41 +182,14 @@ export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
     }
   }
 
-  /** Begins folder `number` with all that is known; what lies there is older than that. */
-  async #begin(number: number): Promise<void> {
-    const folder = folderOf(number);
-    await this.#empty(folder);
-    const journal = await LogJournal.open(this.#ports.disk, folder, this.#idOf(folder), {
-      segmentBytes: SEGMENT_BYTES,
-      onRecord: () => undefined,
-    });
+  #snapshot(number: number): readonly JournalRecord[] {
     // What is open is one record, so that it is there whole or not at all.
-    const open = [...this.#open.values()].map(({ attempt, beganMs, isAbandoned }) => ({
-      attempt,
-      beganMs,
-      isAbandoned,
-    }));
-    const results = this.results().map((result): JournalRecord => ({ r: 'RESULT', ...result }));
-    const records: readonly JournalRecord[] = [{ r: 'FOLDER', number, open }, ...results];
-    await journal.append(records.map((record) => encode(record)));
-    this.#journal = journal;
-    this.#number = number;
-    this.#records = 0;
+    const open = [...this.#open.values()].map(({ attempt, beganMs, isAbandoned }) => ({ attempt, beganMs, isAbandoned }));
+    return [{ r: 'FOLDER', number, open }, ...this.results().map((result): JournalRecord => ({ r: 'RESULT', ...result }))];
   }
 
-  /** The last segment first, so that a crash between leaves a journal that can be read. */
-  async #empty(folder: string): Promise<void> {
-    const { disk } = this.#ports;
-    const names = await disk.list(folder);
-    for (const name of [...names].reverse()) await disk.remove(`${folder}/${name}`);
-    if (names.length > 0) await disk.syncFolder(folder);
+  #append(records: readonly JournalRecord[]): Promise<void> {
+    assert(this.#journal !== null, 'the journal is open');
+    return this.#journal.append(records);
   }
-
-  #idOf(folder: string): Uint8Array {
-    return sha256(this.#ports.journalId, utf8(folder)).subarray(0, 16);
-  }
-}
-
-function folderOf(number: number): string {
-  return FOLDERS[number % 2 === 0 ? 0 : 1];
 }

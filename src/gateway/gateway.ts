@@ -7,6 +7,7 @@
  * It starts when its journal can be read and serves at once; index and orphans are brought up to date
  * behind, also while storage nodes are down.
  */
+import { assert } from '../base/assert.ts';
 import { describeError } from '../base/errors.ts';
 import type { HttpHandler } from '../base/http.ts';
 import type { Clock, Disk, KeyValueStore, Random, Telemetry, Timer, Transport } from '../base/ports.ts';
@@ -24,13 +25,21 @@ import type { Cluster } from '../protocol/configuration.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { statementBytes } from '../protocol/statement.ts';
 import { BucketRegistry } from './buckets/bucket-registry.ts';
+import { EventJournal } from './event-journal.ts';
 import { GatewayJournal } from './gateway-journal.ts';
 import { IndexFollower } from './index/index-follower.ts';
 import { ListingBarrier } from './index/listing-barrier.ts';
 import { ObjectIndex } from './index/object-index.ts';
+import { LifecycleChore } from './lifecycle-chore.ts';
 import { Operations, OPERATION_WINDOW_MS } from './operations.ts';
 import { Orphans } from './orphans.ts';
 import { FRONT_DEFAULTS, S3Front } from './s3/front.ts';
+import type { LifecycleTime } from './s3/lifecycle/evaluate.ts';
+import { LifecycleExecutor } from './s3/lifecycle/executor.ts';
+import { NO_EVENTS } from './s3/notification/events.ts';
+import { Notifier } from './s3/notification/notifier.ts';
+import type { PostWebhook } from './s3/notification/notifier.ts';
+import type { Webhook } from './s3/notification/webhooks.ts';
 import type { Patience } from './s3/body/content.ts';
 import type { AccountDirectory, CredentialLookup } from './s3/auth/principal.ts';
 import { directoryOf } from './s3/access/credential-store.ts';
@@ -58,6 +67,11 @@ export interface GatewayOptions {
   /** The accounts that there are; the owner alone when left out. */
   readonly accounts?: AccountDirectory;
   readonly quotas?: Quotas;
+  /** Who may be told of events at all, and how; nobody when left out. May change while the gateway runs. */
+  readonly webhooks?: ReadonlyMap<string, Webhook>;
+  readonly postWebhook?: PostWebhook;
+  /** What a day of a lifecycle rule is; the real one when left out. */
+  readonly lifecycleTime?: LifecycleTime;
   /** What unfinished uploads of one account may take. */
   readonly uploadQuota?: UploadQuota;
 
@@ -87,9 +101,13 @@ export interface GatewayTuning {
   readonly upkeepMs: number;
   readonly partsKeptMs: number;
   readonly closingMs: number;
+  /** Between the end of one lifecycle run and the next. */
+  readonly lifecycleMs: number;
 }
 
-const DEFAULT_TUNING: GatewayTuning = { upkeepMs: 30_000, partsKeptMs: 5_000, closingMs: 3_000 };
+const DEFAULT_TUNING: GatewayTuning = { upkeepMs: 30_000, partsKeptMs: 5_000, closingMs: 3_000, lifecycleMs: 600_000 };
+
+const NO_WEBHOOKS: ReadonlyMap<string, Webhook> = new Map();
 
 export interface GatewayStatus {
   /** Requests under way. */
@@ -117,6 +135,9 @@ export class Gateway {
   readonly #background: BackgroundWork;
   readonly #ctx: StoreContext;
   readonly #front: S3Front;
+  readonly #notifier: Notifier | null;
+  readonly #events: EventJournal | null;
+  readonly #lifecycle: LifecycleChore;
   readonly #abort = new AbortController();
   #timer: Timer | null = null;
   #upkeep: Promise<void> = Promise.resolve();
@@ -128,12 +149,18 @@ export class Gateway {
   /** From request to response. */
   readonly handle: HttpHandler;
 
-  private constructor(options: GatewayOptions, journal: GatewayJournal, witness: WitnessMemory) {
+  private constructor(
+    options: GatewayOptions,
+    journal: GatewayJournal,
+    witness: WitnessMemory,
+    events: EventJournal | null,
+  ) {
     const { cluster, clock, random, telemetry } = options;
     this.#options = options;
     this.#tuning = { ...DEFAULT_TUNING, ...options.tuning };
     this.#journal = journal;
     this.#witness = witness;
+    this.#events = events;
     const owner = new OwnerKeys(options.rootSecret);
     const trust = new TrustedVersions();
     const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
@@ -190,8 +217,10 @@ export class Gateway {
     const uploadQuotas = new UploadQuotas({ index, registry, clock, ownerId: owner.ownerId, quota });
     this.#ctx = { ...shared, states, uploadQuotas, ownerId: owner.ownerId, onWritten, partsKeptMs, closingMs };
     this.store = new HoldfastStore(this.#ctx);
+    this.#notifier = events === null ? null : this.#makeNotifier(events);
     this.#front = this.#makeFront(owner);
     this.handle = this.#front.handle;
+    this.#lifecycle = this.#makeLifecycle();
   }
 
   /** Reads what the folder remembers and begins to serve. Errors: those of the disk. */
@@ -199,14 +228,11 @@ export class Gateway {
     const { disk, clock, telemetry, cluster, gatewayId } = options;
     // Secret, so that nobody can place bytes in a record that recovery would take for another.
     const journalId = sha256(options.signingKey.sign(statementBytes('journal', cluster.id, gatewayId)));
-    const journal = await GatewayJournal.open({
-      disk,
-      clock,
-      telemetry,
-      journalId: journalId.subarray(0, 16),
-    });
+    const folder = { disk, telemetry, journalId: journalId.subarray(0, 16) };
+    const journal = await GatewayJournal.open({ ...folder, clock });
+    const events = options.webhooks === undefined ? null : await EventJournal.open(folder);
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
-    const gateway = new Gateway(options, journal, witness);
+    const gateway = new Gateway(options, journal, witness, events);
     await gateway.#recall();
     gateway.#keepUp(0);
     return gateway;
@@ -237,12 +263,35 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#abort.abort();
     this.#timer?.cancel();
+    await this.#lifecycle.stop();
     await this.#background.stop();
     await this.#client.close();
     await this.#upkeep;
+    await this.#notifier?.stop();
+    await this.#events?.close();
     await this.#witness.close((slot) => this.#barrier.serialise(slot));
     await this.#journal.close();
     await this.#index.close();
+  }
+
+  #makeNotifier(queue: EventJournal): Notifier {
+    const { clock, telemetry, region, webhooks = NO_WEBHOOKS, postWebhook: post } = this.#options;
+    assert(post !== undefined, 'webhooks are posted to');
+    return new Notifier({ store: this.store, clock, telemetry, region: region ?? FRONT_DEFAULTS.region, webhooks, queue, post });
+  }
+
+  #makeLifecycle(): LifecycleChore {
+    const { clock, random, telemetry, lifecycleTime: time } = this.#options;
+    const { store } = this;
+    const executor = new LifecycleExecutor({
+      store,
+      clock,
+      random,
+      telemetry,
+      events: this.#notifier ?? NO_EVENTS,
+      ...(time === undefined ? {} : { time }),
+    });
+    return new LifecycleChore({ executor, clock, telemetry, pauseMs: this.#tuning.lifecycleMs });
   }
 
   #makeFront(owner: OwnerKeys): S3Front {
@@ -256,6 +305,8 @@ export class Gateway {
       lookup,
       accounts: this.#options.accounts ?? directoryOf({ id: owner.ownerId, displayName: 'owner' }),
       quotas: this.#options.quotas,
+      events: this.#notifier ?? NO_EVENTS,
+      webhooks: this.#options.webhooks ?? NO_WEBHOOKS,
       tokenKey: owner.tokenKey,
       region: region ?? FRONT_DEFAULTS.region,
       hostNames: hostNames ?? FRONT_DEFAULTS.hostNames,

@@ -62,7 +62,9 @@ const NODE_TUNING: Partial<NodeTuning> = {
   cellSegmentBytes: 1024 * 1024,
   peerTimeoutMs: 2_000,
 };
-const GATEWAY_TUNING = { upkeepMs: 2_000, partsKeptMs: 500, closingMs: 1_000 };
+/** No bucket of a run has lifecycle rules. */
+const NEVER_MS = 10 * 365 * 24 * 3600 * 1000;
+const GATEWAY_TUNING = { upkeepMs: 2_000, partsKeptMs: 500, closingMs: 1_000, lifecycleMs: NEVER_MS };
 /** Of the owner; all gateways have it. */
 export const ROOT_SECRET = sha256(utf8('root secret of the owner'));
 const WORKSPACES = 3;

@@ -3,6 +3,7 @@ import { concat, equal, utf8 } from '../../../src/base/bytes.ts';
 import { isOperationError } from '../../../src/base/errors.ts';
 import { sha256 } from '../../../src/crypto/primitives.ts';
 import { decodeRow, encodeRow, partNumberOf, ROWS } from '../../../src/gateway/index/rows.ts';
+import { EventJournal } from '../../../src/gateway/event-journal.ts';
 import { GatewayJournal } from '../../../src/gateway/gateway-journal.ts';
 import { CellJournal } from '../../../src/journal/cell-journal.ts';
 import { LogJournal } from '../../../src/journal/log-journal.ts';
@@ -283,6 +284,32 @@ async function acceptsGatewayJournal(input: Uint8Array): Promise<boolean> {
   return true;
 }
 
+const optional = { versionId: null, etag: 'e', size: 7, accountId: null, sourceAddress: '127.0.0.1' };
+const event = { name: 's3:ObjectCreated:Put', bucket: 'box', key: 'a', timeMs: 5, requestId: 'R', ...optional };
+const EVENT_RECORDS = [
+  { r: 'FOLDER', number: 3, next: 8 },
+  { r: 'QUEUED', id: 7, webhook: 'hook', configurationId: 'rule', bucketOwner: 'owner', sequencer: '01', event },
+  { r: 'DONE', id: 7 },
+].map((record) => encode(record));
+
+/** The queue of events that holds the input as a record whose digest is right. */
+async function acceptsEventJournal(input: Uint8Array): Promise<boolean> {
+  const disk = new FaultyDisk();
+  const ports = { disk, telemetry: new CountingTelemetry(), journalId: JOURNAL_ID };
+  await (await EventJournal.open(ports)).close();
+  const folder = (await disk.list('events/a')).length > 0 ? 'events/a' : 'events/b';
+  const folderId = sha256(JOURNAL_ID, utf8(folder)).subarray(0, 16);
+  const log = await LogJournal.open(disk, folder, folderId, { segmentBytes: 1024 * 1024, onRecord: () => undefined });
+  await log.append([input]);
+  await log.close();
+  const queue = await EventJournal.open(ports);
+  const waiting = queue.waiting.map(({ id }) => id);
+  for (const id of waiting) queue.done(id);
+  holds(queue.waiting.length === 0, 'what waits can be told');
+  await queue.close();
+  return waiting.length > 0;
+}
+
 export const diskTargets: readonly Target[] = [
   decoder({ name: 'segment', covers: ['src/journal/segment.ts readHeader', 'src/journal/segment.ts readRecord'], format: bytesForm, seeds: () => [segmentSeed()], accepts: acceptsSegment, refuses: operationErrors('LOST_STATE') }),
   decoder({ name: 'log-file', covers: [], format: bytesForm, seeds: () => [recordsOf(logFile.bytes)], accepts: acceptsLogFile, refuses: operationErrors('LOST_STATE', 'CORRUPT'), inputs: 150 }),
@@ -296,5 +323,6 @@ export const diskTargets: readonly Target[] = [
   }),
   decoder({ name: 'snapshot-chunk', covers: ['src/storage-node/snapshot.ts thaw'], format: { form: 'cbor' }, seeds: () => SNAPSHOT, accepts: acceptsChunk, refuses: operationErrors('CORRUPT') }),
   decoder({ name: 'index-row', covers: ['src/gateway/index/rows.ts decodeRow'], format: { form: 'cbor' }, seeds: () => INDEX_ROWS, accepts: acceptsIndexRow }),
+  decoder({ name: 'event-journal', covers: [], format: { form: 'cbor' }, seeds: () => [EVENT_RECORDS[1] ?? new Uint8Array(0)], accepts: acceptsEventJournal, inputs: 100 }),
   decoder({ name: 'gateway-journal', covers: [], format: { form: 'cbor' }, seeds: () => JOURNAL_RECORDS, accepts: acceptsGatewayJournal, inputs: 100 }),
 ];

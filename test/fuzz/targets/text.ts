@@ -6,6 +6,7 @@ import { readJson } from '../../../src/cli/folder-json.ts';
 import { CONFIG_FILE, readAdmin, readGatewayIdentity, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
 import { parseChildMessage } from '../../../src/cli/child-messages.ts';
 import { readEndpoint } from '../../../src/cli/endpoint-file.ts';
+import { readWebhooks, WEBHOOKS_FILE } from '../../../src/cli/webhook-file.ts';
 import { readAccessRegister, readKeyUse, REGISTER_FILE, USE_FILE } from '../../../src/cli/access-folder.ts';
 import { readAccessKeys, readRootSecret } from '../../../src/cli/gateway-folder.ts';
 import { readJoinRequest, writeJoinRequest } from '../../../src/cli/join-request.ts';
@@ -122,6 +123,7 @@ const accessRegister = encodeAccessRegister({
   accessKeys: [newRegisteredKey(random('key 3'), 3, registeredTerms)],
   bucketQuotas: [{ bucket: 'box', quotaBytes: 7 }],
 });
+const webhooksFile = utf8(`${JSON.stringify({ v: 1, webhooks: [{ name: 'hook', url: 'https://receiver.example/events', secret: 'a secret of sixteen' }] }, null, 2)}\n`);
 const keyUse = utf8(JSON.stringify({ v: 1, keys: [{ accessKeyId: 'A', lastUsedMs: 1, requests: 2, bytesIn: 3, bytesOut: 4 }] }));
 const accessKeys = encodeAccessKeys([createAccessKey(random('key 1'), 1), createAccessKey(random('key 2'), 2)]);
 
@@ -255,6 +257,7 @@ export const textTargets: readonly Target[] = [
   folderFile('owner-file', ['src/cli/gateway-folder.ts readRootSecret'], 'owner.json', [ownerFile], readRootSecret, damaged),
   folderFile('access-keys-file', ['src/cli/gateway-folder.ts readAccessKeys'], 'access-keys.json', [accessKeys], readAccessKeys, damaged),
   folderFile('access-register', ['src/cli/access-folder.ts readAccessRegister'], REGISTER_FILE, [accessRegister], readAccessRegister, damaged),
+  folderFile('webhooks-file', ['src/cli/webhook-file.ts readWebhooks'], WEBHOOKS_FILE, [webhooksFile], readWebhooks, operationErrors('CORRUPT', 'NOT_FOUND', 'LOST_STATE', 'BAD_ARGUMENT')),
   folderFile('key-use-file', ['src/cli/access-folder.ts readKeyUse'], USE_FILE, [keyUse], readKeyUse, damaged),
   folderFile('endpoint-file', ['src/cli/endpoint-file.ts readEndpoint'], 'endpoint.json', [endpointFile], async (disk) => {
     const { endpoint } = await readEndpoint(disk, 'the folder');

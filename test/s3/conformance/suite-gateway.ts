@@ -8,15 +8,18 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { exitCodeOf } from '../../../src/cli/exit-codes.ts';
 import { runGateway } from '../../../src/cli/gateway-run.ts';
+import { LIFECYCLE_DAY_SECONDS } from './suite.ts';
 
 const { values } = parseArgs({
   allowPositionals: true,
   options: { dir: { type: 'string', default: '' }, config: { type: 'string' }, listen: { type: 'string', default: '' } },
 });
 const { dir, config, listen } = values;
+const EVERY_MS = 200;
+const lifecycle = { time: { dayMs: LIFECYCLE_DAY_SECONDS * 1000, roundMs: EVERY_MS }, pauseMs: EVERY_MS };
 const atWork = setInterval(() => undefined, 2 ** 30);
 try {
-  await runGateway({ dir, config, listen, tlsCert: undefined, tlsKey: undefined });
+  await runGateway({ dir, config, listen, tlsCert: undefined, tlsKey: undefined, lifecycle });
 } catch (error) {
   process.stderr.write(`${String(error)}\n`);
   process.exitCode = exitCodeOf(error);

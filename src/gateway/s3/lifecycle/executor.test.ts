@@ -93,7 +93,7 @@ const executor = (options: Partial<LifecycleOptions> = {}): LifecycleExecutor =>
     random: new SystemRandom(),
     telemetry,
     time,
-    events: { emit: (event) => told.push(event) },
+    events: { emit: (event) => Promise.resolve(void told.push(event)) },
     ...options,
     limits: { pauseMs: 0, ...options.limits },
   });
@@ -294,7 +294,7 @@ describe('a run', () => {
     for (let i = 0; i < 9; i += 1) await put(`key${String(i)}`);
     store.nowMs += DAY_MS;
     const stop = new AbortController();
-    const one = executor({ limits: { concurrent: 1 }, events: { emit: () => stop.abort() } });
+    const one = executor({ limits: { concurrent: 1 }, events: { emit: () => Promise.resolve(stop.abort()) } });
     await one.run(stop.signal);
     expect(left()).toHaveLength(8);
     await one.run(new AbortController().signal);

@@ -298,7 +298,7 @@ export class LifecycleExecutor {
     this.#count(result.outcome);
     if (result.outcome !== 'deleted') return;
     const isMarker = versionId === undefined && result.isDeleteMarker;
-    (this.#options.events ?? NO_EVENTS).emit({
+    await (this.#options.events ?? NO_EVENTS).emit({
       name: isMarker ? 's3:LifecycleExpiration:DeleteMarkerCreated' : 's3:LifecycleExpiration:Delete',
       bucket: bucket.name,
       key,

@@ -1,6 +1,6 @@
 /**
- * What happened to an object, for whoever wants to be told. A sink takes events after their change is durable,
- * never delays the answer to it, and never fails it.
+ * What happened to an object, for whoever wants to be told. A sink takes an event after its change is durable
+ * and before that is acknowledged: what was acknowledged is told, though the process end at once.
  */
 
 /** Events that are sent; a configuration may name no others. */
@@ -35,8 +35,9 @@ export interface ObjectEvent {
 }
 
 export interface EventSink {
-  emit(event: ObjectEvent): void;
+  /** Throws OperationError when it cannot take the event: then the change must not be acknowledged. */
+  emit(event: ObjectEvent): Promise<void>;
 }
 
 /** Where nobody is to be told anything. */
-export const NO_EVENTS: EventSink = { emit: () => undefined };
+export const NO_EVENTS: EventSink = { emit: () => Promise.resolve() };

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../../base/errors.ts';
 import { postWebhook } from '../../../platform/webhook-client.ts';
@@ -9,6 +9,7 @@ import { S3Error } from '../http/errors.ts';
 import { ask, OWNER, startS3World } from '../s3-world.contract.ts';
 import type { Answer, S3World } from '../s3-world.contract.ts';
 import { encodeNotification, parseNotification, rulesFor } from './document.ts';
+import { MemoryQueue } from './event-queue.ts';
 import { Notifier, SIGNATURE_HEADER } from './notifier.ts';
 import type { NotifierLimits, PostWebhook, WebhookPost } from './notifier.ts';
 import { checkedWebhooks } from './webhooks.ts';
@@ -40,7 +41,7 @@ async function start(limits: Partial<NotifierLimits> = {}): Promise<void> {
   const sink: EventSink = { emit: (event) => notifier.emit(event) };
   world = await startS3World({ events: sink, webhooks: new Set(webhooks.keys()) });
   const { store, telemetry, clock } = world;
-  notifier = new Notifier({ store, clock, telemetry, region: 'us-east-1', webhooks, post, limits: { retryMs: 1, ...limits } });
+  notifier = new Notifier({ store, clock, telemetry, region: 'us-east-1', webhooks, queue: new MemoryQueue(), post, limits: { retryMs: 1, ...limits } });
   store.addBucket('box', { versioning: 'enabled' });
 }
 
@@ -167,37 +168,48 @@ describe('a receiver', () => {
   test('that takes nothing costs a bounded memory, and what is dropped is counted', async () => {
     await notifier.stop();
     await world.close();
-    await start({ waitingMax: 4, attemptsMax: 3 });
+    await start({ waitingMax: 4 });
     await on('s3:ObjectCreated:*');
     let release: (status: number) => void = () => undefined;
     answer = () =>
       new Promise((resolve) => {
         release = resolve;
       });
-    for (let i = 0; i < 10; i += 1) notifier.emit(event(String(i)));
-    await expect.poll(() => dropped('queue-full')).toBe(6);
-    answer = () => Promise.resolve(500);
+    await Promise.all(Array.from({ length: 10 }, (_, i) => notifier.emit(event(String(i)))));
+    expect(dropped('queue-full')).toBe(6);
+    answer = () => Promise.resolve(200);
     release(500);
     await notifier.idle();
-    expect(dropped('attempts')).toBe(4);
+    expect(new Set(posts.map(({ body }) => body)).size).toBe(4);
   });
 
   test('that is gone is not told of what is too old', async () => {
     await on('s3:ObjectCreated:*');
     answer = () => {
-      world.clock.shiftMs += 2 * 3600 * 1000;
+      world.clock.shiftMs += 25 * 3600 * 1000;
       return Promise.resolve(500);
     };
-    notifier.emit(event('a'));
+    await notifier.emit(event('a'));
     await notifier.idle();
     expect([posts.length, dropped('too-old')]).toEqual([1, 1]);
     world.clock.shiftMs = 0;
   });
 
+  test('of a change that cannot be queued: the change is not acknowledged, and told when it is repeated', async () => {
+    await on('s3:ObjectCreated:*');
+    const told: ObjectEvent[] = [];
+    const emit = vi.spyOn(notifier, 'emit').mockRejectedValueOnce(new OperationError('DISK_FULL', 'as the test asked'));
+    emit.mockImplementation((one) => Promise.resolve(void told.push(one)));
+    expect((await act('PUT', 'a', {}, 'x')).status).toBe(500);
+    expect((await act('PUT', 'a', {}, 'x')).status).toBe(200);
+    expect(told.map(({ key }) => key)).toEqual(['a']);
+    emit.mockRestore();
+  });
+
   test('that does not want it any more is not asked again', async () => {
     await on('s3:ObjectCreated:*');
     answer = () => Promise.resolve(410);
-    notifier.emit(event('a'));
+    await notifier.emit(event('a'));
     await notifier.idle();
     expect([posts.length, dropped('refused')]).toEqual([1, 1]);
   });

@@ -1,16 +1,15 @@
 /**
- * Tells webhooks of events: matches each with the bucket's rules, signs it and posts it, in the order of
- * arrival for each webhook, again with growing pauses while the receiver does not take it. What waits is
- * bounded in number for each webhook and in age, so that a receiver that is gone costs a bounded memory and
- * takes nothing from others; what is given up is counted by its reason. Nothing is kept on disk: what waits
- * when a gateway ends is lost, and a receiver may get one event twice. Who must not miss anything lists the
- * bucket.
+ * Tells webhooks of events: matches each with the bucket's rules and queues it durably before the request that
+ * made it is answered; then signs it and posts it, in the order of arrival for each webhook, again with
+ * growing pauses while the receiver does not take it. So what was acknowledged is told, at least once. What
+ * waits is bounded in number for each webhook and in age, so that a receiver that is gone takes nothing from
+ * others; what is given up is counted by its reason.
  */
 import { isOperationError } from '../../../base/errors.ts';
 import type { Clock, Telemetry } from '../../../base/ports.ts';
 import type { ObjectStore } from '../port/object-store.ts';
 import { decodeNotification, rulesFor } from './document.ts';
-import type { NotificationRule } from './document.ts';
+import type { EventQueue, QueuedEvent } from './event-queue.ts';
 import type { EventSink, ObjectEvent } from './events.ts';
 import { eventRecord, webhookSignature } from './record.ts';
 import type { Webhook } from './webhooks.ts';
@@ -33,24 +32,19 @@ export type PostWebhook = (post: WebhookPost, signal: AbortSignal) => Promise<nu
 export interface NotifierLimits {
   /** Events waiting for one webhook. */
   readonly waitingMax: number;
-  /** Events not yet matched with their bucket's rules. */
-  readonly unmatchedMax: number;
-  readonly attemptsMax: number;
   readonly timeoutMs: number;
   readonly retryMs: number;
   readonly retryMsMax: number;
-  /** Older events are dropped. */
+  /** Older events are given up. */
   readonly ageMsMax: number;
 }
 
 export const NOTIFIER_LIMITS: NotifierLimits = {
   waitingMax: 10_000,
-  unmatchedMax: 10_000,
-  attemptsMax: 20,
   timeoutMs: 10_000,
   retryMs: 500,
   retryMsMax: 60_000,
-  ageMsMax: 3600 * 1000,
+  ageMsMax: 24 * 3600 * 1000,
 };
 
 export interface NotifierOptions {
@@ -60,48 +54,61 @@ export interface NotifierOptions {
   readonly telemetry: Telemetry;
   readonly region: string;
   readonly webhooks: ReadonlyMap<string, Webhook>;
+  readonly queue: EventQueue;
   readonly post: PostWebhook;
   readonly limits?: Partial<NotifierLimits>;
 }
 
-interface Waiting {
-  readonly body: string;
-  readonly sinceMs: number;
-}
-
-type Dropped = 'queue-full' | 'too-old' | 'refused' | 'attempts' | 'no-webhook' | 'unreadable' | 'stopped';
+type Dropped = 'queue-full' | 'too-old' | 'refused' | 'no-webhook' | 'unreadable';
 
 export class Notifier implements EventSink {
   readonly #options: NotifierOptions;
   readonly #limits: NotifierLimits;
-  readonly #unmatched: { readonly event: ObjectEvent; readonly sequencer: string }[] = [];
-  readonly #queues = new Map<string, Waiting[]>();
+  readonly #queues = new Map<string, QueuedEvent[]>();
+  /** Matched and not yet durable, by webhook: they have their place. */
+  readonly #coming = new Map<string, number>();
   readonly #stop = new AbortController();
-  #matching: Promise<void> | undefined;
   readonly #sending = new Map<string, Promise<void>>();
   #sequence = 0;
 
   constructor(options: NotifierOptions) {
     this.#options = options;
     this.#limits = { ...NOTIFIER_LIMITS, ...options.limits };
+    for (const queued of options.queue.waiting) this.#enqueue(queued);
   }
 
-  emit(event: ObjectEvent): void {
-    if (this.#options.webhooks.size === 0 || this.#stop.signal.aborted) return;
-    if (this.#unmatched.length >= this.#limits.unmatchedMax) return this.#drop('queue-full');
-    this.#unmatched.push({ event, sequencer: this.#sequencer(event.timeMs) });
-    this.#matching ??= this.#match().finally(() => {
-      this.#matching = undefined;
-    });
+  /** Throws OperationError when the bucket's rules cannot be read or the queue cannot be written. */
+  async emit(event: ObjectEvent): Promise<void> {
+    const { store, webhooks, queue } = this.#options;
+    if (webhooks.size === 0) return;
+    const sequencer = this.#sequencer(event.timeMs);
+    const found = await store.readBucket(event.bucket);
+    const document = found.outcome === 'found' ? found.bucket.documents.notification : undefined;
+    if (found.outcome !== 'found' || document === undefined) return;
+    const rules = decodeNotification(document);
+    if (rules === undefined) return this.#drop('unreadable');
+    const bucketOwner = found.bucket.owner;
+    const wanted = rulesFor(rules, event.name, event.key)
+      .filter(({ webhook }) => this.#hasRoom(webhook))
+      .map(({ webhook, id }) => ({ webhook, configurationId: id, bucketOwner, sequencer, event }));
+    if (wanted.length === 0) return;
+    const count = (by: number): void => {
+      for (const { webhook } of wanted) this.#coming.set(webhook, (this.#coming.get(webhook) ?? 0) + by);
+    };
+    count(1);
+    try {
+      for (const queued of await queue.add(wanted)) this.#enqueue(queued);
+    } finally {
+      count(-1);
+    }
   }
 
   /** Resolves when nothing waits any more. */
   async idle(): Promise<void> {
-    while (this.#matching !== undefined || this.#sending.size > 0)
-      await Promise.all([this.#matching, ...this.#sending.values()]);
+    while (this.#sending.size > 0) await Promise.all(this.#sending.values());
   }
 
-  /** Gives up what waits, counted. */
+  /** Ends the telling; what waits stays in the queue. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.idle();
@@ -113,30 +120,71 @@ export class Notifier implements EventSink {
     return `${timeMs.toString(16).padStart(12, '0')}${this.#sequence.toString(16).padStart(8, '0')}`.toUpperCase();
   }
 
-  async #match(): Promise<void> {
-    for (let next = this.#unmatched.shift(); next !== undefined; next = this.#unmatched.shift()) {
-      try {
-        await this.#matchOne(next.event, next.sequencer);
-      } catch (error) {
-        if (!isOperationError(error)) throw error;
-        this.#drop('unreadable');
-      }
+  #hasRoom(webhook: string): boolean {
+    if (!this.#options.webhooks.has(webhook)) {
+      this.#drop('no-webhook');
+      return false;
+    }
+    const waiting = (this.#queues.get(webhook)?.length ?? 0) + (this.#coming.get(webhook) ?? 0);
+    if (waiting < this.#limits.waitingMax) return true;
+    this.#drop('queue-full');
+    return false;
+  }
+
+  #enqueue(queued: QueuedEvent): void {
+    const { webhook } = queued;
+    const waiting = this.#queues.get(webhook) ?? [];
+    this.#queues.set(webhook, waiting);
+    waiting.push(queued);
+    if (this.#sending.has(webhook) || this.#stop.signal.aborted) return;
+    const sending = this.#send(waiting).finally(() => this.#sending.delete(webhook));
+    this.#sending.set(webhook, sending);
+  }
+
+  async #send(waiting: QueuedEvent[]): Promise<void> {
+    // Not in the turn in which it came: whoever emits goes on first.
+    await Promise.resolve();
+    for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+      const outcome = await this.#deliver(next);
+      if (outcome === 'stopped') return;
+      if (outcome === 'told') this.#options.telemetry.count('s3_events_sent');
+      else this.#drop(outcome);
+      waiting.shift();
+      this.#options.queue.done(next.id);
     }
   }
 
-  async #matchOne(event: ObjectEvent, sequencer: string): Promise<void> {
-    const { store, region } = this.#options;
-    const found = await store.readBucket(event.bucket);
-    const document = found.outcome === 'found' ? found.bucket.documents.notification : undefined;
-    if (found.outcome !== 'found' || document === undefined) return;
-    const rules = decodeNotification(document);
-    if (rules === undefined) return this.#drop('unreadable');
-    const wanted = rulesFor(rules, event.name, event.key);
-    if (wanted.length === 0) return;
-    const sized = await this.#withSize(event);
-    for (const rule of wanted) {
-      const facts = { region, configurationId: rule.id, bucketOwner: found.bucket.owner, sequencer };
-      this.#enqueue(rule, { body: JSON.stringify({ Records: [eventRecord(sized, facts)] }), sinceMs: event.timeMs });
+  /** Tries until it is taken or given up. */
+  async #deliver(queued: QueuedEvent): Promise<'told' | 'stopped' | Dropped> {
+    const { clock, webhooks, telemetry } = this.#options;
+    const { ageMsMax, retryMs, retryMsMax } = this.#limits;
+    const webhook = webhooks.get(queued.webhook);
+    if (webhook === undefined) return 'no-webhook';
+    for (let pauseMs = retryMs; ; pauseMs = Math.min(2 * pauseMs, retryMsMax)) {
+      if (this.#stop.signal.aborted) return 'stopped';
+      if (clock.nowMs() - queued.event.timeMs > ageMsMax) return 'too-old';
+      const status = await this.#attempt(webhook, queued);
+      if (status >= 200 && status < 300) return 'told';
+      if (status === 410) return 'refused';
+      telemetry.count('s3_events_retried');
+      await this.#rest(pauseMs);
+    }
+  }
+
+  /** The status; 0 when there was none. */
+  async #attempt({ url, secret }: Webhook, queued: QueuedEvent): Promise<number> {
+    const { clock, post, region } = this.#options;
+    try {
+      const record = eventRecord(await this.#withSize(queued.event), { ...queued, region });
+      const body = JSON.stringify({ Records: [record] });
+      const headers = {
+        'content-type': 'application/json',
+        'user-agent': 'Holdfast',
+        [SIGNATURE_HEADER]: webhookSignature(secret, clock.nowMs(), body),
+      };
+      return await post({ url, headers, body, timeoutMs: this.#limits.timeoutMs }, this.#stop.signal);
+    } catch {
+      return 0;
     }
   }
 
@@ -146,58 +194,6 @@ export class Notifier implements EventSink {
     const { bucket, key, versionId } = event;
     const found = await this.#options.store.headObject({ bucket, key, versionId });
     return found.outcome === 'found' ? { ...event, size: found.info.size } : event;
-  }
-
-  #enqueue({ webhook }: NotificationRule, waiting: Waiting): void {
-    const target = this.#options.webhooks.get(webhook);
-    if (target === undefined) return this.#drop('no-webhook');
-    const queue = this.#queues.get(webhook) ?? [];
-    this.#queues.set(webhook, queue);
-    if (queue.length >= this.#limits.waitingMax) return this.#drop('queue-full');
-    queue.push(waiting);
-    if (this.#sending.has(webhook)) return;
-    const sending = this.#send(target, queue).finally(() => this.#sending.delete(webhook));
-    this.#sending.set(webhook, sending);
-  }
-
-  async #send(webhook: Webhook, queue: Waiting[]): Promise<void> {
-    for (let next = queue[0]; next !== undefined; next = queue[0]) {
-      const dropped = await this.#deliver(webhook, next);
-      if (dropped === undefined) this.#options.telemetry.count('s3_events_sent');
-      else this.#drop(dropped);
-      queue.shift();
-    }
-  }
-
-  /** Tries until it is taken; the reason why it is given up otherwise. */
-  async #deliver(webhook: Webhook, waiting: Waiting): Promise<Dropped | undefined> {
-    const { clock } = this.#options;
-    const { attemptsMax, ageMsMax, retryMs, retryMsMax } = this.#limits;
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-      if (this.#stop.signal.aborted) return 'stopped';
-      if (clock.nowMs() - waiting.sinceMs > ageMsMax) return 'too-old';
-      const status = await this.#attempt(webhook, waiting.body);
-      if (status >= 200 && status < 300) return undefined;
-      if (status === 410) return 'refused';
-      this.#options.telemetry.count('s3_events_retried');
-      await this.#rest(Math.min(retryMs * 2 ** attempt, retryMsMax));
-    }
-    return 'attempts';
-  }
-
-  /** The status; 0 when there was none. */
-  async #attempt({ url, secret }: Webhook, body: string): Promise<number> {
-    const { clock, post } = this.#options;
-    const headers = {
-      'content-type': 'application/json',
-      'user-agent': 'Holdfast',
-      [SIGNATURE_HEADER]: webhookSignature(secret, clock.nowMs(), body),
-    };
-    try {
-      return await post({ url, headers, body, timeoutMs: this.#limits.timeoutMs }, this.#stop.signal);
-    } catch {
-      return 0;
-    }
   }
 
   async #rest(ms: number): Promise<void> {

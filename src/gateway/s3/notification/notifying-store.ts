@@ -1,7 +1,9 @@
 /**
  * The store as one request uses it, telling what was changed: every write that a feature makes passes here, so
- * no feature can forget to tell. Nothing is told of what failed, or of an outcome that is not known.
+ * no feature can forget to tell. Nothing is told of what failed, or of an outcome that is not known; and what
+ * cannot be told has an outcome that is not known, so that the client repeats the request, and it is told then.
  */
+import { isOperationError } from '../../../base/errors.ts';
 import type { ObjectStore } from '../port/object-store.ts';
 import type {
   BucketInfo,
@@ -59,6 +61,8 @@ export interface Telling {
 
 type Told = Pick<ObjectEvent, 'name' | 'versionId'> & Partial<Pick<ObjectEvent, 'size' | 'etag'>>;
 
+const UNKNOWN = { outcome: 'unknown' } as const;
+
 export class NotifyingStore implements ObjectStore {
   readonly #store: ObjectStore;
   readonly #telling: Telling;
@@ -68,19 +72,27 @@ export class NotifyingStore implements ObjectStore {
     this.#telling = telling;
   }
 
-  #tell({ bucket, key }: Pick<VersionAddress, 'bucket' | 'key'>, { name, versionId, size, etag }: Told): void {
+  /** False: nobody can be told at this moment. */
+  async #tell({ bucket, key }: Pick<VersionAddress, 'bucket' | 'key'>, { name, versionId, size, etag }: Told): Promise<boolean> {
     const { events, nowMs, origin } = this.#telling;
-    events.emit({ ...origin, name, bucket, key, versionId, size, etag, timeMs: nowMs() });
+    try {
+      await events.emit({ ...origin, name, bucket, key, versionId, size, etag, timeMs: nowMs() });
+      return true;
+    } catch (error) {
+      if (!isOperationError(error)) throw error;
+      return false;
+    }
   }
 
-  #tellStored<Result extends { readonly outcome: string }>(
+  async #tellStored<Result extends { readonly outcome: string } | Stored>(
     address: Pick<VersionAddress, 'bucket' | 'key'>,
     name: EventName,
     size: number | undefined,
-    result: Result | Stored,
-  ): void {
-    if (!('etag' in result)) return;
-    this.#tell(address, { name, versionId: result.versionId, size, etag: result.etag });
+    result: Result,
+  ): Promise<Result | typeof UNKNOWN> {
+    if (!('etag' in result)) return result;
+    const { versionId, etag } = result;
+    return (await this.#tell(address, { name, versionId, size, etag })) ? result : UNKNOWN;
   }
 
   createBucket(request: CreateBucket): Promise<CreateBucketResult> {
@@ -109,14 +121,12 @@ export class NotifyingStore implements ObjectStore {
 
   async putObject(request: PutObject): Promise<PutObjectResult> {
     const result = await this.#store.putObject(request);
-    this.#tellStored(request, this.#telling.putName, request.content.size, result);
-    return result;
+    return this.#tellStored(request, this.#telling.putName, request.content.size, result);
   }
 
   async copyObject(request: CopyObject): Promise<CopyObjectResult> {
     const result = await this.#store.copyObject(request);
-    this.#tellStored(request, 's3:ObjectCreated:Copy', undefined, result);
-    return result;
+    return this.#tellStored(request, 's3:ObjectCreated:Copy', undefined, result);
   }
 
   getObject(request: GetObject): Promise<GetObjectResult> {
@@ -133,25 +143,20 @@ export class NotifyingStore implements ObjectStore {
 
   async deleteObject(request: DeleteObject): Promise<DeleteObjectResult> {
     const result = await this.#store.deleteObject(request);
-    if (result.outcome === 'deleted') {
-      // Taking a marker away is a deletion; laying one is told as what it is.
-      const isLaid = result.isDeleteMarker && request.versionId === undefined;
-      const name = isLaid ? 's3:ObjectRemoved:DeleteMarkerCreated' : 's3:ObjectRemoved:Delete';
-      this.#tell(request, { name, versionId: result.versionId });
-    }
-    return result;
+    if (result.outcome !== 'deleted') return result;
+    // Taking a marker away is a deletion; laying one is told as what it is.
+    const isLaid = result.isDeleteMarker && request.versionId === undefined;
+    const name = isLaid ? 's3:ObjectRemoved:DeleteMarkerCreated' : 's3:ObjectRemoved:Delete';
+    return (await this.#tell(request, { name, versionId: result.versionId })) ? result : UNKNOWN;
   }
 
   async changeAttributes(request: ChangeAttributes): Promise<ChangeAttributesResult> {
     const result = await this.#store.changeAttributes(request);
     const { change } = request;
     if (result.outcome !== 'changed') return result;
-    const { versionId } = result;
-    if (change.kind === 'tags') {
-      const name = change.tags.length === 0 ? 's3:ObjectTagging:Delete' : 's3:ObjectTagging:Put';
-      this.#tell(request, { name, versionId });
-    } else if (change.kind === 'accessControl') this.#tell(request, { name: 's3:ObjectAcl:Put', versionId });
-    return result;
+    const name = attributesEvent(change);
+    if (name === undefined) return result;
+    return (await this.#tell(request, { name, versionId: result.versionId })) ? result : UNKNOWN;
   }
 
   openListing(bucket: string): Promise<Listing | NoSuchBucket> {
@@ -177,8 +182,7 @@ export class NotifyingStore implements ObjectStore {
   async completeUpload(request: CompleteUpload): Promise<CompleteUploadResult> {
     const result = await this.#store.completeUpload(request);
     const size = request.parts.reduce((sum, part) => sum + part.size, 0);
-    this.#tellStored(request, 's3:ObjectCreated:CompleteMultipartUpload', size, result);
-    return result;
+    return this.#tellStored(request, 's3:ObjectCreated:CompleteMultipartUpload', size, result);
   }
 
   abortUpload(address: UploadAddress, operation: OperationId): Promise<AbortUploadResult> {
@@ -188,4 +192,11 @@ export class NotifyingStore implements ObjectStore {
   completedUpload(address: UploadAddress, operation: OperationId): Promise<CompleteUploadResult | undefined> {
     return this.#store.completedUpload(address, operation);
   }
+}
+
+/** Undefined: nobody wants to be told. */
+function attributesEvent(change: ChangeAttributes['change']): EventName | undefined {
+  if (change.kind === 'accessControl') return 's3:ObjectAcl:Put';
+  if (change.kind !== 'tags') return undefined;
+  return change.tags.length === 0 ? 's3:ObjectTagging:Delete' : 's3:ObjectTagging:Put';
 }
