@@ -23,6 +23,12 @@ afterEach(() => world.close());
 const document = (name: string): string | undefined =>
   (world.store.buckets.get('box')?.state.documents as Record<string, string> | undefined)?.[name];
 
+/** Everybody may write. */
+function publicWrite(): string {
+  const grantee = { kind: 'group', group: 'all-users' } as const;
+  return encodeGrants([{ grantee, permission: 'WRITE' }], OWNER) ?? '';
+}
+
 /** A signed request about a document of the bucket. */
 const about = (method: string, what: string, body = ''): Promise<Answer> =>
   ask(world, { method, path: '/box', query: { [what]: '' }, body });
@@ -229,6 +235,40 @@ describe('what documents say about objects', () => {
     expect((await put('other')).headers['x-amz-expiration']).toBeUndefined();
     expect((await about('DELETE', 'lifecycle')).status).toBe(204);
     expect((await head('days1/a')).headers['x-amz-expiration']).toBeUndefined();
+  });
+
+  test('is named in answers to copies, uploads and forms, too', async () => {
+    const sse = 'x-amz-server-side-encryption';
+    world.store.nowMs = Date.UTC(2026, 0, 1, 10);
+    await put('source');
+    await about('PUT', 'encryption', '<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>');
+    await about('PUT', 'lifecycle', '<LifecycleConfiguration><Rule><ID>one</ID><Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>');
+    const told = ['AES256', 'expiry-date="Sat, 03 Jan 2026 00:00:00 GMT", rule-id="one"'];
+    const words = ({ status, headers }: Answer): unknown[] => [status, headers[sse], headers['x-amz-expiration']];
+
+    const tagged = { 'x-amz-tagging': 'k=v' };
+    const copied = { 'x-amz-copy-source': '/box/source', 'x-amz-tagging-directive': 'REPLACE', ...tagged };
+    expect(words(await ask(world, { method: 'PUT', path: '/box/copy', headers: copied }))).toEqual([200, ...told]);
+
+    const path = '/box/upload';
+    const upload = await ask(world, { method: 'POST', path, query: { uploads: '' }, headers: tagged });
+    const uploadId = /<UploadId>(.*?)<\/UploadId>/.exec(upload.text)?.[1] ?? '';
+    const part = await ask(world, { method: 'PUT', path, query: { partNumber: '1', uploadId }, body: 'part' });
+    const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${String(part.headers.etag)}</ETag></Part></CompleteMultipartUpload>`;
+    const complete = (): Promise<Answer> => ask(world, { method: 'POST', path, query: { uploadId }, body });
+    expect(words(await complete())).toEqual([200, ...told]);
+    // Once more, when the upload is over.
+    expect(words(await complete())).toEqual([200, ...told]);
+
+    world.store.addBucket('open', {
+      documents: { ...world.store.buckets.get('box')?.state.documents, accessControl: publicWrite() },
+    });
+    const form = new FormData();
+    form.append('key', 'form');
+    form.append('tagging', '<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>');
+    form.append('file', new Blob(['content']));
+    const { status, headers } = await fetch(`${world.server.origin}/open`, { method: 'POST', body: form });
+    expect([status, headers.get(sse), headers.get('x-amz-expiration')]).toEqual([204, ...told]);
   });
 
   test.each(['foo.-bar', 'foo-.bar', 'foo..bar', 'foo_bar', 'foo-', '_foo', 'aa', '192.168.5.123', 'a'.repeat(64)])(

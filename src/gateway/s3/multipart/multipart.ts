@@ -19,11 +19,13 @@ import { wholeChecksum } from './complete-checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
+import { headersOfNew } from '../documents/effects.ts';
 import { encryptionHeaders } from '../documents/encryption.ts';
 import { S3Error } from '../http/errors.ts';
 import { checksumHeaders, metadataOf } from '../objects/metadata.ts';
 import { customerKeyOf, requireKeyOf, customerKeyHeaders, sealingOf } from '../objects/sealing.ts';
 import type { CustomerKey } from '../port/content.ts';
+import type { HeadObjectResult } from '../port/objects.ts';
 import type { CompleteUploadResult, PartInfo, UploadAddress, UploadInfo } from '../port/uploads.ts';
 import { PARTS_MAX, partNumberOf } from '../objects/part-number.ts';
 import { OBJECT_BYTES_MAX } from '../objects/put-object.ts';
@@ -234,11 +236,21 @@ function chooseParts(named: readonly NamedPart[], stored: readonly PartInfo[]): 
   });
 }
 
-function completedResponse(call: Call, address: UploadAddress, result: CompleteUploadResult): HttpResponse {
+type Made = Parameters<typeof headersOfNew>[3];
+
+/** `made`: what the new object is like, where that is known. */
+async function completedResponse(
+  call: Call,
+  address: UploadAddress,
+  result: CompleteUploadResult,
+  made: Omit<Made, 'lastModifiedMs'> | undefined,
+): Promise<HttpResponse> {
   if (result.outcome === 'changed')
     throw new S3Error('InvalidPart', 'A part was replaced while the upload was completed.');
   if (result.outcome !== 'stored') throw refusal(result.outcome);
-  const { checksum } = result;
+  const { checksum, lastModifiedMs } = result;
+  const { bucket, key } = address;
+  const about = made === undefined ? [] : await headersOfNew(call, bucket, key, { ...made, lastModifiedMs });
   return xmlResponse(
     200,
     element('CompleteMultipartUploadResult', [
@@ -249,8 +261,30 @@ function completedResponse(call: Call, address: UploadAddress, result: CompleteU
       ...checksumElement(checksum),
       ...optional('ChecksumType', checksum?.type),
     ]),
-    newVersionHeaders(result.versionId),
+    [...newVersionHeaders(result.versionId), ...about],
   );
+}
+
+/** The version that was made; undefined when it is not there any more, or not the client's to read. */
+async function readMade(
+  call: Call,
+  { bucket, key }: UploadAddress,
+  versionId: string | undefined,
+): Promise<Extract<HeadObjectResult, { outcome: 'found' }>['info'] | undefined> {
+  const found = await call.store.headObject({ bucket, key, versionId }).catch((error: unknown) => {
+    // Who may write and not read is told what there is to know without looking.
+    if (error instanceof S3Error && error.code === 'AccessDenied') return undefined;
+    throw error;
+  });
+  return found?.outcome === 'found' ? found.info : undefined;
+}
+
+/** The answer to a client that asks once more: what it was told the first time. */
+async function repeatedResponse(call: Call, address: UploadAddress, earlier: CompleteUploadResult): Promise<HttpResponse> {
+  const info = earlier.outcome === 'stored' ? await readMade(call, address, earlier.versionId) : undefined;
+  const isSame = earlier.outcome === 'stored' && info?.etag === earlier.etag;
+  const made = isSame ? { size: info.size, tags: info.attributes.tags, sse: info.metadata.sse } : undefined;
+  return completedResponse(call, address, earlier, made);
 }
 
 /**
@@ -263,14 +297,9 @@ async function alreadyCompleted(
   named: readonly NamedPart[],
 ): Promise<CompleteUploadResult | undefined> {
   if (!named.every(({ etag }) => /^[0-9a-f]{32}$/.test(etag))) return undefined;
-  const { bucket, key } = address;
-  const found = await call.store.headObject({ bucket, key, versionId: undefined }).catch((error: unknown) => {
-    // Who may write and not read is told what there is to know without looking.
-    if (error instanceof S3Error && error.code === 'AccessDenied') return undefined;
-    throw error;
-  });
-  if (found?.outcome !== 'found') return undefined;
-  const { etag, checksum, versionId, lastModifiedMs } = found.info;
+  const info = await readMade(call, address, undefined);
+  if (info === undefined) return undefined;
+  const { etag, checksum, versionId, lastModifiedMs } = info;
   const expected = multipartEtag(named.map((part) => ({ size: 0, etag: part.etag, checksum: undefined })));
   return etag === expected ? { outcome: 'stored', etag, checksum, versionId, lastModifiedMs } : undefined;
 }
@@ -283,11 +312,11 @@ export const completeMultipartUpload: Feature = async (call) => {
   const found = await call.store.readUpload(address);
   if (found.outcome === 'no-such-upload' && operation.repeatable) {
     const earlier = await call.store.completedUpload(address, operation);
-    if (earlier !== undefined) return completedResponse(call, address, earlier);
+    if (earlier !== undefined) return repeatedResponse(call, address, earlier);
   }
   if (found.outcome === 'no-such-upload') {
     const done = await alreadyCompleted(call, address, named);
-    if (done !== undefined) return completedResponse(call, address, done);
+    if (done !== undefined) return repeatedResponse(call, address, done);
   }
   if (found.outcome !== 'found') throw refusal(found.outcome);
   const customerKey = customerKeyOf(call);
@@ -312,5 +341,6 @@ export const completeMultipartUpload: Feature = async (call) => {
     condition: writeConditionOf(call.headers),
     operation,
   });
-  return completedResponse(call, address, result);
+  const { metadata, attributes } = found.upload;
+  return completedResponse(call, address, result, { size, tags: attributes.tags, sse: metadata.sse });
 };
