@@ -13,6 +13,7 @@ import type { BucketUsage } from './access/usage.ts';
 import { S3Error } from './http/errors.ts';
 import type { Headers } from './http/headers.ts';
 import type { EventSink } from './notification/events.ts';
+import type { CompleteUploadResult, UploadAddress } from './port/uploads.ts';
 import type { ObjectStore } from './port/object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
 import type { AccountDirectory, CredentialLookup, Principal } from './auth/principal.ts';
@@ -42,6 +43,8 @@ export interface Call extends Surroundings {
   readonly store: ObjectStore;
   /** The store as whoever `access` stands for may use it; see access/acting-as.ts. */
   readonly storeFor: (access: Access) => ObjectStore;
+  /** Tells once more of an upload that was completed before, and gives what the client is answered. */
+  readonly completedAgain: (address: UploadAddress, result: CompleteUploadResult) => Promise<CompleteUploadResult>;
   readonly access: Access;
   readonly usage: BucketUsage;
   readonly meter: KeyMeter;

@@ -49,7 +49,6 @@ import * as multipart from './multipart/multipart.ts';
 import * as notification from './notification/configuration.ts';
 import { NO_EVENTS } from './notification/events.ts';
 import { NotifyingStore } from './notification/notifying-store.ts';
-import type { ObjectStore } from './port/object-store.ts';
 import type { BuiltOperation } from './operations.ts';
 import type { CredentialLookup } from './auth/principal.ts';
 import * as bucketPolicy from './policy/bucket-policy.ts';
@@ -248,17 +247,19 @@ export class S3Front {
     await access.admit();
     requireUnderstood();
     if (!row.body) requireNoContent(headers, payload);
-    const storeFor = (who: Access): ObjectStore =>
+    const storeFor = (who: Access): NotifyingStore =>
       new NotifyingStore(new GuardedStore(who), {
         events,
         nowMs: () => clock.nowMs(),
         origin: { accountId: who.accountId, sourceAddress: remoteAddress, requestId: context.requestId },
         putName: request.method === 'POST' ? 's3:ObjectCreated:Post' : 's3:ObjectCreated:Put',
       });
+    const own = storeFor(access);
     return await FEATURES[operation]({
       ...this.#options,
-      store: storeFor(access),
+      store: own,
       storeFor,
+      completedAgain: (address, result) => own.completedAgain(address, result),
       access,
       usage: this.#usage,
       meter: this.#meter,

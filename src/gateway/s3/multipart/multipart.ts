@@ -280,7 +280,8 @@ async function readMade(
 }
 
 /** The answer to a client that asks once more: what it was told the first time. */
-async function repeatedResponse(call: Call, address: UploadAddress, earlier: CompleteUploadResult): Promise<HttpResponse> {
+async function repeatedResponse(call: Call, address: UploadAddress, found: CompleteUploadResult): Promise<HttpResponse> {
+  const earlier = await call.completedAgain(address, found);
   const info = earlier.outcome === 'stored' ? await readMade(call, address, earlier.versionId) : undefined;
   const isSame = earlier.outcome === 'stored' && info?.etag === earlier.etag;
   const made = isSame ? { size: info.size, tags: info.attributes.tags, sse: info.metadata.sse } : undefined;

@@ -206,6 +206,19 @@ describe('a receiver', () => {
     emit.mockRestore();
   });
 
+  test('of an upload is told when the client completes it once more', async () => {
+    await on('s3:ObjectCreated:*');
+    const made = await act('POST', 'parts', { uploads: '' });
+    const uploadId = /<UploadId>([^<]+)</.exec(made.text)?.[1] ?? '';
+    const part = await act('PUT', 'parts', { partNumber: '1', uploadId }, 'part');
+    const list = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${part.headers.etag ?? ''}</ETag></Part></CompleteMultipartUpload>`;
+    const emit = vi.spyOn(notifier, 'emit').mockRejectedValueOnce(new OperationError('DISK_FULL', 'as the test asked'));
+    expect((await act('POST', 'parts', { uploadId }, list)).status).toBe(500);
+    emit.mockRestore();
+    expect((await act('POST', 'parts', { uploadId }, list)).status).toBe(200);
+    expect(await records()).toMatchObject([{ eventName: 'ObjectCreated:CompleteMultipartUpload', s3: { object: { key: 'parts', size: 4 } } }]);
+  });
+
   test('that does not want it any more is not asked again', async () => {
     await on('s3:ObjectCreated:*');
     answer = () => Promise.resolve(410);

@@ -188,9 +188,9 @@ export class Notifier implements EventSink {
     }
   }
 
-  /** A copy does not know how long it is. */
+  /** A copy, and who is told once more, do not know how long it is. */
   async #withSize(event: ObjectEvent): Promise<ObjectEvent> {
-    if (event.name !== 's3:ObjectCreated:Copy' || event.size !== undefined) return event;
+    if (!event.name.startsWith('s3:ObjectCreated:') || event.size !== undefined) return event;
     const { bucket, key, versionId } = event;
     const found = await this.#options.store.headObject({ bucket, key, versionId });
     return found.outcome === 'found' ? { ...event, size: found.info.size } : event;

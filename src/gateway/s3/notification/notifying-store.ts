@@ -189,6 +189,11 @@ export class NotifyingStore implements ObjectStore {
     return this.#store.abortUpload(address, operation);
   }
 
+  /** What a client is told of an upload that was completed before: whoever made it may have ended before it told. */
+  completedAgain(address: UploadAddress, result: CompleteUploadResult): Promise<CompleteUploadResult> {
+    return this.#tellStored(address, 's3:ObjectCreated:CompleteMultipartUpload', undefined, result);
+  }
+
   completedUpload(address: UploadAddress, operation: OperationId): Promise<CompleteUploadResult | undefined> {
     return this.#store.completedUpload(address, operation);
   }
