@@ -368,15 +368,20 @@ class SlotWrite {
     return { kind: 'again' };
   }
 
-  /** Nodes may lag behind a version that is only believed in: then it is asked for, with its certificate. */
+  /**
+   * Nodes may lag behind a version that is only believed in: then it is asked for, with its certificate. What
+   * the nodes show instead may be the own manifest, which others have completed, or rest on it.
+   */
   async #short(base: Predecessor | null, error: OperationError): Promise<Step> {
     const isBelief = base?.certified === null || (base === null && this.#request.predecessor === null);
     if (!isBelief || this.#defeats > 0) throw error;
     this.#defeats += 1;
     const { ctx } = this.#writer;
-    const now = predecessorOf(await head(ctx, this.#request.keyId));
-    if (now === null) throw error;
-    return { kind: 'moved', base: now };
+    const newest = await head(ctx, this.#request.keyId);
+    const now = predecessorOf(newest);
+    if (newest === null || now === null) throw error;
+    const isStillOpen = this.#own === null || equal(this.#own.prev, now.hash);
+    return isStillOpen ? { kind: 'moved', base: now } : this.#decided(newest);
   }
 
   async #publish(certified: Certified, holding: ReadonlySet<number>): Promise<SlotWriteResult> {

@@ -1060,6 +1060,16 @@ export const mutants: readonly Mutant[] = [
     name: 'under GOVERNANCE goes only for who',
   },
   {
+    id: 'newest-may-be-own',
+    invariant: 'I7',
+    rule: 'a writer that has proposed looks whether what is newest now is its own manifest, or rests on it',
+    file: 'client/slot-write.ts',
+    from: 'const isStillOpen = this.#own === null || equal(this.#own.prev, now.hash);',
+    to: 'const isStillOpen = this.#own === null || this.#own.prev.length === now.hash.length;',
+    test: 'protocol/slots.test.ts',
+    name: 'is applied once when others have completed it',
+  },
+  {
     id: 'key-stays',
     invariant: 'I10',
     rule: 'a key stays in its bucket and its generation',

@@ -19,7 +19,7 @@ import {
   sameBytes,
 } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
-import { EMPTY } from '../../src/base/bytes.ts';
+import { EMPTY, hex } from '../../src/base/bytes.ts';
 import { decodeAnswer, encodeAnswer } from '../../src/protocol/messages.ts';
 import { failing, requestIn } from '../../src/sim/adversaries/nodes.ts';
 import { World } from '../world/world.ts';
@@ -98,6 +98,30 @@ describe.each([
     await Promise.all(Array.from({ length: 6 }, (_, i) => increment(writers[i % 2] as TestClient)));
     expect(await getBytes(first(), 'counter')).toEqual(new Uint8Array([6]));
     expect(declined).toBeGreaterThanOrEqual(0);
+  });
+
+  it('is applied once when others have completed it while its writer heard nothing', async () => {
+    const writer = clientOf(world, 0, { deadlines: { prepareMs: 400 } });
+    const key = 'completed by another';
+    // Nodes accept what the writer proposes; it hears of nothing but silence.
+    for (const slot of world.nodes.keys()) {
+      world.interceptors.set(slot, async (honest, frame, from) => {
+        const answer = await honest(frame);
+        const isUnheard = requestIn(frame)?.t === 'PREPARE' && from.peer === hex(world.writers[0]?.tlsKey.publicKey ?? EMPTY);
+        return isUnheard ? new Promise(() => undefined) : answer;
+      });
+    }
+    const writing = putSlot(writer, bucket, key, contentOf(key, 100), { predecessor: null });
+    await world.clock.sleep(200);
+    // Who asks for the slot finds the proposal, and completes it.
+    const found = await putSlot(writers[1] as TestClient, bucket, key, contentOf('another', 10), { decide: mustNotExist, needsCertified: true });
+    expect(found.outcome).toBe('declined');
+    const only = await first().client.head(keyIdOf(key));
+    world.interceptors.clear();
+    const { signed } = committedSlot(await writing);
+    expect(signed.hash).toEqual(only?.signed.hash);
+    expect((await first().client.head(keyIdOf(key)))?.signed.hash).toEqual(only?.signed.hash);
+    await writer.client.close();
   });
 
   it('lets a content go whose write was declined', async () => {

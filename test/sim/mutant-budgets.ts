@@ -91,6 +91,7 @@ export const unseen: Readonly<Record<string, string>> = {
   'tail-is-whole': 'not found yet',
   're-encode': 'hurts a reader of what a stolen writer encoded wrongly, and no run reads that',
   'replaced-is-no-loss': 'a correct node answers SUPERSEDED there, and no liar accuses itself falsely',
+  'newest-may-be-own': 'seed 9 of the mix of all finds it, and no budget runs that',
   'bucket-mode': SERIALISED_ONLY,
   'removes-as-kept': SERIALISED_ONLY,
   'ballot-promised': SERIALISED_ONLY,

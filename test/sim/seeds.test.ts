@@ -17,6 +17,7 @@ const BLOCK_MS = 120_000;
 
 /** Runs that once found a fault of the product. */
 const FOUND = [
+  { theme: undefined, seed: 9, what: 'a write that others completed while its gateway was paused is applied once' },
   { theme: 'versions', seed: 4, what: 'a version is read by its id although a node that missed it has a higher one' },
   { theme: 'locks', seed: 2, what: 'a locked version is not ended from another bucket or generation' },
 ];
@@ -52,6 +53,6 @@ describe('a cluster under faults', () => {
   }, BLOCK_MS);
 
   it.each(FOUND)('$what', async ({ theme, seed }) => {
-    expect((await simulate(makeScenario(seed, { theme }), endOfTurn)).violations).toEqual([]);
+    expect((await simulate(makeScenario(seed, theme === undefined ? {} : { theme }), endOfTurn)).violations).toEqual([]);
   }, BLOCK_MS);
 });
