@@ -64,6 +64,29 @@ describe('a request that is sent again', () => {
     expect(prepared.size).toBe(1);
   });
 
+  it('changes attributes and documents once: what others changed since is not undone', async () => {
+    const [world, { store }] = await start();
+    const other = await startGateway(world, 1);
+    gateways.push(other);
+    await putBytes(store, 'photos', 'a', utf8('x'));
+    const tag = (to: typeof store, value: string, operation = operationOf()) =>
+      to.changeAttributes({ bucket: 'photos', key: 'a', versionId: undefined, change: { kind: 'tags', tags: [['k', value]] }, operation });
+    const rules = (to: typeof store, text: string, operation = operationOf()) =>
+      to.configureBucket({ bucket: 'photos', document: 'cors', text, operation });
+    const [tagOnce, ruleOnce] = [operationOf('tag once'), operationOf('rule once')];
+    expect(await tag(store, 'first', tagOnce)).toMatchObject({ outcome: 'changed' });
+    expect(await rules(store, 'first', ruleOnce)).toMatchObject({ outcome: 'changed' });
+    expect(await tag(other.store, 'second')).toMatchObject({ outcome: 'changed' });
+    expect(await rules(other.store, 'second')).toMatchObject({ outcome: 'changed' });
+    expect(await tag(store, 'first', tagOnce)).toMatchObject({ outcome: 'changed' });
+    expect(await rules(store, 'first', ruleOnce)).toMatchObject({ outcome: 'changed' });
+    const head = await headOf(other.store, 'photos', 'a');
+    expect(head.outcome === 'found' && head.info.attributes.tags).toEqual([['k', 'second']]);
+    await world.clock.sleep(2_100);
+    const bucket = await other.store.readBucket('photos');
+    expect(bucket.outcome === 'found' && bucket.bucket.documents.cors).toBe('second');
+  });
+
   it('is a new operation when its content or its metadata differs', async () => {
     const [world, { store }] = await start();
     const prepared = preparedOn(world);

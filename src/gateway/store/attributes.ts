@@ -14,6 +14,7 @@ import type { Stamp } from '../../protocol/stamp.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import type { AttributesChange, ChangeAttributes, ChangeAttributesResult, Retention } from '../s3/port/objects.ts';
 import { versionIdOf } from '../version-id.ts';
+import { fingerprintOf } from '../operations.ts';
 import type { StoreContext } from './context.ts';
 import { toStoredAttributes, toAttributes } from './mapping.ts';
 import { inBucket, markerOutcome, resolveVersion } from './versions.ts';
@@ -95,14 +96,14 @@ export async function writeRegister(
   bucket: Bucket,
   version: Pick<ObjectVersion, 'signed'>,
   base: Uint8Array,
-  next: { readonly attributes: StoredAttributes; readonly isGone: boolean; readonly mayBypass: boolean; readonly opId: Uint8Array },
+  next: { readonly attributes: StoredAttributes; readonly isGone: boolean; readonly mayBypass: boolean; readonly opId: Uint8Array; readonly mark: Uint8Array | null },
 ): Promise<'committed' | 'declined' | 'unknown' | 'stale'> {
   const { keyId, stamp } = version.signed.manifest;
   const { keys } = bucket;
   const at = attributesKeyId(keyId, stamp);
   const dataKey = ctx.random.bytes(AEAD_KEY_BYTES);
-  const { attributes, isGone, mayBypass, opId } = next;
-  const meta = { v: 1, t: 'attributes', keyId, stamp, attributes, mtimeMs: ctx.clock.nowMs(), operation: null } as const;
+  const { attributes, isGone, mayBypass, opId, mark } = next;
+  const meta = { v: 1, t: 'attributes', keyId, stamp, attributes, mtimeMs: ctx.clock.nowMs(), operation: mark } as const;
   const encMeta = keys.sealMeta(ctx.random, at, dataKey, meta);
   const lock = isGone ? FREE : lockOf(attributes);
   const written = await writeVersion(ctx, bucket, {
@@ -130,7 +131,31 @@ const FREE: Lock = { lockMode: 'NONE', retainUntil: 0, legalHold: false };
 
 async function* nothing(): AsyncGenerator<Uint8Array, void> {}
 
+/** Applied once, however often it is sent: a repetition must not undo what another change did since. */
 export async function changeAttributes(ctx: StoreContext, request: ChangeAttributes): Promise<ChangeAttributesResult> {
+  const operation = ctx.operations.begin(request.operation);
+  const { change, versionId } = request;
+  const fingerprint = fingerprintOf({ t: 'attributes', versionId: versionId ?? null, change: plainOf(change) });
+  try {
+    const earlier = await operation.settle(fingerprint);
+    if (earlier.kind === 'unknown') return { outcome: 'unknown' };
+    if (earlier.kind === 'done') return { outcome: 'changed', versionId: versionId ?? (earlier.row.versionId || undefined) };
+    return await applyChange(ctx, request, operation.mark(fingerprint));
+  } finally {
+    operation.end();
+  }
+}
+
+/** A change as a value that is encoded in one way. */
+function plainOf(change: AttributesChange): unknown {
+  return Object.fromEntries(Object.entries(change).map(([name, value]) => [name, value ?? null]));
+}
+
+async function applyChange(
+  ctx: StoreContext,
+  request: ChangeAttributes,
+  mark: Uint8Array | null,
+): Promise<ChangeAttributesResult> {
   const { change, operation } = request;
   for (let tried = 0; tried < TRIES_MAX; tried += 1) {
     const result = await inBucket(ctx, request, async (bucket): Promise<ChangeAttributesResult | 'again' | null> => {
@@ -147,7 +172,7 @@ export async function changeAttributes(ctx: StoreContext, request: ChangeAttribu
         return { outcome: 'locked' };
       }
       const attributes = changed(held.attributes, change);
-      const next = { attributes, isGone: false, mayBypass, opId: operation.id };
+      const next = { attributes, isGone: false, mayBypass, opId: operation.id, mark };
       try {
         const written = await writeRegister(ctx, bucket, version, held.hash, next);
         if (written === 'unknown') return { outcome: 'unknown' };

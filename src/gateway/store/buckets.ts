@@ -56,7 +56,7 @@ async function made(ctx: StoreContext, request: CreateBucket): Promise<CreateBuc
 /** The documents that the bucket was made with, unless someone has changed them already. */
 async function configured(ctx: StoreContext, bucket: Bucket, { documents }: CreateBucket): Promise<CreateBucketResult> {
   if (Object.keys(documents).length === 0) return { outcome: 'created' };
-  const written = await writeDocuments(ctx, bucket, ctx.random.bytes(32), (known) => (known === null ? documents : 'keep'));
+  const written = await writeDocuments(ctx, bucket, { opId: ctx.random.bytes(32), mark: null }, (known) => (known === null ? documents : 'keep'));
   return { outcome: written === 'changed' || written === 'kept' ? 'created' : 'unknown' };
 }
 

@@ -203,7 +203,7 @@ async function letGo(
     if (held.isGone) return null;
     if (forbidsRemoval(lockOf(held.attributes), ctx.clock.nowMs(), bypassGovernance)) return { outcome: 'locked' };
     const opId = ctx.random.bytes(32);
-    const next = { attributes: held.attributes, isGone: true, mayBypass: bypassGovernance, opId };
+    const next = { attributes: held.attributes, isGone: true, mayBypass: bypassGovernance, opId, mark: null };
     const written = await writeRegister(ctx, bucket, version, held.hash, next);
     if (written === 'committed') return null;
     if (written === 'unknown') return { outcome: 'unknown' };

@@ -17,6 +17,7 @@ import type {
   ReadBucketResult,
 } from '../s3/port/buckets.ts';
 import { accountOf, openBucket } from './open-bucket.ts';
+import { fingerprintOf } from '../operations.ts';
 import type { StoreContext } from './context.ts';
 import { endsPredecessor, writeVersion } from './write-version.ts';
 
@@ -68,11 +69,17 @@ function damaged(): OperationError {
 
 type Written = 'changed' | 'kept' | 'too-large' | 'unknown' | 'stale';
 
+/** By whose request; `mark`: by what a repetition of it is known, null when there is none. */
+export interface DocumentsOperation {
+  readonly opId: Uint8Array;
+  readonly mark: Uint8Array | null;
+}
+
 /** Writes what `change` makes of the documents that there are; 'keep' leaves them. */
 export async function writeDocuments(
   ctx: StoreContext,
   bucket: Bucket,
-  opId: Uint8Array,
+  operation: DocumentsOperation,
   change: (known: Documents | null) => Documents | 'keep',
 ): Promise<Written> {
   for (let tried = 0; tried < TRIES_MAX; tried += 1) {
@@ -81,7 +88,7 @@ export async function writeDocuments(
     if (next === 'keep') return 'kept';
     const plain = encode(next);
     if (plain.length > CONFIGURATION_BYTES_MAX) return 'too-large';
-    const written = await writeOver(ctx, bucket, opId, plain, held?.hash ?? EMPTY);
+    const written = await writeOver(ctx, bucket, operation, plain, held?.hash ?? EMPTY);
     ctx.states.forget(bucket.name);
     if (written === 'committed') return 'changed';
     if (written !== 'declined') return written;
@@ -92,14 +99,14 @@ export async function writeDocuments(
 async function writeOver(
   ctx: StoreContext,
   bucket: Bucket,
-  opId: Uint8Array,
+  { opId, mark }: DocumentsOperation,
   plain: Uint8Array,
   base: Uint8Array,
 ): Promise<'committed' | 'declined' | 'unknown' | 'stale'> {
   const { keys } = bucket;
   const keyId = keys.documentsKeyId();
   const dataKey = ctx.random.bytes(AEAD_KEY_BYTES);
-  const meta = { v: 1, t: 'documents', mtimeMs: ctx.clock.nowMs(), operation: null } as const;
+  const meta = { v: 1, t: 'documents', mtimeMs: ctx.clock.nowMs(), operation: mark } as const;
   const encMeta = keys.sealMeta(ctx.random, keyId, dataKey, meta);
   const written = await writeVersion(ctx, bucket, {
     keyId,
@@ -123,12 +130,30 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
   if (bytes.length > 0) yield await Promise.resolve(bytes);
 }
 
+/** Applied once, however often it is sent. */
 export async function configureBucket(ctx: StoreContext, request: ConfigureBucket): Promise<ConfigureBucketResult> {
+  const operation = ctx.operations.begin(request.operation);
+  const { bucket, document, text } = request;
+  const fingerprint = fingerprintOf({ t: 'document', bucket, document, text: text ?? null });
+  try {
+    const earlier = await operation.settle(fingerprint);
+    if (earlier.kind !== 'none') return { outcome: earlier.kind === 'done' ? 'changed' : 'unknown' };
+    return await applyChange(ctx, request, operation.mark(fingerprint));
+  } finally {
+    operation.end();
+  }
+}
+
+async function applyChange(
+  ctx: StoreContext,
+  request: ConfigureBucket,
+  mark: Uint8Array | null,
+): Promise<ConfigureBucketResult> {
   const { document, text, operation } = request;
   for (let tried = 0; tried < TRIES_MAX; tried += 1) {
     const bucket = await openBucket(ctx, request.bucket);
     if (bucket === null) return { outcome: 'no-such-bucket' };
-    const written = await writeDocuments(ctx, bucket, operation.id, (known) => {
+    const written = await writeDocuments(ctx, bucket, { opId: operation.id, mark }, (known) => {
       const rest = Object.entries(known ?? {}).filter(([name]) => name !== document);
       return Object.fromEntries(text === undefined ? rest : [...rest, [document, text]]);
     });
