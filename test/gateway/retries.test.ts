@@ -192,7 +192,8 @@ describe('a request that is sent again', () => {
     const deadlines = { commitMs: 200, completeMs: 200 };
     const first = await startGateway(world, 0, { deadlines });
     gateways.push(first);
-    await makeBucket(first.store, 'photos', operationOf());
+    // In a serialised bucket the version that follows would tell.
+    await makeBucket(first.store, 'photos', operationOf(), false);
     for (const slot of [0, 1, 2, 3]) world.interceptors.set(slot, failing('COMMIT'));
     const operation = operationOf('put a');
     const put = () => putBytes(first.store, 'photos', 'a', utf8('first'), operation);

@@ -28,12 +28,18 @@ async function keep(store: ObjectStore, versioning: 'enabled' | 'suspended'): Pr
   expect(await store.changeBucket({ bucket: BUCKET, change, operation: operationOf() })).toEqual({ outcome: 'changed' });
 }
 
-/** Asks again where the record was changed by the other gateway meanwhile. */
+let puts = 0;
+
+/** As a client does: asks again, for the same operation, while the outcome is not known or the record changes. */
 async function put(store: ObjectStore, key: string, text: string): Promise<string> {
-  const ask = () => putBytes(store, BUCKET, key, utf8(text));
-  const result = await ask().catch(ask);
-  if (result.outcome !== 'stored') throw new Error(result.outcome);
-  return result.versionId ?? 'none';
+  puts += 1;
+  const operation = operationOf(`put ${puts}`);
+  for (let tried = 0; ; tried += 1) {
+    const result = await putBytes(store, BUCKET, key, utf8(text), operation).catch(() => ({ outcome: 'unknown' as const }));
+    if (result.outcome === 'stored') return result.versionId ?? 'none';
+    if (tried === 20) throw new Error(result.outcome);
+    await world.clock.sleep(50);
+  }
 }
 
 function removeVersion(store: ObjectStore, key: string, versionId: string) {

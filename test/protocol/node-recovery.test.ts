@@ -128,7 +128,7 @@ class History {
   async #slot({ key, how, size }: Extract<Deed, { readonly do: 'slot' }>): Promise<void> {
     const { replacing, keeping } = this.#buckets;
     const bucket = how === 'replace' || how === 'leave' ? replacing : keeping;
-    const name = `${bucket === replacing ? 'r' : 'k'} ${key}`;
+    const name = `${bucket === replacing ? 'r' : 's'} ${key}`;
     const stamps = this.#stamps.get(name) ?? [];
     this.#stamps.set(name, stamps);
     const removes = bucket === replacing ? 'ALL' : how === 'remove' ? stamps.splice(0, 1) : [];
