@@ -233,6 +233,7 @@ export class Gateway {
     const events = options.webhooks === undefined ? null : await EventJournal.open(folder);
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
     const gateway = new Gateway(options, journal, witness, events);
+    await gateway.#index.requireFormat();
     await gateway.#recall();
     gateway.#keepUp(0);
     return gateway;

@@ -79,6 +79,30 @@ describe('versions', () => {
     }
   });
 
+  it('are listed as before from an index that an earlier program wrote, which knew fewer rows', async () => {
+    const [one, two] = await start();
+    await keep(one.store, 'enabled');
+    await keep(one.store, 'suspended');
+    for (const text of ['first', 'second']) await put(one.store, 'null', text);
+    await keep(one.store, 'enabled');
+    await put(one.store, 'null', 'kept');
+    const expected = await listed(two.store);
+    const { index, gateway } = one;
+    await gateway.stop();
+    gateways.splice(0, 1);
+    await index.open();
+    const later = new Set([...utf8('wqaef')]);
+    for await (const key of index.keys()) if (later.has(key[0] ?? 0)) await index.del(key);
+    await index.close();
+    const again = await startGateway(world, 0, { index });
+    gateways.push(again);
+    expect(await listed(again.store)).toEqual(expected);
+    await keep(again.store, 'suspended');
+    await put(again.store, 'null', 'third');
+    const { versions } = await listed(again.store);
+    expect(versions.map(({ versionId }) => versionId === 'null')).toEqual([true, false]);
+  });
+
   it('a request that comes again, at another gateway that has followed too, is told once more that a delete marker went', async () => {
     const [one, two] = await start();
     await keep(one.store, 'enabled');

@@ -23,6 +23,8 @@ import {
   endedKey,
   endOf,
   expiryKey,
+  FORMAT,
+  FORMAT_KEY,
   multipartKey,
   multipartPrefix,
   namedKey,
@@ -122,6 +124,12 @@ export class ObjectIndex {
   constructor(store: KeyValueStore, options: IndexOptions) {
     this.#store = store;
     this.#options = options;
+  }
+
+  /** Call once before any use. Throws away what another version of the program wrote. */
+  async requireFormat(): Promise<void> {
+    const format = await this.#store.get(FORMAT_KEY);
+    if (format === undefined || !equal(format, FORMAT)) await this.apply([{ t: 'clear' }]);
   }
 
   /** What is known of a key's highest version. */
@@ -349,6 +357,7 @@ export class ObjectIndex {
         case 'clear':
           await this.#store.clear();
           batch = new Batch(this.#store);
+          batch.put(FORMAT_KEY, FORMAT);
           break;
         case 'version':
           await this.#takeVersion(batch, update.version, update.slots);

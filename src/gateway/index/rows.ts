@@ -52,6 +52,13 @@ export const PREFIX = {
   tail: utf8('t'),
 } as const;
 
+/**
+ * The format of the index stands in this row. A view need not be carried over: an index of any other format is
+ * thrown away, and built anew from the logs. Raised whenever rows mean something else, or there are more kinds.
+ */
+export const FORMAT_KEY: Uint8Array = utf8('f');
+export const FORMAT: Uint8Array = Uint8Array.of(2);
+
 /** The highest version of a key, objects and hidden ones alike; also of a deleted one. */
 export interface KeyRow {
   readonly bucketId: Uint8Array;
