@@ -139,6 +139,40 @@ export function findCycles(files: readonly SourceFile[]): Fault[] {
   return faults;
 }
 
+/**
+ * Circles among the groups of a folder: its subfolders, and the files that lie in it directly, each for itself.
+ * Files of two groups that import each other may make no cycle of files, and still nobody can read one group first.
+ */
+export function findGroupCircles(folder: string, files: readonly SourceFile[]): Fault[] {
+  const groupOf = (file: string): string => file.slice(folder.length + 1).split('/', 1).join('');
+  const inside = files.filter(({ file }) => file.startsWith(`${folder}/`));
+  const groups = new Map<string, Map<string, string>>();
+  for (const file of inside) {
+    const own = groupOf(file.file);
+    const needs = groups.get(own) ?? new Map<string, string>();
+    groups.set(own, needs);
+    for (const target of importsOf(file)) {
+      if (target.startsWith(`${folder}/`) && groupOf(target) !== own && !needs.has(groupOf(target))) needs.set(groupOf(target), file.file);
+    }
+  }
+  const faults: Fault[] = [];
+  const done = new Set<string>();
+  const walk = (group: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(group);
+    if (at !== -1) {
+      const circle = [...trail.slice(at), group];
+      const file = groups.get(trail.at(-1) ?? group)?.get(group) ?? folder;
+      faults.push({ file, line: 1, what: `a circle of groups in ${folder}: ${circle.join(' -> ')}` });
+      return;
+    }
+    if (done.has(group)) return;
+    for (const next of groups.get(group)?.keys() ?? []) walk(next, [...trail, group]);
+    done.add(group);
+  };
+  for (const group of groups.keys()) walk(group, []);
+  return faults;
+}
+
 /** Its relative imports, those of types too: files that need each other's types are one thing. */
 function importsOf({ file, text }: SourceFile): string[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);

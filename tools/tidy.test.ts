@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../src/base/errors.ts';
-import { checkFile, findCycles } from './floors.ts';
+import { checkFile, findCycles, findGroupCircles } from './floors.ts';
 import type { SourceFile } from './floors.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -36,6 +36,11 @@ describe('floors', () => {
 
   it('no file imports itself through others', () => {
     expect(findCycles(sources.filter((file) => !file.file.endsWith('.test.ts'))).map(line)).toEqual([]);
+  });
+
+  it('the folders of the S3 front import each other one way', () => {
+    const product = sources.filter((file) => !/\.(test|contract)\.ts$/.test(file.file));
+    expect(findGroupCircles('src/gateway/s3', product).map(line)).toEqual([]);
   });
 
   const canaries: readonly (readonly [string, string, string, string])[] = [
@@ -80,6 +85,18 @@ describe('floors', () => {
       { file: 'src/log/b.ts', text: "import { a } from './a.ts';" },
     ];
     expect(findCycles(files).map((fault) => fault.what)).toEqual(['a cycle: src/log/a.ts -> src/log/b.ts -> src/log/a.ts']);
+  });
+
+  it('the check sees folders that import each other through files that do not, and types count', () => {
+    const files = [
+      { file: 'src/gateway/s3/call.ts', text: "import type { A } from './access/a.ts';" },
+      { file: 'src/gateway/s3/access/a.ts', text: "import { b } from '../port/b.ts';" },
+      { file: 'src/gateway/s3/access/c.ts', text: "import type { Call } from '../call.ts';" },
+      { file: 'src/gateway/s3/port/b.ts', text: '' },
+    ];
+    const circle = 'a circle of groups in src/gateway/s3: call.ts -> access -> call.ts';
+    expect(findGroupCircles('src/gateway/s3', files).map(line)).toEqual([`src/gateway/s3/access/c.ts:1 ${circle}`]);
+    expect(findGroupCircles('src/gateway/s3', files.slice(0, 2))).toEqual([]);
   });
 });
 

@@ -6,7 +6,7 @@
 import { OperationError } from '../base/errors.ts';
 import type { Disk } from '../base/ports.ts';
 import { S3Error } from '../gateway/s3/http/errors.ts';
-import { isCanonicalId } from '../gateway/s3/auth/principal.ts';
+import { isCanonicalId } from '../gateway/s3/port/canonical-id.ts';
 import { parsePolicy, POLICY_BYTES_MAX } from '../gateway/s3/policy/parse.ts';
 import { encodeAccessKeys } from '../keyring/access-keys.ts';
 import { newAccount, newRegisteredKey } from '../keyring/access-register.ts';

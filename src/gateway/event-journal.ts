@@ -5,8 +5,8 @@
 import { z } from 'zod';
 import { describeError } from '../base/errors.ts';
 import { uint } from '../protocol/encoding.ts';
-import { EVENT_NAMES } from './s3/notification/events.ts';
-import type { ObjectEvent } from './s3/notification/events.ts';
+import { EVENT_NAMES } from './s3/port/events.ts';
+import type { ObjectEvent } from './s3/port/events.ts';
 import type { EventQueue, QueuedEvent, WantedEvent } from './s3/notification/event-queue.ts';
 import { RotatingJournal } from './rotating-journal.ts';
 import type { RotatingJournalOptions } from './rotating-journal.ts';

@@ -36,7 +36,7 @@ import { Orphans } from './orphans.ts';
 import { FRONT_DEFAULTS, S3Front } from './s3/front.ts';
 import type { LifecycleTime } from './s3/lifecycle/evaluate.ts';
 import { LifecycleExecutor } from './s3/lifecycle/executor.ts';
-import { NO_EVENTS } from './s3/notification/events.ts';
+import { NO_EVENTS } from './s3/port/events.ts';
 import { Notifier } from './s3/notification/notifier.ts';
 import type { PostWebhook } from './s3/notification/notifier.ts';
 import type { Webhook } from './s3/notification/webhooks.ts';

@@ -25,7 +25,7 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/gateway/index/rows.ts openEndedKey': 'a key of a row of the index, which the gateway wrote',
   'src/gateway/s3/listing/list.ts readPage': 'a listing of the store',
   'src/gateway/s3/listing/list-uploads.ts readUploadsPage': 'a listing of the store',
-  'src/gateway/s3/objects/attributes.ts readVersion': 'a version of the store',
+  'src/gateway/s3/versions/stored-version.ts readVersion': 'a version of the store',
   'src/gateway/s3/listing/list-versions.ts readVersionPage': 'a listing of the store',
   'src/gateway/store/attributes.ts AttributesReader': 'asks nodes through decodeAttributes and the keys of the bucket; targets attributes and metadata',
   'src/gateway/store/documents.ts readBucket': 'a bucket of the registry and its documents, which open with its keys',

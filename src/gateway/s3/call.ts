@@ -12,7 +12,7 @@ import type { KeyMeter } from './access/key-meter.ts';
 import type { BucketUsage } from './access/usage.ts';
 import { S3Error } from './http/errors.ts';
 import type { Headers } from './http/headers.ts';
-import type { EventSink } from './notification/events.ts';
+import type { EventSink } from './port/events.ts';
 import type { CompleteUploadResult, UploadAddress } from './port/uploads.ts';
 import type { ObjectStore } from './port/object-store.ts';
 import type { IncomingContent, OperationId } from './port/content.ts';
@@ -41,7 +41,7 @@ export interface Surroundings {
 export interface Call extends Surroundings {
   /** Guarded: it asks for every right that a call of it needs (access/guarded-store.ts). */
   readonly store: ObjectStore;
-  /** The store as whoever `access` stands for may use it; see access/acting-as.ts. */
+  /** The store as whoever `access` stands for may use it; see post/acting-as.ts. */
   readonly storeFor: (access: Access) => ObjectStore;
   /** Tells once more of an upload that was completed before, and gives what the client is answered. */
   readonly completedAgain: (address: UploadAddress, result: CompleteUploadResult) => Promise<CompleteUploadResult>;

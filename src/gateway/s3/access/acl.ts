@@ -3,7 +3,7 @@
  * they are kept is JSON of one line; nothing kept means that the owner is alone.
  */
 import { z } from 'zod';
-import { isCanonicalId } from '../auth/principal.ts';
+import { isCanonicalId } from '../port/canonical-id.ts';
 
 export const PERMISSIONS = ['READ', 'WRITE', 'READ_ACP', 'WRITE_ACP', 'FULL_CONTROL'] as const;
 export type Permission = (typeof PERMISSIONS)[number];

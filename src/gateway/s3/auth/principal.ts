@@ -51,8 +51,3 @@ export interface AccountDirectory {
 export function principalId(principal: Principal): string {
   return principal.kind === 'account' ? principal.account.id : ANONYMOUS_ID;
 }
-
-/** 64 lower-case hexadecimal digits. */
-export function isCanonicalId(text: string): boolean {
-  return /^[0-9a-f]{64}$/.test(text);
-}

@@ -5,8 +5,8 @@
 import { utf8 } from '../../../base/bytes.ts';
 import type { HeaderField, HttpResponse } from '../../../base/http.ts';
 import { identity } from '../access/acl-request.ts';
-import { stateOf } from '../access/documents.ts';
-import { documentsOfNewBucket } from '../access/ownership.ts';
+import { stateOf } from '../documents/state.ts';
+import { documentsOfNewBucket } from '../permissions/ownership.ts';
 import { bucketOf, emptyResponse, integerParameter, isoTime, operationOf, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';

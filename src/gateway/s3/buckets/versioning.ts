@@ -1,5 +1,5 @@
 /** Whether a bucket keeps versions: never, enabled, or suspended, from which there is no way back to never. */
-import { stateOf } from '../access/documents.ts';
+import { stateOf } from '../documents/state.ts';
 import { bucketOf, emptyResponse, operationOf, refusal } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';

@@ -4,7 +4,7 @@
  */
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { stateOf } from '../access/documents.ts';
+import { stateOf } from './state.ts';
 import { S3Error } from '../http/errors.ts';
 import type { S3ErrorCode } from '../http/errors.ts';
 import { element, xmlResponse } from '../http/xml.ts';

@@ -5,7 +5,7 @@
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
-import { configure, stateOf } from '../access/documents.ts';
+import { configure, stateOf } from './state.ts';
 import { S3Error } from '../http/errors.ts';
 import { element, optional, readXml, writeXml } from '../http/xml.ts';
 import type { Element, ReadElement } from '../http/xml.ts';

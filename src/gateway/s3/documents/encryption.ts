@@ -7,7 +7,7 @@ import type { HeaderField } from '../../../base/http.ts';
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
-import { configure, stateOf } from '../access/documents.ts';
+import { configure, stateOf } from './state.ts';
 import { S3Error } from '../http/errors.ts';
 import type { BucketState } from '../port/buckets.ts';
 import { element, fields, readXml, requiredText, writeXml, XML_BYTES_MAX } from '../http/xml.ts';

@@ -2,7 +2,7 @@
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
-import { configure, stateOf } from '../access/documents.ts';
+import { configure, stateOf } from './state.ts';
 import { S3Error } from '../http/errors.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 

@@ -2,7 +2,7 @@
 import { emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
-import { configure, stateOf } from '../access/documents.ts';
+import { configure, stateOf } from '../documents/state.ts';
 import { documentResponse } from '../documents/response.ts';
 import { S3Error } from '../http/errors.ts';
 import { XML_BYTES_MAX } from '../http/xml.ts';

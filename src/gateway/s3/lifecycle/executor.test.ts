@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { utf8 } from '../../../base/bytes.ts';
 import { OperationError } from '../../../base/errors.ts';
 import { SystemRandom } from '../../../platform/random.ts';
-import type { ObjectEvent } from '../notification/events.ts';
+import type { ObjectEvent } from '../port/events.ts';
 import { MEMORY_OWNER, MemoryStore } from '../port/memory-store.contract.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { DeleteObject, DeleteObjectResult, ObjectAttributes, Tags } from '../port/objects.ts';

@@ -11,8 +11,8 @@
 import { utf8 } from '../../../base/bytes.ts';
 import { isOperationError } from '../../../base/errors.ts';
 import type { Clock, Random, Telemetry } from '../../../base/ports.ts';
-import { NO_EVENTS } from '../notification/events.ts';
-import type { EventSink } from '../notification/events.ts';
+import { NO_EVENTS } from '../port/events.ts';
+import type { EventSink } from '../port/events.ts';
 import type { ObjectStore } from '../port/object-store.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { OperationId } from '../port/content.ts';

@@ -12,7 +12,7 @@ import { behind, commonParameters, groupOf, later } from './list.ts';
 import type { Common } from './list.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { Listing, VersionRow } from '../port/listing.ts';
-import { requireVersionId } from '../objects/version-id.ts';
+import { requireVersionId } from '../versions/version-id.ts';
 import { element, optional, xmlResponse } from '../http/xml.ts';
 import type { Element } from '../http/xml.ts';
 

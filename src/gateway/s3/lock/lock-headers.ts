@@ -9,7 +9,7 @@ import { S3Error } from '../http/errors.ts';
 import type { Headers } from '../http/headers.ts';
 import type { LockMode } from '../port/buckets.ts';
 import type { ObjectAttributes, Retention } from '../port/objects.ts';
-import { timestampMs } from '../objects/write-conditions.ts';
+import { timestampMs } from '../http/timestamp.ts';
 
 export type Lock = Pick<ObjectAttributes, 'retention' | 'legalHold'>;
 

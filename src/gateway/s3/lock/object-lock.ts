@@ -4,7 +4,7 @@
  */
 import { bucketOf, emptyResponse, operationOf, refusal } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { stateOf } from '../access/documents.ts';
+import { stateOf } from '../documents/state.ts';
 import { readAll } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import type { DefaultRetention } from '../port/buckets.ts';

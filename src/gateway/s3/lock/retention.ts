@@ -4,13 +4,13 @@
  */
 import { emptyResponse, isoTime, operationOf, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
-import { stateOf } from '../access/documents.ts';
-import { changeAttributes, readVersion } from '../objects/attributes.ts';
+import { stateOf } from '../documents/state.ts';
+import { changeAttributes, readVersion } from '../versions/stored-version.ts';
 import { readAll } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import type { Retention } from '../port/objects.ts';
-import { versionHeaders } from '../objects/version-id.ts';
-import { timestampMs } from '../objects/write-conditions.ts';
+import { versionHeaders } from '../versions/version-id.ts';
+import { timestampMs } from '../http/timestamp.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { bypassesGovernance, isLockMode, requireFuture } from './lock-headers.ts';
 

@@ -19,7 +19,7 @@ import { wholeChecksum } from './complete-checksums.ts';
 import { emptyResponse, integerParameter, isoTime, objectOf, operationOf, quoted, refusal } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
-import { headersOfNew } from '../documents/effects.ts';
+import { headersOfNew } from '../objects/effects.ts';
 import { encryptionHeaders } from '../documents/encryption.ts';
 import { S3Error } from '../http/errors.ts';
 import { checksumHeaders, metadataOf } from '../objects/metadata.ts';
@@ -40,7 +40,7 @@ import {
   xmlResponse,
 } from '../http/xml.ts';
 import type { Element } from '../http/xml.ts';
-import { newVersionHeaders } from '../objects/version-id.ts';
+import { newVersionHeaders } from '../versions/version-id.ts';
 import { writeConditionOf } from '../objects/write-conditions.ts';
 
 export const PART_BYTES_MIN = 5 * 1024 * 1024;

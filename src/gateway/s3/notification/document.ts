@@ -8,8 +8,8 @@ import { S3Error } from '../http/errors.ts';
 import { groups, plainText, remembering } from '../documents/reading.ts';
 import { element, fields, readXml, requiredText, writeXml } from '../http/xml.ts';
 import type { Element, ReadElement } from '../http/xml.ts';
-import { EVENT_NAMES } from './events.ts';
-import type { EventName } from './events.ts';
+import { EVENT_NAMES } from '../port/events.ts';
+import type { EventName } from '../port/events.ts';
 
 const ROOT = 'NotificationConfiguration';
 const CONFIGURATIONS_MAX = 100;

@@ -2,7 +2,7 @@
  * What waits to be told to webhooks. A gateway keeps it durably (gateway/event-journal.ts), so that what was
  * acknowledged is told although the process ends; in memory it serves where nothing outlives the process.
  */
-import type { ObjectEvent } from './events.ts';
+import type { ObjectEvent } from '../port/events.ts';
 
 /** An event with the rule that wants it told. */
 export interface WantedEvent {

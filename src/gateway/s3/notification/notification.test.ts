@@ -13,7 +13,7 @@ import { MemoryQueue } from './event-queue.ts';
 import { Notifier, SIGNATURE_HEADER } from './notifier.ts';
 import type { NotifierLimits, PostWebhook, WebhookPost } from './notifier.ts';
 import { checkedWebhooks } from './webhooks.ts';
-import type { EventSink, ObjectEvent } from './events.ts';
+import type { EventSink, ObjectEvent } from '../port/events.ts';
 
 const SECRET = 'a secret of the operator';
 const HOOK = { name: 'hook', url: 'https://receiver.example/events', secret: SECRET };

@@ -10,7 +10,7 @@ import type { Clock, Telemetry } from '../../../base/ports.ts';
 import type { ObjectStore } from '../port/object-store.ts';
 import { decodeNotification, rulesFor } from './document.ts';
 import type { EventQueue, QueuedEvent } from './event-queue.ts';
-import type { EventSink, ObjectEvent } from './events.ts';
+import type { EventSink, ObjectEvent } from '../port/events.ts';
 import { eventRecord, webhookSignature } from './record.ts';
 import type { Webhook } from './webhooks.ts';
 

@@ -49,7 +49,7 @@ import type {
   UploadPart,
   UploadPartResult,
 } from '../port/uploads.ts';
-import type { EventName, EventSink, ObjectEvent } from './events.ts';
+import type { EventName, EventSink, ObjectEvent } from '../port/events.ts';
 
 export interface Telling {
   readonly events: EventSink;

@@ -3,7 +3,7 @@ import { hex, utf8 } from '../../../base/bytes.ts';
 import { hmacSha256 } from '../../../crypto/primitives.ts';
 import { bytesOfText } from '../http/headers.ts';
 import { uriEncode } from '../http/uri.ts';
-import type { ObjectEvent } from './events.ts';
+import type { ObjectEvent } from '../port/events.ts';
 
 export interface RecordFacts {
   readonly region: string;

@@ -10,7 +10,7 @@ import { Headers, textOfBytes } from '../http/headers.ts';
 import type { ByteSpan, CustomerKey } from '../port/content.ts';
 import type { ObjectInfo, VersionAddress } from '../port/objects.ts';
 import { requireKeyOf, sourceKeyOf } from './sealing.ts';
-import { requireVersionId } from './version-id.ts';
+import { requireVersionId } from '../versions/version-id.ts';
 import { isBucketName, KEY_BYTES_MAX, uriDecode } from '../http/uri.ts';
 
 const CONDITIONS = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;

@@ -15,8 +15,9 @@ import { bypassesGovernance } from '../lock/lock-headers.ts';
 import type { OperationId } from '../port/content.ts';
 import type { DeleteObjectResult, VersionAddress, WriteCondition } from '../port/objects.ts';
 import { KEY_BYTES_MAX } from '../http/uri.ts';
-import { requireVersionId, versionAddressOf, versionHeaders } from './version-id.ts';
-import { byteCount, conditionOf, deleteConditionOf, entityTag, timestampMs } from './write-conditions.ts';
+import { requireVersionId, versionAddressOf, versionHeaders } from '../versions/version-id.ts';
+import { byteCount, conditionOf, deleteConditionOf, entityTag } from './write-conditions.ts';
+import { timestampMs } from '../http/timestamp.ts';
 import { element, fields, optional, readXml, requiredText, XML_LIST_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import type { Element, ReadElement } from '../http/xml.ts';
 

@@ -7,7 +7,7 @@ import type { HeaderField, HttpResponse } from '../../../base/http.ts';
 import { attributeHeaders } from './attributes.ts';
 import { emptyResponse } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
-import { expiryOf } from '../documents/effects.ts';
+import { expiryOf } from './effects.ts';
 import { evaluateConditions, parseRange, rangeApplies, resolveRange } from './conditions.ts';
 import { S3Error } from '../http/errors.ts';
 import { checksumHeaders, describingHeaders } from './metadata.ts';
@@ -16,7 +16,7 @@ import type { ChosenPart } from './part-number.ts';
 import type { ByteSpan, RangeRequest } from '../port/content.ts';
 import type { ObjectInfo } from '../port/objects.ts';
 import { customerKeyHeaders, customerKeyOf, refuseSealing, requireKeyOf } from './sealing.ts';
-import { missing, versionAddressOf, versionHeaders } from './version-id.ts';
+import { missing, versionAddressOf, versionHeaders } from '../versions/version-id.ts';
 
 /** Everything of the answer but the bytes. */
 interface Plan {

@@ -9,7 +9,7 @@ import type { ObjectPart } from '../port/objects.ts';
 import { customerKeyOf, requireKeyOf } from './sealing.ts';
 import { element, optional, xmlResponse } from '../http/xml.ts';
 import type { Element } from '../http/xml.ts';
-import { missing, versionAddressOf, versionHeaders } from './version-id.ts';
+import { missing, versionAddressOf, versionHeaders } from '../versions/version-id.ts';
 
 const ATTRIBUTES = ['ETag', 'Checksum', 'ObjectParts', 'StorageClass', 'ObjectSize'] as const;
 type Attribute = (typeof ATTRIBUTES)[number];

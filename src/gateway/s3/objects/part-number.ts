@@ -7,7 +7,7 @@ import { S3Error } from '../http/errors.ts';
 import type { Checksum } from '../checksums/checksums.ts';
 import type { ByteSpan } from '../port/content.ts';
 import type { VersionAddress } from '../port/objects.ts';
-import { missing } from './version-id.ts';
+import { missing } from '../versions/version-id.ts';
 
 export const PARTS_MAX = 10_000;
 

@@ -5,13 +5,13 @@
 import { accessOfNewObject } from '../access/new-object.ts';
 import { emptyResponse, objectOf, operationOf, quoted, refusal } from '../call.ts';
 import type { Feature } from '../call.ts';
-import { headersOfNew } from '../documents/effects.ts';
+import { headersOfNew } from './effects.ts';
 import { attributesOfNew } from './attributes.ts';
 import { hasChecksum } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import { checksumHeaders, metadataOf } from './metadata.ts';
 import { customerKeyHeaders, sealingOf } from './sealing.ts';
-import { newVersionHeaders } from './version-id.ts';
+import { newVersionHeaders } from '../versions/version-id.ts';
 import { writeConditionOf } from './write-conditions.ts';
 
 /** S3's largest object. S3 stops a single PUT at 5 GiB; we need no such difference. */

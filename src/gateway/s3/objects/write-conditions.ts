@@ -4,6 +4,7 @@
  */
 import { S3Error } from '../http/errors.ts';
 import type { Headers } from '../http/headers.ts';
+import { timestampMs } from '../http/timestamp.ts';
 import type { WriteCondition } from '../port/objects.ts';
 
 /** What a write may carry; deletes know the last two. */
@@ -21,16 +22,6 @@ export function entityTag(text: string): string {
   if (bare === undefined || bare.startsWith('W/'))
     throw new S3Error('InvalidArgument', 'A condition of a write names one strong entity tag.');
   return bare;
-}
-
-/** Milliseconds of an HTTP date or an ISO 8601 time; clients send either. Throws `refuse()`. */
-export function timestampMs(text: string, refuse: () => S3Error): number {
-  const isTime =
-    /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ||
-    /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/.test(text);
-  const ms = isTime ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) throw refuse();
-  return ms;
 }
 
 /** A number of bytes. Throws `refuse()`. */

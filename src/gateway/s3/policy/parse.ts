@@ -5,7 +5,7 @@
  */
 import { fromUtf8 } from '../../../base/bytes.ts';
 import { S3Error } from '../http/errors.ts';
-import { isCanonicalId } from '../auth/principal.ts';
+import { isCanonicalId } from '../port/canonical-id.ts';
 import { namesAnAction } from './actions.ts';
 import { kindOfKey, normalKey } from './condition-keys.ts';
 import { isJsonArray, isJsonObject, parseStrictJson } from './json.ts';

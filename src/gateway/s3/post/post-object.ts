@@ -5,7 +5,7 @@
  */
 import type { HeaderField, HttpResponse } from '../../../base/http.ts';
 import { EMPTY, utf8 } from '../../../base/bytes.ts';
-import { actingAs } from '../access/acting-as.ts';
+import { actingAs } from './acting-as.ts';
 import { bucketOf, emptyResponse } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
 import { S3Error } from '../http/errors.ts';

@@ -1,10 +1,10 @@
 /** Tags of a stored version, read and changed without a new version. */
 import { emptyResponse, operationOf } from '../call.ts';
 import type { Call, Feature } from '../call.ts';
-import { changeAttributes, readVersion } from '../objects/attributes.ts';
+import { changeAttributes, readVersion } from '../versions/stored-version.ts';
 import { readAll } from '../body/content.ts';
 import type { Tags } from '../port/objects.ts';
-import { versionHeaders } from '../objects/version-id.ts';
+import { versionHeaders } from '../versions/version-id.ts';
 import { XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import { parseTagging, taggingElement } from './tags.ts';
 

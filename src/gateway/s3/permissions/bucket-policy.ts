@@ -5,14 +5,14 @@
 import { fromUtf8, utf8 } from '../../../base/bytes.ts';
 import { isPublicGrant } from '../access/acl.ts';
 import { decodePolicy, encodePolicy, factsOf } from '../access/bucket-facts.ts';
-import { configure, stateOf } from '../access/documents.ts';
+import { configure, stateOf } from '../documents/state.ts';
 import { bucketOf, emptyResponse } from '../call.ts';
 import type { Feature } from '../call.ts';
 import { readAll } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import { element, xmlResponse } from '../http/xml.ts';
-import { parsePolicy, POLICY_BYTES_MAX } from './parse.ts';
-import { isPublicPolicy } from './public.ts';
+import { parsePolicy, POLICY_BYTES_MAX } from '../policy/parse.ts';
+import { isPublicPolicy } from '../policy/public.ts';
 
 export const putBucketPolicy: Feature = async (call) => {
   const bucket = bucketOf(call);

@@ -9,11 +9,11 @@ import type { Headers } from '../http/headers.ts';
 import type { Documents } from '../port/buckets.ts';
 import type { AccountDirectory } from '../auth/principal.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
-import { encodeGrants } from './acl.ts';
-import { grantsOfHeaders } from './acl-request.ts';
-import { decodeOwnership, encodeOwnership, factsOf, OWNERSHIPS } from './bucket-facts.ts';
-import type { Ownership } from './bucket-facts.ts';
-import { configure, stateOf } from './documents.ts';
+import { encodeGrants } from '../access/acl.ts';
+import { grantsOfHeaders } from '../access/acl-request.ts';
+import { decodeOwnership, encodeOwnership, factsOf, OWNERSHIPS } from '../access/bucket-facts.ts';
+import type { Ownership } from '../access/bucket-facts.ts';
+import { configure, stateOf } from '../documents/state.ts';
 
 const ROOT = 'OwnershipControls';
 

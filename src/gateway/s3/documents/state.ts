@@ -1,4 +1,4 @@
-/** Documents of a bucket as the features about access read and write them. */
+/** A bucket's state and documents as features read and write them. */
 import { bucketOf, operationOf, refusal } from '../call.ts';
 import type { Call } from '../call.ts';
 import { S3Error } from '../http/errors.ts';

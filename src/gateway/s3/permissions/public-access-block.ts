@@ -5,9 +5,9 @@ import { readAll } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import { element, fields, readXml, requiredText, XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
 import type { ReadElement } from '../http/xml.ts';
-import { decodeBlock, encodeBlock } from './bucket-facts.ts';
-import type { PublicAccessBlock } from './bucket-facts.ts';
-import { configure, stateOf } from './documents.ts';
+import { decodeBlock, encodeBlock } from '../access/bucket-facts.ts';
+import type { PublicAccessBlock } from '../access/bucket-facts.ts';
+import { configure, stateOf } from '../documents/state.ts';
 
 const ROOT = 'PublicAccessBlockConfiguration';
 const SWITCHES = ['BlockPublicAcls', 'IgnorePublicAcls', 'BlockPublicPolicy', 'RestrictPublicBuckets'] as const;

@@ -4,7 +4,7 @@
  */
 import type { Call } from '../call.ts';
 import type { Headers } from '../http/headers.ts';
-import type { AccessOptions } from './access.ts';
+import type { AccessOptions } from '../access/access.ts';
 
 /**
  * `headers`: those of the request with what the form says in their place, for the conditions of policies.

@@ -5,15 +5,15 @@ import { readAll } from '../body/content.ts';
 import { S3Error } from '../http/errors.ts';
 import type { ObjectInfo } from '../port/objects.ts';
 import { XML_BYTES_MAX, xmlResponse } from '../http/xml.ts';
-import { decodeGrants, encodeGrants } from './acl.ts';
-import type { Grant } from './acl.ts';
-import { aclElement, cannedAclOf, grantsOfDocument, grantsOfHeaders, hasGrantHeaders } from './acl-request.ts';
-import type { AclOwner } from './acl-request.ts';
-import { factsOf } from './bucket-facts.ts';
-import type { BucketFacts } from './bucket-facts.ts';
-import { effectiveOwner } from './decide.ts';
-import { configure, stateOf } from './documents.ts';
-import { refusePublic } from './new-object.ts';
+import { decodeGrants, encodeGrants } from '../access/acl.ts';
+import type { Grant } from '../access/acl.ts';
+import { aclElement, cannedAclOf, grantsOfDocument, grantsOfHeaders, hasGrantHeaders } from '../access/acl-request.ts';
+import type { AclOwner } from '../access/acl-request.ts';
+import { factsOf } from '../access/bucket-facts.ts';
+import type { BucketFacts } from '../access/bucket-facts.ts';
+import { effectiveOwner } from '../access/decide.ts';
+import { configure, stateOf } from '../documents/state.ts';
+import { refusePublic } from '../access/new-object.ts';
 
 export const getBucketAcl: Feature = async (call) => {
   const { owner, grants, ownership } = factsOf(await stateOf(call));

@@ -1,6 +1,6 @@
 /**
  * What answers about an object tell of its bucket's documents. Features ask here and need not know the
- * documents. The default encryption that a new object bears: ../sealing.ts.
+ * documents. The default encryption that a new object bears: sealing.ts.
  */
 import type { HeaderField } from '../../../base/http.ts';
 import type { Call } from '../call.ts';
@@ -8,7 +8,7 @@ import { S3Error } from '../http/errors.ts';
 import { expirationHeaders } from '../lifecycle/expiration-header.ts';
 import type { BucketState } from '../port/buckets.ts';
 import type { ObjectInfo, ObjectMetadata } from '../port/objects.ts';
-import { encryptionHeaders } from './encryption.ts';
+import { encryptionHeaders } from '../documents/encryption.ts';
 
 async function stateOf(call: Call, bucket: string): Promise<BucketState> {
   const state = await call.access.bucketState(bucket);
