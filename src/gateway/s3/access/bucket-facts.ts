@@ -7,6 +7,8 @@ import { utf8 } from '../../../base/bytes.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { isPublicPolicy } from '../policy/public.ts';
+import { templateOf } from '../policy/variables.ts';
+import { compilePattern } from '../policy/wildcard.ts';
 import type { BucketState } from '../port/buckets.ts';
 import { decodeGrants } from './acl.ts';
 import type { Grant } from './acl.ts';
@@ -124,8 +126,8 @@ const CLOSED: Pick<BucketFacts, 'policy' | 'isOwnerBound'> = {
       {
         effect: 'Deny',
         principals: { isNot: false, patterns: [{ kind: 'anyone' }] },
-        actions: { isNot: false, patterns: ['*'] },
-        resources: { isNot: false, patterns: ['*'] },
+        actions: { isNot: false, patterns: [compilePattern('*')] },
+        resources: { isNot: false, patterns: [templateOf('*')] },
         conditions: [],
       },
     ],

@@ -2,7 +2,7 @@
  * The actions that a policy may name. A name outside this list would never match, and whoever wrote it
  * believes that it does: such a policy is refused.
  */
-import { matchesPattern } from './wildcard.ts';
+import { compilePattern, matchesPattern } from './wildcard.ts';
 
 const NAMES = `
 AbortMultipartUpload BypassGovernanceRetention CreateBucket DeleteBucket DeleteBucketOwnershipControls
@@ -36,5 +36,6 @@ const FOLDED: readonly string[] = S3_ACTIONS.map((action) => action.toLowerCase(
 export function namesAnAction(pattern: string): boolean {
   if (pattern === '*') return true;
   const folded = pattern.toLowerCase();
-  return folded.startsWith('s3:') && FOLDED.some((action) => matchesPattern(folded, action));
+  const compiled = compilePattern(folded);
+  return folded.startsWith('s3:') && FOLDED.some((action) => matchesPattern(compiled, action));
 }

@@ -4,10 +4,12 @@
  * as Amazon documents it.
  */
 import { operatorNamed } from './operators.ts';
+import type { Operator } from './operators.ts';
 import type { Condition, Policy, PrincipalPattern, Selection, Statement } from './policy.ts';
-import { resolveVariables } from './variables.ts';
-import type { ValuesOf } from './variables.ts';
+import { resolvePattern, resolveText } from './variables.ts';
+import type { Template, ValuesOf } from './variables.ts';
 import { MatchBudget, MatchTooCostly, matchesPattern } from './wildcard.ts';
+import type { Pattern } from './wildcard.ts';
 
 /** One action on one resource, asked by one principal. */
 export interface PolicyQuestion {
@@ -42,24 +44,35 @@ function holds(condition: Condition, effect: Statement['effect'], valuesOf: Valu
     return condition.values.some((value) => (value.toLowerCase() === 'true') === isAbsent);
   const operator = operatorNamed(condition.operator);
   if (operator === undefined) return false;
-  const { form, isNegative, matches } = operator;
-  const values = form === undefined ? condition.values : resolvedAll(condition.values, valuesOf, form);
-  if (values.length < condition.values.length && isNegative && effect === 'Allow') return false;
+  const { isNegative } = operator;
+  const tests = testsOf(condition, operator, valuesOf, budget);
+  if (tests.length < condition.values.length && isNegative && effect === 'Allow') return false;
   if (isAbsent) return condition.ifExists || quantifier === 'all' || (isNegative && quantifier !== 'any');
-  const matchesSome = (value: string): boolean => values.some((wanted) => matches(wanted, value, budget));
+  const matchesSome = (value: string): boolean => tests.some((isMet) => isMet(value));
   if (quantifier === 'all') return given.every((value) => matchesSome(value) !== isNegative);
   if (quantifier === 'any') return given.some((value) => matchesSome(value) !== isNegative);
   return given.some(matchesSome) !== isNegative;
 }
 
-/** Without those that have a variable which the request has nothing for. */
-function resolvedAll(texts: readonly string[], valuesOf: ValuesOf, form: 'pattern' | 'text'): readonly string[] {
-  return texts.map((text) => resolveVariables(text, valuesOf, form)).filter((text) => text !== undefined);
+/** Whether a value of the request meets one of the policy. */
+type Test = (given: string) => boolean;
+
+/** One for each value of the condition, without those that have a variable which the request has nothing for. */
+function testsOf({ values, templates }: Condition, operator: Operator, valuesOf: ValuesOf, budget: MatchBudget): readonly Test[] {
+  if (operator.form === 'pattern')
+    return resolvedPatterns(templates, valuesOf).map((pattern) => (given) => matchesPattern(pattern, given, budget));
+  const { form, matches } = operator;
+  const wanted = form === undefined ? values : templates.map((template) => resolveText(template, valuesOf)).filter((text) => text !== undefined);
+  return wanted.map((text) => (given) => matches(text, given));
+}
+
+function resolvedPatterns(templates: readonly Template[], valuesOf: ValuesOf): readonly Pattern[] {
+  return templates.map((template) => resolvePattern(template, valuesOf)).filter((pattern) => pattern !== undefined);
 }
 
 /** Is the resource one that the statement speaks of? What cannot be left out as it asks is not allowed. */
 function isResource({ effect, resources }: Statement, { resource, valuesOf }: PolicyQuestion, budget: MatchBudget): boolean {
-  const patterns = resolvedAll(resources.patterns, valuesOf, 'pattern');
+  const patterns = resolvedPatterns(resources.patterns, valuesOf);
   if (resources.isNot && effect === 'Allow' && patterns.length < resources.patterns.length) return false;
   return selects({ ...resources, patterns }, (pattern) => matchesPattern(pattern, resource, budget));
 }
@@ -70,15 +83,14 @@ function applies(statement: Statement, question: PolicyQuestion, budget: MatchBu
   const { effect, principals, actions, conditions } = statement;
   return (
     (principals === undefined || selects(principals, (pattern) => isPrincipal(pattern, accountId))) &&
-    selects(actions, (pattern) => matchesPattern(pattern.toLowerCase(), action, budget)) &&
+    selects(actions, (pattern) => matchesPattern(pattern, action, budget)) &&
     isResource(statement, question, budget) &&
     conditions.every((condition) => holds(condition, effect, valuesOf, budget))
   );
 }
 
 /** A policy that takes more work than a request is worth denies it. */
-export function evaluatePolicy(policy: Policy, question: PolicyQuestion): PolicyVerdict {
-  const budget = new MatchBudget();
+export function evaluatePolicy(policy: Policy, question: PolicyQuestion, budget: MatchBudget = new MatchBudget()): PolicyVerdict {
   let verdict: PolicyVerdict = 'silent';
   try {
     for (const statement of policy.statements) {

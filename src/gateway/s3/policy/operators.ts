@@ -4,29 +4,32 @@
  * cannot read matches nothing.
  */
 import { parseCidr, parseIp, isWithin } from './ip.ts';
-import { matchesPattern } from './wildcard.ts';
-import type { MatchBudget } from './wildcard.ts';
 
-export interface Operator {
+export type Operator = PatternOperator | ValueOperator;
+
+interface AnyOperator {
   /** True: holds when no value of the policy matches. */
   readonly isNegative: boolean;
-  /** What the value of a policy is, where variables may stand in it: a pattern, or the text itself. */
-  readonly form?: 'pattern' | 'text';
   /** Can it read this value of a policy? */
   readonly accepts: (wanted: string) => boolean;
-  /** Throws MatchTooCostly. */
-  readonly matches: (wanted: string, given: string, budget: MatchBudget) => boolean;
 }
 
-const text = (matches: Operator['matches'], isNegative: boolean): Operator => ({
-  isNegative,
-  form: matches === matchesPattern ? 'pattern' : 'text',
-  accepts: () => true,
-  matches,
-});
+/** The value of a policy is a pattern, in which variables may stand. */
+interface PatternOperator extends AnyOperator {
+  readonly form: 'pattern';
+}
 
-const equal: Operator['matches'] = (wanted, given) => wanted === given;
-const equalFolded: Operator['matches'] = (wanted, given) => wanted.toLowerCase() === given.toLowerCase();
+interface ValueOperator extends AnyOperator {
+  /** `text`: variables may stand in the value of a policy. */
+  readonly form?: 'text';
+  readonly matches: (wanted: string, given: string) => boolean;
+}
+
+const pattern = (isNegative: boolean): Operator => ({ isNegative, form: 'pattern', accepts: () => true });
+const text = (matches: ValueOperator['matches'], isNegative: boolean): Operator => ({ isNegative, form: 'text', accepts: () => true, matches });
+
+const equal: ValueOperator['matches'] = (wanted, given) => wanted === given;
+const equalFolded: ValueOperator['matches'] = (wanted, given) => wanted.toLowerCase() === given.toLowerCase();
 
 function numberOf(value: string): number | undefined {
   return /^[+-]?\d{1,15}(\.\d{1,15})?$/.test(value) ? Number(value) : undefined;
@@ -81,12 +84,12 @@ const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator>([
   ['StringNotEquals', text(equal, true)],
   ['StringEqualsIgnoreCase', text(equalFolded, false)],
   ['StringNotEqualsIgnoreCase', text(equalFolded, true)],
-  ['StringLike', text(matchesPattern, false)],
-  ['StringNotLike', text(matchesPattern, true)],
-  ['ArnEquals', text(matchesPattern, false)],
-  ['ArnLike', text(matchesPattern, false)],
-  ['ArnNotEquals', text(matchesPattern, true)],
-  ['ArnNotLike', text(matchesPattern, true)],
+  ['StringLike', pattern(false)],
+  ['StringNotLike', pattern(true)],
+  ['ArnEquals', pattern(false)],
+  ['ArnLike', pattern(false)],
+  ['ArnNotEquals', pattern(true)],
+  ['ArnNotLike', pattern(true)],
   ['Bool', { isNegative: false, accepts: isBool, matches: equalFolded }],
   ['IpAddress', ip(false)],
   ['NotIpAddress', ip(true)],

@@ -12,8 +12,10 @@ import { isJsonArray, isJsonObject, parseStrictJson } from './json.ts';
 import type { Json, JsonObject } from './json.ts';
 import { acceptsNull, operatorNamed } from './operators.ts';
 import type { Condition, Policy, PrincipalPattern, Selection, Statement } from './policy.ts';
-import { areVariablesKnown, hasVariable } from './variables.ts';
-import { matchesPattern } from './wildcard.ts';
+import { areVariablesKnown, hasVariable, templateOf } from './variables.ts';
+import type { Template } from './variables.ts';
+import { compilePattern, matchesPattern } from './wildcard.ts';
+import type { Pattern } from './wildcard.ts';
 
 export const POLICY_BYTES_MAX: number = 20 * 1024;
 const DEPTH_MAX = 8;
@@ -103,13 +105,13 @@ function principalsOf(value: Json | undefined): readonly PrincipalPattern[] {
   return out;
 }
 
-function actionsOf(value: Json | undefined): readonly string[] {
+function actionsOf(value: Json | undefined): readonly Pattern[] {
   const actions = stringsOf(value, 'Action');
   for (const action of actions) if (!namesAnAction(action)) throw malformed('Policy has invalid action.');
-  return actions;
+  return actions.map((action) => compilePattern(action.toLowerCase()));
 }
 
-function resourcesOf(value: Json | undefined, reading: Reading): readonly string[] {
+function resourcesOf(value: Json | undefined, reading: Reading): readonly Template[] {
   const resources = stringsOf(value, 'Resource');
   for (const resource of resources) {
     requireKnownVariables(resource, reading);
@@ -118,10 +120,10 @@ function resourcesOf(value: Json | undefined, reading: Reading): readonly string
     if (name === '') throw malformed('Policy has invalid resource.');
     const [bucket = ''] = name.split('/');
     const { subject } = reading;
-    if (subject.kind === 'bucket' && (hasVariable(bucket) || !matchesPattern(bucket, subject.bucket)))
+    if (subject.kind === 'bucket' && (hasVariable(bucket) || !matchesPattern(compilePattern(bucket), subject.bucket)))
       throw malformed('Policy has invalid resource.');
   }
-  return resources;
+  return resources.map(templateOf);
 }
 
 function valuesOf(value: Json, reading: Reading): readonly string[] {
@@ -147,7 +149,8 @@ function conditionOf(name: string, rawKey: string, value: Json, reading: Reading
   const values = valuesOf(value, reading);
   if (!values.every(accepts)) throw malformed('A value of a condition does not fit its operator.');
   const quantifier = match?.[1] === 'ForAnyValue' ? 'any' : match?.[1] === 'ForAllValues' ? 'all' : undefined;
-  return { quantifier, operator, ifExists, key, values };
+  const templates = isNull || operatorNamed(operator)?.form === undefined ? [] : values.map(templateOf);
+  return { quantifier, operator, ifExists, key, values, templates };
 }
 
 function conditionsOf(value: Json | undefined, reading: Reading): readonly Condition[] {

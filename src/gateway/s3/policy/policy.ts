@@ -3,6 +3,8 @@
  * form serves bucket policies and the policies of access keys; the latter name no principals, since they
  * speak of their bearer alone.
  */
+import type { Template } from './variables.ts';
+import type { Pattern } from './wildcard.ts';
 
 export interface Policy {
   readonly statements: readonly Statement[];
@@ -12,10 +14,10 @@ export interface Statement {
   readonly effect: 'Allow' | 'Deny';
   /** Undefined in the policy of an access key: whoever bears it. */
   readonly principals: Selection<PrincipalPattern> | undefined;
-  /** Such as `s3:Get*`; compared without regard to case. */
-  readonly actions: Selection<string>;
+  /** Such as `s3:get*`, in lower case; compared without regard to case. */
+  readonly actions: Selection<Pattern>;
   /** Such as `arn:aws:s3:::bucket/prefix*`. */
-  readonly resources: Selection<string>;
+  readonly resources: Selection<Template>;
   /** All of them must hold. */
   readonly conditions: readonly Condition[];
 }
@@ -40,4 +42,6 @@ export interface Condition {
   /** In lower case, but for what follows a slash. */
   readonly key: string;
   readonly values: readonly string[];
+  /** The values again, where the operator lets variables stand in them; else none. */
+  readonly templates: readonly Template[];
 }

@@ -1,12 +1,12 @@
 /**
  * Patterns of policies: `*` stands for any characters, `?` for one. What lies between two stars is looked for
  * from the left, which never needs to go back behind an earlier star; literal text is found by the language's
- * own search. Looking for `?` costs pattern times text at worst, so that work is counted, and who evaluates
+ * own search. A policy's patterns are taken apart when it is parsed. Looking for `?` costs pattern times text at worst, so that work is counted, and who evaluates
  * a policy says how much of it there may be.
  */
 
 /** Steps that one evaluation of a policy may take to look for patterns with `?`. */
-const STEPS_MAX = 1_000_000;
+export const STEPS_MAX = 1_000_000;
 
 /** A policy asked for more work than a request is worth. Whoever evaluates must refuse the request. */
 export class MatchTooCostly extends Error {
@@ -15,6 +15,10 @@ export class MatchTooCostly extends Error {
 
 export class MatchBudget {
   #left = STEPS_MAX;
+
+  get spent(): number {
+    return STEPS_MAX - this.#left;
+  }
 
   spend(steps: number): void {
     this.#left -= steps;
@@ -26,69 +30,78 @@ export class MatchBudget {
 const unitsFrom = (text: string, at: number): number => ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
 const unitsBefore = (text: string, end: number): number => (end >= 2 && unitsFrom(text, end - 2) === 2 ? 2 : 1);
 
-/**
- * Stand for `*` and `?` that are no wildcards: halves of a pair, which a text read from UTF-8 never has alone.
- */
-const LITERAL_STAR = '\ud800';
-const LITERAL_MARK = '\ud801';
+/** Stands in a piece for any one character. */
+const ANY = undefined;
 
-/** A pattern that the text alone matches. */
-export function literalPattern(text: string): string {
-  return text.replaceAll('*', LITERAL_STAR).replaceAll('?', LITERAL_MARK);
+/** What lies between two stars: plain text, or units some of which are ANY. */
+type Piece = string | readonly (string | typeof ANY)[];
+
+/** A pattern, taken apart once. */
+export interface Pattern {
+  /** At its stars; one piece: it has none. */
+  readonly pieces: readonly Piece[];
 }
 
-/** The text of a piece without wildcards. */
-function plain(piece: string): string {
-  if (!piece.includes(LITERAL_STAR) && !piece.includes(LITERAL_MARK)) return piece;
-  return piece.replaceAll(/[\ud800\ud801](?![\udc00-\udfff])/g, (half) => (half === LITERAL_STAR ? '*' : '?'));
+/** A part of what a pattern is made of: `isLiteral`, and its `*` and `?` are the characters themselves. */
+export interface PatternPart {
+  readonly text: string;
+  readonly isLiteral: boolean;
 }
 
-/** Does this unit of a piece stand for a `*` or `?` that is this unit of the text? */
-function isLiteral(own: string | undefined, unit: string | undefined): boolean {
-  if (unit === '*') return own === LITERAL_STAR;
-  return unit === '?' && own === LITERAL_MARK;
+const pieceOf = (units: readonly (string | typeof ANY)[]): Piece => (units.includes(ANY) ? units : units.join(''));
+
+/** Takes a pattern of parts apart. */
+export function patternOfParts(parts: readonly PatternPart[]): Pattern {
+  const pieces: Piece[] = [];
+  let units: (string | typeof ANY)[] = [];
+  for (const { text, isLiteral } of parts) {
+    for (const unit of text.split('')) {
+      if (!isLiteral && unit === '*') {
+        pieces.push(pieceOf(units));
+        units = [];
+      } else units.push(!isLiteral && unit === '?' ? ANY : unit);
+    }
+  }
+  return { pieces: [...pieces, pieceOf(units)] };
+}
+
+export function compilePattern(text: string): Pattern {
+  return patternOfParts([{ text, isLiteral: false }]);
 }
 
 /** Where `piece` ends when it begins at `at`; undefined when it is not there. */
-function endOf(piece: string, text: string, at: number, budget: MatchBudget): number | undefined {
-  if (!piece.includes('?')) {
-    const wanted = plain(piece);
-    return text.startsWith(wanted, at) ? at + wanted.length : undefined;
-  }
+function endOf(piece: Piece, text: string, at: number, budget: MatchBudget): number | undefined {
+  if (typeof piece === 'string') return text.startsWith(piece, at) ? at + piece.length : undefined;
   let place = at;
-  for (let i = 0; i < piece.length; i += 1) {
+  for (const unit of piece) {
     budget.spend(1);
     if (place >= text.length) return undefined;
-    if (piece[i] === '?') place += unitsFrom(text, place);
-    else if (piece[i] === text[place] || isLiteral(piece[i], text[place])) place += 1;
+    if (unit === ANY) place += unitsFrom(text, place);
+    else if (unit === text[place]) place += 1;
     else return undefined;
   }
   return place;
 }
 
 /** Where `piece` begins when it ends the text; undefined when it does not. */
-function beginOfEnding(piece: string, text: string, budget: MatchBudget): number | undefined {
-  if (!piece.includes('?')) {
-    const wanted = plain(piece);
-    return text.endsWith(wanted) ? text.length - wanted.length : undefined;
-  }
+function beginOfEnding(piece: Piece, text: string, budget: MatchBudget): number | undefined {
+  if (typeof piece === 'string') return text.endsWith(piece) ? text.length - piece.length : undefined;
   let place = text.length;
   for (let i = piece.length - 1; i >= 0; i -= 1) {
     budget.spend(1);
     if (place <= 0) return undefined;
-    if (piece[i] === '?') place -= unitsBefore(text, place);
-    else if (piece[i] === text[place - 1] || isLiteral(piece[i], text[place - 1])) place -= 1;
+    if (piece[i] === ANY) place -= unitsBefore(text, place);
+    else if (piece[i] === text[place - 1]) place -= 1;
     else return undefined;
   }
   return place;
 }
 
 /** Where the first `piece` at or behind `from` ends; undefined when there is none. */
-function endOfNext(piece: string, text: string, from: number, budget: MatchBudget): number | undefined {
-  if (!piece.includes('?')) {
-    const wanted = plain(piece);
-    const at = text.indexOf(wanted, from);
-    return at < 0 ? undefined : at + wanted.length;
+function endOfNext(piece: Piece, text: string, from: number, budget: MatchBudget): number | undefined {
+  if (typeof piece === 'string') {
+    const at = text.indexOf(piece, from);
+    return at < 0 ? undefined : at + piece.length;
   }
   for (let at = from; at <= text.length; at += unitsFrom(text, at)) {
     const end = endOf(piece, text, at, budget);
@@ -98,16 +111,16 @@ function endOfNext(piece: string, text: string, from: number, budget: MatchBudge
 }
 
 /** Case counts; fold both sides where it shall not. Throws MatchTooCostly. */
-export function matchesPattern(pattern: string, text: string, budget: MatchBudget = new MatchBudget()): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop();
+export function matchesPattern({ pieces }: Pattern, text: string, budget: MatchBudget = new MatchBudget()): boolean {
+  const [first = ''] = pieces;
   let at = endOf(first, text, 0, budget);
   if (at === undefined) return false;
+  const last = pieces.length === 1 ? undefined : pieces.at(-1);
   if (last === undefined) return at === text.length;
   const limit = beginOfEnding(last, text, budget);
   if (limit === undefined) return false;
-  for (const piece of rest) {
-    at = endOfNext(piece, text, at, budget);
+  for (let i = 1; i < pieces.length - 1; i += 1) {
+    at = endOfNext(pieces[i] ?? '', text, at, budget);
     if (at === undefined || at > limit) return false;
   }
   return at <= limit;
