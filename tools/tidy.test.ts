@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../src/base/errors.ts';
+import { S3_ERRORS } from '../src/gateway/s3/http/errors.ts';
 import { checkFile, findCycles, findGroupCircles } from './floors.ts';
 import type { SourceFile } from './floors.ts';
 
@@ -125,6 +126,12 @@ describe('documents', () => {
   it('docs/errors.md lists every error code with its sentence, and no other', () => {
     const rows = [...read('docs/errors.md').text.matchAll(/^\| `([A-Z_]+)` \| ([^|]+) \|/gm)];
     expect(Object.fromEntries(rows.map(([, code, sentence]) => [code, sentence?.trim()]))).toEqual(ERROR_CODES);
+  });
+
+  it('docs/errors.md lists every error of S3 with its status and sentence, and no other', () => {
+    const rows = [...read('docs/errors.md').text.matchAll(/^\| `([A-Z]\w*[a-z]\w*)` \| (\d{3}) \| ([^|]+) \|/gm)];
+    const listed = rows.map(([, code, status, message]) => [code, { status: Number(status), message: message?.trim() }]);
+    expect(Object.fromEntries(listed)).toEqual(S3_ERRORS);
   });
 });
 

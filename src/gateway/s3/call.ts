@@ -141,15 +141,15 @@ export function refusal(outcome: Refused): S3Error {
     case 'condition-conflict':
       return new S3Error('ConditionalRequestConflict');
     case 'condition-unsupported':
-      return new S3Error('NotImplemented', 'This bucket was made without the means to decide conditions.');
+      return new S3Error('NotImplemented', 'This bucket was made plain, without the means to decide conditions. Use a bucket made without x-holdfast-bucket-mode: plain, or leave the condition out.');
     case 'locked':
-      return new S3Error('AccessDenied', 'The version is locked.');
+      return new S3Error('AccessDenied', 'The version is locked: it is under legal hold or its retention has not ended. Retention of mode GOVERNANCE is passed over with x-amz-bypass-governance-retention: true by who has s3:BypassGovernanceRetention.');
     case 'lock-disabled':
-      return new S3Error('InvalidRequest', 'The bucket has no object lock.');
+      return new S3Error('InvalidRequest', 'The bucket has no object lock. Turn versioning on, then object lock (PutObjectLockConfiguration), or make a bucket with x-amz-bucket-object-lock-enabled: true.');
     case 'customer-key-needed':
-      return new S3Error('InvalidRequest', 'The object was stored under a key of the customer, which is needed.');
+      return new S3Error('InvalidRequest', 'The object was stored under a key of the customer (SSE-C), which is needed: send x-amz-server-side-encryption-customer-algorithm, -key and -key-MD5 as when it was stored.');
     case 'customer-key-wrong':
-      return new S3Error('InvalidRequest', 'The key of the customer is not the one that the object was stored under.');
+      return new S3Error('InvalidRequest', 'The key of the customer (SSE-C) is not the one that the object was stored under. Send that key in x-amz-server-side-encryption-customer-key.');
     default:
       return unreachable(outcome);
   }
@@ -170,7 +170,7 @@ export function integerParameter(
   const text = query.get(name);
   if (text === undefined || text === '') return fallback;
   if (!/^\d{1,10}$/.test(text) || Number(text) < min)
-    throw new S3Error('InvalidArgument', `${name} is not valid.`);
+    throw new S3Error('InvalidArgument', `${name} must be a decimal number of at least ${String(min)}.`);
   return Math.min(Number(text), max);
 }
 

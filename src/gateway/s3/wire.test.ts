@@ -219,7 +219,13 @@ describe('presigned URLs', () => {
     const target = '/wire/by-url?AWSAccessKeyId=a&Signature=b&Expires=1';
     const answer = await send(world.server, { ...prepared, target, headers: { host: host() } });
     expect([answer.status, answer.code]).toEqual([400, 'InvalidRequest']);
+    // To be copied as it stands by who reads it.
     expect(answer.text).toContain('AWS4-HMAC-SHA256');
+    const said = answer.text.replaceAll('&apos;', "'").replaceAll('&#39;', "'");
+    expect(said).toContain("boto3.client('s3', config=botocore.config.Config(signature_version='s3v4'))");
+    expect(said).toContain('aws configure set default.s3.signature_version s3v4');
+    const headers = { host: host(), 'x-amz-date': prepared.headers['x-amz-date'] ?? '', authorization: 'AWS a:b' };
+    expect((await send(world.server, { ...prepared, headers })).text).toContain('aws configure set default.s3.signature_version s3v4');
   });
 
   test('together with an authorization header are refused', async () => {
@@ -490,7 +496,9 @@ describe('names', () => {
   test.each(['Upper', 'a', 'a..b', '192.168.0.1', 'xn--a', '-abc', 'abc-', 'a_b', 'x'.repeat(64)])(
     'the bucket name %s is refused',
     async (name) => {
-      expect((await ask(world, { method: 'PUT', path: `/${name}` })).code).toBe('InvalidBucketName');
+      const answer = await ask(world, { method: 'PUT', path: `/${name}` });
+      expect(answer.code).toBe('InvalidBucketName');
+      expect(answer.text).toContain('3 to 63 characters');
     },
   );
 

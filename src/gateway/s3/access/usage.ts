@@ -99,7 +99,7 @@ export class BucketUsage {
   #requireWithin(bytes: number, quota: number, whose: string): void {
     if (bytes <= quota) return;
     this.#telemetry.count('s3_quota_exceeded', { whose });
-    throw new S3Error('QuotaExceeded', `The quota of the ${whose} is ${String(quota)} bytes.`);
+    throw new S3Error('QuotaExceeded', `The quota of the ${whose} is ${String(quota)} bytes, and this would be above it. Delete objects and old versions, or ask who runs the gateway for more (holdfast access quota).`);
   }
 
   async #known(bucket: string): Promise<number> {

@@ -17,6 +17,12 @@ import type { Target } from '../http/uri.ts';
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 const SERVICE = 's3';
 const SCOPE_END = 'aws4_request';
+/** Older clients presign with Signature Version 2 until they are told otherwise; this tells them how. */
+export const SIGNATURE_V2_REFUSED =
+  `Signature Version 2 is not accepted; sign with Signature Version 4 (${ALGORITHM}). ` +
+  "boto3: boto3.client('s3', config=botocore.config.Config(signature_version='s3v4')). " +
+  'aws command line: aws configure set default.s3.signature_version s3v4 ' +
+  '(of another profile: aws configure set profile.NAME.s3.signature_version s3v4).';
 export const CLOCK_SKEW_MAX_MS = 15 * 60 * 1000;
 export const PRESIGNED_SECONDS_MAX = 7 * 24 * 3600;
 const SIGNED_HEADERS_MAX = 100;
@@ -133,6 +139,7 @@ function timestampOfHttpDate(text: string): string | undefined {
 function claimOfHeader(authorization: string, headers: Headers): Claim {
   const malformed = (message: string): S3Error => new S3Error('AuthorizationHeaderMalformed', message);
   const space = authorization.indexOf(' ');
+  if (authorization.startsWith('AWS ')) throw new S3Error('InvalidRequest', SIGNATURE_V2_REFUSED);
   if (authorization.slice(0, space) !== ALGORITHM) {
     throw new S3Error('InvalidRequest', `The only authorization mechanism is ${ALGORITHM}.`);
   }
@@ -311,7 +318,7 @@ export async function authenticate(
   const authorization = headers.get('authorization');
   const presigned = target.query.some(([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm');
   if (target.query.some(([name]) => name === 'AWSAccessKeyId')) {
-    throw new S3Error('InvalidRequest', `Signature Version 2 is not accepted; use ${ALGORITHM}.`);
+    throw new S3Error('InvalidRequest', SIGNATURE_V2_REFUSED);
   }
   if (authorization === undefined && !presigned) return anonymous(headers, target);
   if (authorization !== undefined && presigned)

@@ -6,7 +6,7 @@ import { fromHex, utf8 } from '../../../base/bytes.ts';
 import { hmacSha256, timingSafeEqual } from '../../../crypto/primitives.ts';
 import { S3Error } from '../http/errors.ts';
 import type { Credential, CredentialLookup, Principal } from '../auth/principal.ts';
-import { parseTimestamp, signingKey } from '../auth/sigv4.ts';
+import { parseTimestamp, SIGNATURE_V2_REFUSED, signingKey } from '../auth/sigv4.ts';
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 
@@ -22,7 +22,7 @@ export async function authenticateForm(
   region: string,
   lookup: CredentialLookup,
 ): Promise<FormSigner | undefined> {
-  if (fields.has('awsaccesskeyid')) throw new S3Error('InvalidRequest', `Signature Version 2 is not accepted; use ${ALGORITHM}.`);
+  if (fields.has('awsaccesskeyid')) throw new S3Error('InvalidRequest', SIGNATURE_V2_REFUSED);
   if (fields.has('x-amz-security-token')) throw new S3Error('InvalidToken');
   const names = ['policy', 'x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-signature'];
   if (!names.some((name) => fields.has(name))) return undefined;
