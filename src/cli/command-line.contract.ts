@@ -32,6 +32,8 @@ const WRONG_USES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['stat', 'b/k', '--dir'], EXIT.usage, /--dir/],
   [['status', '--dir', '$/none', '--dir', '$/none'], EXIT.usage, /given twice/],
   [['up', '--dir', '$/none', '--port', '1', '--port', '2'], EXIT.usage, /given twice/],
+  [['gateway', 'run', '--dir', '$/none', '--uploads-max', '0'], EXIT.usage, /--uploads-max/],
+  [['gateway', 'run', '--dir', '$/none', '--upload-bytes-max', '1GB'], EXIT.usage, /--upload-bytes-max/],
   [['node', 'run'], EXIT.usage, /--dir/],
   [['node', 'init', '--dir', '$/none'], EXIT.usage, /--address/],
   [['a\nb\u001b[2J\u202e'], EXIT.usage, /a b/],

@@ -12,6 +12,8 @@ import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import type { GatewayOptions } from '../gateway/gateway.ts';
 import type { LifecycleTime } from '../gateway/s3/lifecycle/evaluate.ts';
+import { DEFAULT_UPLOAD_QUOTA } from '../gateway/store/upload-quota.ts';
+import type { UploadQuota } from '../gateway/store/upload-quota.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import { startHttpServer } from '../platform/http-server.ts';
 import type { HttpServer } from '../platform/http-server.ts';
@@ -44,6 +46,9 @@ export interface GatewayRunOptions {
   /** PEM files; both or none. */
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
+  /** Of one account; undefined: as many as by default. */
+  readonly uploadsMax?: number | undefined;
+  readonly uploadBytesMax?: number | undefined;
   /** Short days for the conformance suite; no command line sets them. */
   readonly lifecycle?: { readonly time: LifecycleTime; readonly pauseMs: number };
 }
@@ -121,6 +126,7 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
     disk,
     store: await openLevelStore(path.join(folder.path, INDEX_FOLDER)),
     onEvidence: await keepEvidence(disk, telemetry),
+    uploadQuota: uploadQuotaOf(options),
     ...lifecycleOf(options),
   });
   folder.onEnd(() => gateway.stop());
@@ -140,6 +146,10 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
   tellParent({ type: 'listening', address: server.origin });
   telemetry.event('info', 'listening', { address: server.origin, cluster: hex(cluster.id.subarray(0, 8)) });
   return gateway;
+}
+
+function uploadQuotaOf({ uploadsMax, uploadBytesMax }: GatewayRunOptions): UploadQuota {
+  return { uploads: uploadsMax ?? DEFAULT_UPLOAD_QUOTA.uploads, bytes: uploadBytesMax ?? DEFAULT_UPLOAD_QUOTA.bytes };
 }
 
 function lifecycleOf({ lifecycle }: GatewayRunOptions): Partial<GatewayOptions> {

@@ -235,10 +235,12 @@ function addGatewayRun(gateway: Command): void {
     .option('--listen <host:port>', 'address of the S3 door; beyond loopback it needs TLS')
     .addOption(pathOption('--tls-cert <file>', 'certificate chain of the S3 door, PEM'))
     .addOption(pathOption('--tls-key <file>', 'its private key, PEM'))
-    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string }) => {
+    .option('--uploads-max <n>', 'unfinished uploads that the buckets of one account may hold', rateNumber)
+    .option('--upload-bytes-max <n>', 'bytes of their parts', rateNumber)
+    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string; uploadsMax?: number; uploadBytesMax?: number }) => {
       const { runGateway } = await import('./gateway-run.ts');
-      const { dir, config, tlsCert, tlsKey } = options;
-      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey });
+      const { dir, config, tlsCert, tlsKey, uploadsMax, uploadBytesMax } = options;
+      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey, uploadsMax, uploadBytesMax });
     });
 }
 
