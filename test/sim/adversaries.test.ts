@@ -6,7 +6,7 @@ import { simulate } from '../../src/sim/simulation.ts';
 import { IS_SLOW } from '../slow.ts';
 import { endOfTurn } from './end-of-turn.ts';
 
-const SEEDS = IS_SLOW ? 30 : 2;
+const SEEDS = IS_SLOW ? 30 : 1;
 const RUN_MS = 300_000;
 
 describe.each(strategyNames)('%s', (adversary) => {

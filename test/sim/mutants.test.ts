@@ -9,7 +9,7 @@ import { IS_SLOW } from '../slow.ts';
 import { CAMPAIGN_MS, runCampaign } from './campaign-run.ts';
 import { seedBudgets, unseen } from './mutant-budgets.ts';
 
-const FAST = ['one-manifest-a-stamp', 'floor', 'abort-licence-counts', 'guess-writes-again'];
+const FAST = ['one-manifest-a-stamp', 'floor', 'guess-writes-again'];
 
 describe('a mutant in the simulator', () => {
   it('each is known: its budget of seeds, or why the simulator cannot see it', () => {

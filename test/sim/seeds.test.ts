@@ -9,9 +9,9 @@ import { simulate } from '../../src/sim/simulation.ts';
 import { IS_SLOW } from '../slow.ts';
 import { endOfTurn } from './end-of-turn.ts';
 
-const SEEDS = IS_SLOW ? 600 : 50;
+const SEEDS = IS_SLOW ? 600 : 20;
 const CONDITIONAL_SEEDS = IS_SLOW ? 200 : 10;
-const FRONT_SEEDS = IS_SLOW ? 8 : 3;
+const FRONT_SEEDS = IS_SLOW ? 8 : 2;
 const BLOCK = 10;
 const BLOCK_MS = 120_000;
 
