@@ -15,17 +15,18 @@ export const FLOORS: Readonly<Record<string, number>> = {
   protocol: 3,
   journal: 4,
   log: 4,
-  'storage-node': 5,
-  client: 5,
-  keyring: 5,
-  jobs: 5,
-  gateway: 6,
-  control: 6,
-  cli: 7,
-  sim: 7,
+  evidence: 5,
+  'storage-node': 6,
+  client: 6,
+  keyring: 6,
+  jobs: 6,
+  gateway: 7,
+  control: 7,
+  cli: 8,
+  sim: 8,
 };
 /** These load in a browser: no Node built-ins, no Buffer. */
-const BROWSER_SAFE = new Set(['base', 'crypto', 'erasure', 'merkle', 'protocol', 'log', 'client']);
+const BROWSER_SAFE = new Set(['base', 'crypto', 'erasure', 'merkle', 'protocol', 'log', 'evidence', 'client']);
 /** The one file there that wraps the platform's cryptography. */
 const PRIMITIVES = 'src/crypto/primitives.ts';
 /** These stand on the real machine. */

@@ -13,6 +13,9 @@ import type { SignedManifest } from '../protocol/manifest.ts';
 import type { Seen } from '../protocol/messages.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
+import type { Proof } from '../evidence/finding.ts';
+import { accuser } from './accuse.ts';
+import { Promises } from './promises.ts';
 import type { Attempt, AttemptJournal } from './attempts.ts';
 import { Background } from './background.ts';
 import { Certificates } from './certificates.ts';
@@ -34,7 +37,7 @@ import { endLeftoverStages } from './leftover-stages.ts';
 import { resolve } from './resolve.ts';
 import type { Resolution, ResolvePolicy } from './resolve.ts';
 import { WriterSessions } from './session.ts';
-import type { Evidence, Suspicion } from './suspicions.ts';
+import type { Suspicion } from './suspicions.ts';
 import { writeSlot } from './slot-write.ts';
 import type { SlotWriteRequest, SlotWriteResult } from './slot-write.ts';
 import { Turns } from './turns.ts';
@@ -59,7 +62,8 @@ export interface ClientOptions {
   readonly deadlines?: Partial<Deadlines>;
   /** Stripes of one upload or read under way at once; memory is about this times n cells. */
   readonly windowStripes?: number;
-  readonly onEvidence?: (evidence: Evidence) => void;
+  /** Called with each proof of a fault that others can check, once; must not throw. */
+  readonly onEvidence?: (proof: Proof) => void;
 }
 
 export const WINDOW_STRIPES_DEFAULT = 4;
@@ -97,7 +101,8 @@ export class ProtocolClient {
       workspaces,
       windowStripes: options.windowStripes ?? WINDOW_STRIPES_DEFAULT,
       seen: (slot): Seen => this.#follower?.seen(slot) ?? null,
-      onEvidence: options.onEvidence ?? (() => undefined),
+      accuse: accuser({ cluster, clock, telemetry, onProof: options.onEvidence ?? (() => undefined) }),
+      promises: new Promises(),
     };
     this.#sessions = new WriterSessions(gatewayId, random);
     this.#signer = new BatchSigner(signingKey, cluster.id);

@@ -102,7 +102,7 @@ export async function requireHeld(
 function verifyCommitAck(
   ctx: ClientContext,
   slot: number,
-  { signed }: Certified,
+  { signed, stamp }: Certified,
   { incarnation, logIndex, proof }: AnswerOf<'COMMIT'>,
 ): boolean {
   const config = ctx.cluster.slotAt(slot);
@@ -111,11 +111,13 @@ function verifyCommitAck(
     v: 1,
     manifestHash: signed.hash,
     keyId: signed.manifest.keyId,
-    stamp: signed.manifest.stamp,
+    stamp,
     nodeId: config.nodeId,
     epoch: ctx.cluster.epoch,
     incarnation,
     logIndex,
   });
-  return ctx.verifier.verify(config.signingKey, 'commit-ack', body, proof);
+  if (!ctx.verifier.verify(config.signingKey, 'commit-ack', body, proof)) return false;
+  ctx.promises.acknowledge(slot, signed.manifest.keyId, { stamp, logIndex, signed: { body, proof } });
+  return true;
 }

@@ -8,7 +8,8 @@ import type { Background } from './background.ts';
 import type { Certificates } from './certificates.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Peers } from './peers.ts';
-import type { Evidence } from './suspicions.ts';
+import type { Accuse } from './accuse.ts';
+import type { Promises } from './promises.ts';
 
 export interface ClientContext {
   readonly cluster: Cluster;
@@ -26,6 +27,6 @@ export interface ClientContext {
   readonly windowStripes: number;
   /** The highest checkpoint of a slot's log that this client has verified. */
   readonly seen: (slot: number) => Seen;
-  /** Called with each proof of a fault that others can check; must not throw. */
-  readonly onEvidence: (evidence: Evidence) => void;
+  readonly accuse: Accuse;
+  readonly promises: Promises;
 }

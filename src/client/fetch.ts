@@ -9,7 +9,7 @@ import { OperationError } from '../base/errors.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { rowLeaf } from '../merkle/tiles.ts';
 import { verifyInclusion } from '../merkle/tree.ts';
-import { encode } from '../protocol/encoding.ts';
+import { promisesContent } from '../protocol/certificate.ts';
 import { decodeLack } from '../protocol/messages.ts';
 import type { RefusedAnswer, RequestOf, RequestType } from '../protocol/messages.ts';
 import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
@@ -25,8 +25,14 @@ import { noQuorum, openShown } from './query.ts';
 import { hashAt } from './stripe-code.ts';
 
 /** One content of a version: its own, or that of a part. */
-export interface ContentRef {
+export interface NamedContent {
   readonly contentId: Uint8Array;
+  /** The part table that names it; null: the version itself does. */
+  readonly table: Uint8Array | null;
+}
+
+/** A content that is kept as cells. */
+export interface ContentRef extends NamedContent {
   readonly layout: Layout;
 }
 
@@ -100,13 +106,30 @@ export async function fetchStripe(
     const early = (await options.early?.(slot)) ?? null;
     if (early !== null) return accept(slot, early);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
-    if (result.kind !== 'answer') return source.unanswered(slot, contentId, stripe, result);
-    return accept(slot, { ...result.answer, payload: result.payload });
+    if (result.kind !== 'answer') return source.unanswered(slot, content, stripe, result);
+    const piece = accept(slot, { ...result.answer, payload: result.payload });
+    if (piece.kind === 'none') noteRow(ctx, version, content, stripe, slot, result);
+    return piece;
   };
   const collected = await source.collect(layout.k, layout.k, ask);
   if (collected.kind === 'superseded') return collected;
   assert(proven !== undefined, 'k cells matched a row');
   return { kind: 'fetched', value: { cells: collected.value, ...proven } };
+}
+
+/** A row that is not of the content is proof against a node that gave a receipt for it, once it has signed it (E6). */
+function noteRow(
+  ctx: ClientContext,
+  version: FetchedVersion,
+  { contentId, table, layout }: ContentRef,
+  stripe: number,
+  slot: number,
+  { answer: { row, path }, whenSigned }: Extract<CallResult<'FETCH'>, { kind: 'answer' }>,
+): void {
+  if (version.cert === null || !promisesContent(version.cert, slot)) return;
+  if (rowFault({ contentId, layout }, stripe, row, path) === null) return;
+  const content = { certificate: version.bytes, contentId, table };
+  whenSigned((shown) => ctx.accuse({ type: 'E6-row', content, shown }));
 }
 
 /** The inline body or part table of a version, verified. Throws as `fetchStripe`. */
@@ -128,7 +151,7 @@ export async function fetchBody(
     const early = (await options.early?.(slot)) ?? null;
     if (early !== null) return accept(slot, early.payload);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
-    if (result.kind !== 'answer') return source.unanswered(slot, contentId, 0, result);
+    if (result.kind !== 'answer') return source.unanswered(slot, { contentId, table: null }, 0, result);
     return accept(slot, result.payload);
   };
   const collected = await source.collect(ctx.cluster.geometry.n, 1, ask);
@@ -148,16 +171,24 @@ function cellFault(
   cell: Uint8Array,
   proven: Uint8Array | undefined,
 ): string | null {
-  if (row?.length !== 32 * layout.n) return 'the row has another length';
-  if (proven === undefined) {
-    if (!verifyInclusion(contentId, rowLeaf(row), stripe, stripeCount(layout), path)) {
-      return 'the row is not in the matrix of the content';
-    }
-  } else if (!equal(row, proven)) {
-    return 'the row differs from the one that is proven';
-  }
+  if (row === null) return 'no row';
+  const fault = proven === undefined ? rowFault({ contentId, layout }, stripe, row, path) : null;
+  if (fault !== null) return fault;
+  if (proven !== undefined && !equal(row, proven)) return 'the row differs from the one that is proven';
   if (cell.length !== cellBytesOf(layout, stripe)) return 'the cell has another length';
   return equal(sha256(cell), hashAt(row, slot)) ? null : 'the cell is not the one of the row';
+}
+
+/** Why this is not the row of the stripe, or null. */
+function rowFault(
+  { contentId, layout }: Pick<ContentRef, 'contentId' | 'layout'>,
+  stripe: number,
+  row: Uint8Array,
+  path: readonly Uint8Array[],
+): string | null {
+  if (row.length !== 32 * layout.n) return 'the row has another length';
+  const isProven = verifyInclusion(contentId, rowLeaf(row), stripe, stripeCount(layout), path);
+  return isProven ? null : 'the row is not in the matrix of the content';
 }
 
 type Pieces = Piece<Uint8Array, Certified>;
@@ -207,7 +238,7 @@ class PieceSource {
 
   unanswered<T extends RequestType>(
     slot: number,
-    contentId: Uint8Array,
+    content: NamedContent,
     stripe: number,
     result: Exclude<CallResult<T>, { kind: 'answer' }>,
   ): Pieces {
@@ -219,7 +250,7 @@ class PieceSource {
         return this.#superseded(slot, refused);
       case 'NOT_HELD':
       case 'HOLE':
-        noteLack(this.#ctx, this.#version, contentId, stripe, slot, refused);
+        noteLack(this.#ctx, this.#version, content, stripe, slot, refused);
         return { kind: 'none' };
       case 'BUSY':
         return { kind: 'later' };
@@ -279,7 +310,7 @@ export function ends({ signed: { manifest } }: Certified, stamp: Stamp): boolean
 function noteLack(
   ctx: ClientContext,
   version: FetchedVersion,
-  contentId: Uint8Array,
+  content: NamedContent,
   stripe: number,
   slot: number,
   { code, statement }: RefusedAnswer,
@@ -297,20 +328,14 @@ function noteLack(
     // Else it is no lack of this version: it has been replaced, and SUPERSEDED would be the answer.
     (lack.value.max === null || compareStamps(lack.value.max, version.stamp) <= 0) &&
     equal(lack.value.manifestHash, version.signed.hash) &&
-    equal(lack.value.contentId, contentId) &&
+    equal(lack.value.contentId, content.contentId) &&
     ctx.verifier.verify(config.signingKey, 'not-held', statement.body, statement.proof);
   if (!isSigned) {
     ctx.peers.suspect(slot, 'BAD_REFUSAL', `${code} without a signed statement`);
     return;
   }
-  if (version.cert === null || !version.cert.receipts.some((receipt) => receipt.slot === slot)) return;
-  // What was staged elsewhere may be accepted without it: such a receipt promises no content.
-  if (version.signed.manifest.kind !== 'INLINE' && version.signed.manifest.slot !== null) return;
+  if (version.cert === null || !promisesContent(version.cert, slot)) return;
   ctx.peers.suspect(slot, 'BROKEN_PROMISE', `${code} of stripe ${stripe} after a receipt`);
-  ctx.onEvidence({
-    type: 'E6',
-    slot,
-    detail: `${code} of stripe ${stripe} after a receipt`,
-    pieces: { certificate: [version.bytes], statement: [statement.body, encode(statement.proof)] },
-  });
+  const { contentId, table } = content;
+  ctx.accuse({ type: 'E6', content: { certificate: version.bytes, contentId, table }, lack: statement });
 }

@@ -7,21 +7,23 @@
  * through a certificate, which proves itself. What is *missing* counts: only a proven log may be called
  * fresh.
  */
-import { EMPTY, utf8 } from '../base/bytes.ts';
+import { EMPTY } from '../base/bytes.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
 import { verifySignature } from '../crypto/primitives.ts';
+import { commitNonce, keepsPromise } from '../evidence/logs.ts';
 import { CHECKPOINT_NONCE_BYTES, logOrigin, openCheckpoint } from '../log/checkpoint.ts';
 import type { SignedCheckpoint } from '../log/checkpoint.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { ed25519Verifier } from '../log/signed-note.ts';
 import type { NoteVerifier } from '../log/signed-note.ts';
 import { LogTail } from '../log/tail.ts';
-import type { TailRefusal } from '../log/tail.ts';
+import type { CatchUp, TailRefusal } from '../log/tail.ts';
 import { leafHash } from '../merkle/tree.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
 import type { CommittedBody } from '../protocol/log-entries.ts';
 import type { Seen } from '../protocol/messages.ts';
 import type { ClientContext } from './context.ts';
+import type { PlacePromise } from './promises.ts';
 import type { SuspicionKind } from './suspicions.ts';
 
 /** COMMITTED entries of one slot's log, in order. Awaited: it holds the following of this slot back. */
@@ -31,6 +33,18 @@ export type FreshVerdict =
   /** The log was followed to `size`, which its node signed for a nonce drawn after the call. */
   | { readonly ok: true; readonly slot: number; readonly size: number }
   | { readonly ok: false; readonly slot: number; readonly reason: string };
+
+/** A checkpoint and what its nonce was made from. */
+interface Challenged {
+  readonly target: SignedCheckpoint;
+  readonly salt: Uint8Array;
+}
+
+interface BrokenPlace {
+  readonly index: number;
+  readonly leaf: Uint8Array;
+  readonly promise: PlacePromise;
+}
 
 interface Followed {
   readonly slot: number;
@@ -105,35 +119,57 @@ export class LogFollower {
   async #round(followed: Followed): Promise<FreshVerdict> {
     const { slot } = followed;
     const refuse = (reason: string): FreshVerdict => ({ ok: false, slot, reason });
-    const target = await this.#checkpoint(followed);
-    if (typeof target === 'string') return refuse(target);
+    const challenged = await this.#checkpoint(followed);
+    if (typeof challenged === 'string') return refuse(challenged);
+    const { target, salt } = challenged;
     const begun = followed.tail.catchUp(target);
-    if (!begun.ok) return refuse(this.#fault(slot, begun));
+    if (!begun.ok) return refuse(this.#fault(slot, begun, salt));
     const { catchUp } = begun;
     const { size } = target.checkpoint;
+    const broken: BrokenPlace[] = [];
     while (catchUp.size < size) {
       const from = catchUp.size;
       const leaves = await this.#leaves(slot, from, Math.min(size, from + CHANGES_LEAVES_MAX));
       if (typeof leaves === 'string') return refuse(leaves);
+      broken.push(...this.#brokenPromises(slot, catchUp.size, leaves));
       const refusal = catchUp.add(leaves.map((leaf) => leafHash(leaf)));
-      if (refusal !== null) return refuse(this.#fault(slot, refusal));
+      if (refusal !== null) return refuse(this.#fault(slot, refusal, salt));
       const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
       if (entries.length > 0) await this.#take(slot, entries);
     }
     const verdict = catchUp.finish();
-    if (!verdict.ok) return refuse(this.#fault(slot, verdict));
+    if (!verdict.ok) return refuse(this.#fault(slot, verdict, salt));
+    this.#accuseOf(slot, broken, target, catchUp);
     return { ok: true, slot, size };
   }
 
-  async #checkpoint({ slot, verifier }: Followed): Promise<SignedCheckpoint | string> {
+  /** The nonce commits to what the node signed before, so that a log that shrank is proven to have (E5). */
+  async #checkpoint({ slot, verifier, tail }: Followed): Promise<Challenged | string> {
     const { peers, random, deadlines } = this.#ctx;
-    const nonce = random.bytes(CHECKPOINT_NONCE_BYTES);
+    const salt = random.bytes(CHECKPOINT_NONCE_BYTES);
+    const nonce = tail.highest === null ? salt : commitNonce(salt, tail.highest.note);
     const result = await peers.call(slot, { t: 'CHECKPOINT' as const, nonce }, EMPTY, deadlines.followCallMs);
     if (result.kind !== 'answer') return describe(result);
     const opened = openCheckpoint(result.answer.text, verifier, nonce);
-    if (opened.ok) return opened.signed;
+    if (opened.ok) return { target: opened.signed, salt };
     peers.suspect(slot, 'BAD_CHECKPOINT', `${opened.fault}: ${opened.reason}`);
     return opened.reason;
+  }
+
+  /** Leaves that stand where the node has promised others. */
+  #brokenPromises(slot: number, from: number, leaves: readonly Uint8Array[]): BrokenPlace[] {
+    return leaves.flatMap((leaf, i) => {
+      const promise = this.#ctx.promises.due(slot, from + i);
+      return promise === undefined || keepsPromise(promise, leaf) ? [] : [{ index: from + i, leaf, promise }];
+    });
+  }
+
+  #accuseOf(slot: number, broken: readonly BrokenPlace[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
+    for (const { index, leaf, promise } of broken) {
+      this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log has another entry at ${index} than was promised`);
+      const path = catchUp.pathOf(index);
+      if (path !== null) this.#ctx.accuse({ type: 'E4', promise, note, entry: { leaf, index, path: [...path] } });
+    }
   }
 
   async #leaves(slot: number, from: number, to: number): Promise<readonly Uint8Array[] | string> {
@@ -158,7 +194,7 @@ export class LogFollower {
     return [];
   }
 
-  #fault(slot: number, { fault, reason, notes }: TailRefusal): string {
+  #fault(slot: number, { fault, reason, notes, beginning }: TailRefusal, salt: Uint8Array): string {
     const kinds: Record<TailRefusal['fault'], SuspicionKind> = {
       foreign: 'BAD_CHECKPOINT',
       forked: 'FORKED_LOG',
@@ -170,9 +206,12 @@ export class LogFollower {
       malformed: 'MALFORMED',
     };
     this.#ctx.peers.suspect(slot, kinds[fault], reason);
-    if (fault === 'forked' || fault === 'rolled-back') {
-      const pieces = { notes: notes.map((note) => utf8(note)) };
-      this.#ctx.onEvidence({ type: 'E3', slot, detail: reason, pieces });
+    const [older, newer] = notes;
+    if (older === undefined || newer === undefined) return reason;
+    if (fault === 'rolled-back') this.#ctx.accuse({ type: 'E5-log', notes: [older, newer], salt });
+    if (fault === 'forked') {
+      const shown = beginning === null ? null : { root: beginning.root, path: [...beginning.path] };
+      this.#ctx.accuse({ type: 'E3', notes: [older, newer], beginning: shown });
     }
     return reason;
   }

@@ -9,11 +9,14 @@ import { batchTree } from '../merkle/batch.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { decodeReplies, replyStatement } from '../protocol/messages.ts';
 import { statementLeaf, StatementVerifier } from '../protocol/statement.ts';
+import type { StatementProof } from '../protocol/statement.ts';
 
 /** Many times what the node may take, so that a slow link is not taken for a debtor. */
 const PATIENCE_MS = 10_000;
 /** Answers of one slot whose signature may be outstanding, and signatures that may come before their answer is seen. */
 const OUTSTANDING_MAX = 65_536;
+/** Answers of one slot whose proof somebody waits for: each holds a request and an answer in memory. */
+const WANTED_MAX = 16;
 
 interface Account {
   connection: number;
@@ -21,6 +24,8 @@ interface Account {
   readonly owed: Map<string, number>;
   /** Leaves signed before this client got round to their answer. */
   readonly early: Set<string>;
+  /** Who waits for the proof that a leaf was signed. */
+  readonly wanted: Map<string, (proof: StatementProof) => void>;
 }
 
 export class OwedReplies {
@@ -35,7 +40,7 @@ export class OwedReplies {
     this.#clock = clock;
     this.#verifier = new StatementVerifier(cluster.id, 1024);
     this.#suspect = suspect;
-    this.#accounts = cluster.slots.map(() => ({ connection: 0, owed: new Map(), early: new Set() }));
+    this.#accounts = cluster.slots.map(() => ({ connection: 0, owed: new Map(), early: new Set(), wanted: new Map() }));
   }
 
   /** An answer has come: its signature is owed from now on. */
@@ -51,6 +56,20 @@ export class OwedReplies {
     if (!overdue && account.owed.size <= OUTSTANDING_MAX) return;
     this.#suspect(slot, `${account.owed.size} answers were not signed within ${PATIENCE_MS} ms`);
     account.owed.clear();
+    account.wanted.clear();
+  }
+
+  /**
+   * Proof that the slot signed an answer just reported by `answered`, handed on when the signature comes; never
+   * when it does not, or came already.
+   */
+  prove(slot: number, connection: number, request: Uint8Array, answer: Uint8Array, take: (proof: StatementProof) => void): void {
+    const config = this.#cluster.slotAt(slot);
+    const account = this.#account(slot, connection);
+    if (config === undefined || account === undefined || account.wanted.size >= WANTED_MAX) return;
+    const body = replyStatement(config.nodeId, this.#cluster.epoch, request, answer);
+    const name = mapKey(statementLeaf('reply', this.#cluster.id, body));
+    if (account.owed.has(name)) account.wanted.set(name, take);
   }
 
   /** A frame that the slot sent unasked. */
@@ -69,8 +88,10 @@ export class OwedReplies {
       this.#suspect(slot, 'the signature over its answers does not verify');
       return;
     }
-    for (const leaf of leaves) {
+    for (const [index, leaf] of leaves.entries()) {
       const name = mapKey(leaf);
+      account.wanted.get(name)?.({ index, path: tree.path(index), batch });
+      account.wanted.delete(name);
       if (!account.owed.delete(name) && account.early.size < OUTSTANDING_MAX) account.early.add(name);
     }
   }
@@ -87,6 +108,7 @@ export class OwedReplies {
       account.connection = connection;
       account.owed.clear();
       account.early.clear();
+      account.wanted.clear();
     }
     return account;
   }

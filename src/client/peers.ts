@@ -9,6 +9,7 @@ import { hex } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import type { Channel, Clock, Frame, Telemetry, Transport } from '../base/ports.ts';
 import type { Cluster, SlotConfig } from '../protocol/configuration.ts';
+import type { SignedAnswer } from '../evidence/evidence.ts';
 import { decodeAnswer, encodeRequest } from '../protocol/messages.ts';
 import type { AnswerOf, RefusedAnswer, Request, RequestType } from '../protocol/messages.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -16,7 +17,13 @@ import { OwedReplies } from './owed-replies.ts';
 import { Suspicions } from './suspicions.ts';
 
 export type CallResult<T extends RequestType> =
-  | { readonly kind: 'answer'; readonly answer: AnswerOf<T>; readonly payload: Uint8Array }
+  | {
+      readonly kind: 'answer';
+      readonly answer: AnswerOf<T>;
+      readonly payload: Uint8Array;
+      /** Hands the answer on with the node's signature, once that comes (13.5). Does nothing where none is owed. */
+      readonly whenSigned: (take: (signed: SignedAnswer) => void) => void;
+    }
   | { readonly kind: 'refused'; readonly refused: RefusedAnswer }
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'failed'; readonly error: OperationError };
@@ -113,14 +120,21 @@ export class Peers {
     peer.lastError = undefined;
     if (MEASURED.has(request.t)) this.#measure(peer, this.#clock.monotonicMs() - startMs);
     const parsed = decodeAnswer<R['t']>(request.t, answered.body);
-    // A refusal carries its own signature where one is needed.
-    if (parsed.kind === 'answer' && OWED.has(request.t)) {
-      const connection = peer.channels[peer.current]?.connection ?? 0;
-      this.#owed.answered(slot, connection, frame.body, answered.body);
+    if (parsed.kind === 'answer') {
+      const { payload } = answered;
+      // A refusal carries its own signature where one is needed.
+      const whenSigned = OWED.has(request.t) ? this.#owedFor(slot, peer, frame, answered) : () => undefined;
+      return { ...parsed, payload, whenSigned };
     }
-    if (parsed.kind === 'answer') return { ...parsed, payload: answered.payload };
     if (parsed.kind === 'malformed') this.suspect(slot, 'MALFORMED', `${request.t}: ${parsed.reason}`);
     return parsed;
+  }
+
+  #owedFor(slot: number, peer: Slot, { body: request }: Frame, { body: answer }: Frame) {
+    const connection = peer.channels[peer.current]?.connection ?? 0;
+    this.#owed.answered(slot, connection, request, answer);
+    return (take: (signed: SignedAnswer) => void): void =>
+      this.#owed.prove(slot, connection, request, answer, (proof) => take({ request, answer, proof }));
   }
 
   /**

@@ -9,7 +9,7 @@ import type { OperationError } from '../base/errors.ts';
 import type { Timer } from '../base/ports.ts';
 import { openRootConfiguration } from '../protocol/configuration.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
-import { verifyReceipt, verifyWriter } from '../protocol/certificate.ts';
+import { verifiedReceipt, verifyWriter } from '../protocol/certificate.ts';
 import type { CertReceipt } from '../protocol/certificate.ts';
 import { openSignedManifest, signedManifestToWire } from '../protocol/manifest.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
@@ -199,7 +199,11 @@ class PrepareRound {
     const receipt = { slot, ...answer };
     const { signed, slot: proposed } = this.#request;
     const made = { signed, ballot: proposed?.ballot ?? null };
-    if (verifyReceipt(this.#ctx.cluster, this.#ctx.verifier, made, receipt)) return receipt;
+    const body = verifiedReceipt(this.#ctx.cluster, this.#ctx.verifier, made, receipt);
+    if (body !== null) {
+      this.#ctx.promises.place(slot, receipt.logIndex, { purpose: 'receipt', body, proof: receipt.proof });
+      return receipt;
+    }
     this.#ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the receipt does not verify');
     return null;
   }
@@ -303,7 +307,7 @@ class PrepareRound {
   }
 
   #equivocation(slot: number, refused: RefusedAnswer): void {
-    const { cluster, verifier, peers, onEvidence } = this.#ctx;
+    const { cluster, verifier, peers, accuse } = this.#ctx;
     const { signed } = this.#request;
     const opened = refused.manifest === null ? undefined : openSignedManifest(refused.manifest);
     const other = opened?.ok === true ? opened.value : undefined;
@@ -319,12 +323,7 @@ class PrepareRound {
     }
     // This process uses a stamp once: someone else signs with its key.
     this.#isStampTaken = true;
-    onEvidence({
-      type: 'E1',
-      slot: null,
-      detail: 'another manifest signed with the key of this gateway holds its stamp',
-      pieces: { manifests: [signed.body, other.body] },
-    });
+    accuse({ type: 'E1', manifests: [signedManifestToWire(signed), signedManifestToWire(other)] });
   }
 
   #conclude(outcome: PrepareOutcome): void {

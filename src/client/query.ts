@@ -13,6 +13,7 @@ import { higher, reaches } from './certificates.ts';
 import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
+import type { CallResult } from './peers.ts';
 
 export interface QueryReply {
   /** The highest certificate that the slot shows, verified; null: it knows no version. */
@@ -83,6 +84,7 @@ export async function query(
       ctx.peers.suspect(slot, 'BAD_CERTIFICATE', 'a certificate of another version');
       return null;
     }
+    if (options.at === undefined) checkRemembered(ctx, slot, keyId, shown, result);
     return { shown, row, path, payload: result.payload, removedBy };
   };
   const slots = peers.all();
@@ -99,6 +101,21 @@ export async function query(
     removedBy = higher(removedBy, reply.removedBy);
   }
   return { highest, removedBy, replies: found, reply: settled };
+}
+
+/** A node that confirms its log beyond what it acknowledged, and shows less, has signed both (E5). */
+function checkRemembered(
+  ctx: ClientContext,
+  slot: number,
+  keyId: Uint8Array,
+  shown: Certified | null,
+  { answer: { seen }, whenSigned }: Extract<CallResult<'QUERY'>, { kind: 'answer' }>,
+): void {
+  const acknowledged = ctx.promises.acknowledged(slot, keyId);
+  if (acknowledged === undefined || reaches(shown, acknowledged.stamp)) return;
+  if (seen === null || seen.size <= acknowledged.logIndex) return;
+  ctx.peers.suspect(slot, 'WITHHELD', 'a version that it has acknowledged');
+  whenSigned((answer) => ctx.accuse({ type: 'E5', acknowledgement: acknowledged.signed, shown: answer }));
 }
 
 /** What a slot shows as the removal of the version of this stamp; undefined when it shows something else. */

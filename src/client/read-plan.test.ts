@@ -9,7 +9,7 @@ import type { Segment } from './read-plan.ts';
 
 function segment(index: number, size: number): Segment {
   const layout = { k: 2, n: 4, cellBytes: 64, size };
-  return { content: { contentId: Uint8Array.of(index), layout }, dataKey: () => new Uint8Array(32) };
+  return { content: { contentId: Uint8Array.of(index), table: null, layout }, dataKey: () => new Uint8Array(32) };
 }
 
 describe('the steps of a range', () => {

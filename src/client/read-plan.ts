@@ -37,7 +37,7 @@ export function partKey(dataKey: Uint8Array, salt: Uint8Array): Uint8Array {
 /** The one segment of a DATA version. */
 export function segmentOf(manifest: Manifest, dataKey: Uint8Array): Segment {
   const { contentId, k, n, cellBytes, size } = manifest;
-  return { content: { contentId, layout: { k, n, cellBytes, size } }, dataKey: () => dataKey };
+  return { content: { contentId, table: null, layout: { k, n, cellBytes, size } }, dataKey: () => dataKey };
 }
 
 export type OpenedTable =
@@ -64,7 +64,7 @@ export function openTable(
   }
   if (size !== manifest.size) return { ok: false, reason: 'the parts do not add up to the size' };
   const segments = decoded.value.map(({ contentId, k, cellBytes, size: partSize, salt }) => ({
-    content: { contentId, layout: { k, n, cellBytes, size: partSize } },
+    content: { contentId, table, layout: { k, n, cellBytes, size: partSize } },
     dataKey: () => partKey(dataKey, salt),
   }));
   return { ok: true, segments };

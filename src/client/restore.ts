@@ -89,7 +89,7 @@ async function restoreStripes(
 
 async function recoded(ctx: ClientContext, version: FetchedVersion, index: number): Promise<Fetched<CodedStripe>> {
   const { manifest } = version.signed;
-  const fetched = await fetchStripe(ctx, version, { contentId: manifest.contentId, layout: manifest }, index, OPTIONS);
+  const fetched = await fetchStripe(ctx, version, { contentId: manifest.contentId, table: null, layout: manifest }, index, OPTIONS);
   if (fetched.kind === 'superseded') return fetched;
   const coded = await recodeStripe(ctx.workspaces, manifest, index, fetched.value.cells, fetched.value.row);
   if (coded === null) throw new OperationError('DAMAGED', `Stripe ${index} was not encoded as its manifest says.`);

@@ -111,7 +111,7 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
   }
 
   async #open(step: Step, { cells, row, path }: StripeCells): Promise<readonly Uint8Array[]> {
-    const { workspaces, onEvidence } = this.#ctx;
+    const { workspaces, accuse } = this.#ctx;
     const { content, key, stripe, from, to } = step;
     const { suite } = this.#version.signed.manifest;
     const { check } = this.#options;
@@ -121,11 +121,13 @@ export class StripeStream implements AsyncIterable<Uint8Array> {
       throw new OperationError('DAMAGED', `Stripe ${stripe} does not open with the key of the version.`);
     }
     const detail = `stripe ${stripe} was not encoded as its manifest says`;
-    onEvidence({
+    accuse({
       type: 'E8',
-      slot: null,
-      detail,
-      pieces: { certificate: [this.#version.bytes], row: [row], path, cells: [...cells.values()] },
+      content: { certificate: this.#version.bytes, contentId: content.contentId, table: content.table },
+      stripe,
+      row,
+      path: [...path],
+      cells: [...cells].map(([slot, cell]) => ({ slot, cell })),
     });
     throw new OperationError('DAMAGED', `The writer of this version is at fault: ${detail}.`);
   }

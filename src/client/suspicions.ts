@@ -1,8 +1,8 @@
 /**
  * What this client has caught storage nodes at: answers that are malformed, do not verify or contradict what
  * is proven (protocol 10). A suspicion is about one slot and counts; it decides nothing but the order in
- * which slots are asked, because one observer's word convicts nobody. Proof that convinces others is
- * `Evidence`.
+ * which slots are asked, because one observer's word convicts nobody. Proof that convinces others is evidence
+ * (accuse.ts).
  */
 import type { Clock, Telemetry } from '../base/ports.ts';
 
@@ -42,16 +42,6 @@ export interface Suspicion {
   readonly lastMs: number;
   /** What was wrong the last time. */
   readonly detail: string;
-}
-
-/** Proof that others can check without trusting this client (protocol 10, E1 to E12). */
-export interface Evidence {
-  readonly type: 'E1' | 'E3' | 'E6' | 'E8';
-  /** The node accused, or null when it is a writer. */
-  readonly slot: number | null;
-  readonly detail: string;
-  /** Named pieces: encoded certificates, statements, notes, cells. */
-  readonly pieces: Readonly<Record<string, readonly Uint8Array[]>>;
 }
 
 /** How long a slot stays behind the others in preference after it was caught. */

@@ -16,10 +16,11 @@ import { ProtocolClient } from '../client/client.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import type { Deadlines } from '../client/deadlines.ts';
 import type { SlotHealth } from '../client/peers.ts';
-import type { Evidence, Suspicion } from '../client/suspicions.ts';
+import type { Suspicion } from '../client/suspicions.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
 import type { WorkspacePool } from '../erasure/workspace.ts';
+import type { Proof } from '../evidence/finding.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { holderCount } from '../protocol/quorum.ts';
@@ -92,7 +93,7 @@ export interface GatewayOptions {
   readonly patience?: Patience;
   readonly deadlines?: Partial<Deadlines>;
   readonly windowStripes?: number;
-  readonly onEvidence?: (evidence: Evidence) => void;
+  readonly onEvidence?: (proof: Proof) => void;
   readonly tuning?: Partial<GatewayTuning>;
 }
 

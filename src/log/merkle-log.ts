@@ -20,6 +20,8 @@ export class MerkleLog {
   #durableSize = 0;
   /** Root at the durable size, kept because every LIST barrier asks for it. */
   #durableRoot: Uint8Array | null = null;
+  /** The root asked for last; roots of a size never change. */
+  #asked: { readonly size: number; readonly root: Uint8Array } | null = null;
 
   /** The log as it was found on disk: all of these leaf hashes are durable. */
   static restore(leafHashes: Iterable<Uint8Array>): MerkleLog {
@@ -84,7 +86,10 @@ export class MerkleLog {
   // Positions below may come from a peer: out of the durable log, the answer is null.
 
   root(size: number = this.#durableSize): Uint8Array | null {
-    return this.#reached(size) ? this.#store.root(size) : null;
+    if (!this.#reached(size)) return null;
+    // Askers quote one checkpoint many times.
+    if (this.#asked?.size !== size) this.#asked = { size, root: this.#store.root(size) };
+    return this.#asked.root;
   }
 
   /** Compact form of the first `size` entries, for a snapshot. */

@@ -11,6 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { concat, equal, fromUtf8, u32be, utf8 } from '../base/bytes.ts';
 import { HASH_BYTES, sha256 } from '../crypto/primitives.ts';
+import { PartialTree } from '../merkle/partial-tree.ts';
 import { Frontier, verifyConsistency } from '../merkle/tree.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
@@ -39,6 +40,11 @@ export interface TailRefusal {
   readonly reason: string;
   /** With 'forked' and 'rolled-back': the notes that contradict each other, older first. */
   readonly notes: readonly string[];
+  /**
+   * With 'forked' at two sizes: what the larger tree has where the smaller one ends, shown by a consistency
+   * path. Null where the run was too long to remember.
+   */
+  readonly beginning: { readonly root: Uint8Array; readonly path: readonly Uint8Array[] } | null;
 }
 
 /** `from` and `to`: the leaves [from, to) were taken in. */
@@ -49,8 +55,11 @@ export type CatchUpVerdict = { readonly ok: true; readonly catchUp: CatchUp } | 
 const FORMAT = 1;
 const LENGTH_BYTES = 4;
 
+/** Leaves of one run whose hashes are remembered, so that others can be shown where they stand: 2 MiB. */
+const REMEMBERED_LEAVES_MAX = 65_536;
+
 function refuse(fault: TailFault, reason: string, notes: readonly string[] = []): TailRefusal {
-  return { ok: false, fault, reason, notes };
+  return { ok: false, fault, reason, notes, beginning: null };
 }
 
 export class LogTail {
@@ -204,9 +213,12 @@ export class CatchUp {
   readonly #seen: SignedCheckpoint | null;
   readonly #target: SignedCheckpoint;
   readonly #advance: (frontier: Frontier) => boolean;
-  /** Set once the run has passed the size of the highest checkpoint seen with another root. */
-  #departed = false;
+  /** Set once the run has passed the size of the highest checkpoint seen with another root: what it had there. */
+  #departure: Frontier | null = null;
   #ended = false;
+  /** Where the run began, and its leaves; null once there are too many. */
+  readonly #begin: Frontier;
+  #leaves: Uint8Array[] | null = [];
 
   constructor(
     frontier: Frontier,
@@ -215,6 +227,7 @@ export class CatchUp {
     advance: (frontier: Frontier) => boolean,
   ) {
     this.#start = frontier.size;
+    this.#begin = frontier.clone();
     this.#frontier = frontier;
     this.#seen = seen;
     this.#target = target;
@@ -239,8 +252,11 @@ export class CatchUp {
     for (const leaf of leafHashes) {
       this.#frontier.append(leaf);
       const seen = this.#seen?.checkpoint;
-      if (seen?.size === this.#frontier.size) this.#departed = !equal(seen.root, this.#frontier.root());
+      const departs = seen?.size === this.#frontier.size && !equal(seen.root, this.#frontier.root());
+      if (departs) this.#departure = this.#frontier.clone();
     }
+    if (this.#frontier.size - this.#start > REMEMBERED_LEAVES_MAX) this.#leaves = null;
+    this.#leaves?.push(...leafHashes.map((leaf) => new Uint8Array(leaf)));
     return null;
   }
 
@@ -264,15 +280,32 @@ export class CatchUp {
       return refuse('mismatch', `leaves up to ${reached} do not lead to the root of size ${size}`);
     }
     const seen = this.#seen;
-    if (this.#departed && seen !== null) {
+    if (this.#departure !== null && seen !== null) {
       // Leaves and target agree with each other, so it is the signer whose two checkpoints contradict.
       const notes = [seen.note, this.#target.note];
-      return refuse('forked', `size ${size} does not extend size ${seen.checkpoint.size}`, notes);
+      const refusal = refuse('forked', `size ${size} does not extend size ${seen.checkpoint.size}`, notes);
+      return { ...refusal, beginning: this.#beginning(this.#departure) };
     }
     if (seen !== null && reached < seen.checkpoint.size && seen.checkpoint.size < size) {
       return refuse('behind', `leaves end at ${reached}, before checkpoint ${seen.checkpoint.size}`);
     }
     return { ok: true, from: this.#start, to: reached };
+  }
+
+  /**
+   * Path of a leaf of this run to the root of its target, after `finish` has said that they fit. Null when the
+   * leaf was not of this run, or the run too long, or ended before the target.
+   */
+  pathOf(index: number): readonly Uint8Array[] | null {
+    const isKnown = index >= this.#start && index < this.#frontier.size;
+    if (this.#leaves === null || !isKnown || this.#frontier.size !== this.#target.checkpoint.size) return null;
+    return new PartialTree(this.#begin, this.#leaves).inclusion(index);
+  }
+
+  #beginning(departure: Frontier): TailRefusal['beginning'] {
+    if (this.#leaves === null || this.#frontier.size !== this.#target.checkpoint.size) return null;
+    const tree = new PartialTree(departure, this.#leaves.slice(departure.size - this.#start));
+    return { root: departure.root(), path: tree.consistency() };
   }
 
   #end(refusal: TailRefusal): TailRefusal {

@@ -287,6 +287,19 @@ export class Frontier {
     return root ?? EMPTY_ROOT;
   }
 
+  /** The complete subtrees, from left to right: the leaves [start, end) and their root. */
+  subtrees(): readonly { readonly start: number; readonly end: number; readonly hash: Uint8Array }[] {
+    const sizes: number[] = [];
+    for (let power = 1, rest = this.#size; rest > 0; power *= 2, rest = half(rest)) if (isOdd(rest)) sizes.unshift(power);
+    let start = 0;
+    return this.#peaks.map((hash, i) => {
+      const end = start + (sizes[i] ?? 0);
+      const subtree = { start, end, hash };
+      start = end;
+      return subtree;
+    });
+  }
+
   clone(): Frontier {
     const copy = new Frontier();
     copy.#size = this.#size;

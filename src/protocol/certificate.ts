@@ -135,17 +135,17 @@ export function promisesContent({ signed, receipts }: Pick<Certificate, 'signed'
   return receipts.some((receipt) => receipt.slot === slot) && (stage === null || stage.slots.includes(slot));
 }
 
-/** Does this slot's receipt for the manifest verify? */
-export function verifyReceipt(
+/** The body that this slot signed as its receipt for the manifest; null when its signature does not verify. */
+export function verifiedReceipt(
   cluster: Cluster,
   verifier: StatementVerifier,
   { signed, ballot }: Pick<Certificate, 'signed' | 'ballot'>,
   receipt: CertReceipt,
-): boolean {
+): Uint8Array | null {
   const slot = cluster.slotAt(receipt.slot);
-  if (slot === undefined) return false;
+  if (slot === undefined) return null;
   const body = encodeReceipt(receiptBodyOf(signed, slot.nodeId, receipt, ballot));
-  return verifier.verify(slot.signingKey, 'receipt', body, receipt.proof);
+  return verifier.verify(slot.signingKey, 'receipt', body, receipt.proof) ? body : null;
 }
 
 /** Was the manifest signed by the writer it names, for this cluster? */
@@ -175,7 +175,7 @@ export function certificateFault(cluster: Cluster, verifier: StatementVerifier, 
   }
   if (slots.size < quorumSize(cluster.geometry)) return `${slots.size} receipts where q are needed`;
   for (const receipt of cert.receipts) {
-    if (!verifyReceipt(cluster, verifier, cert, receipt)) return `the receipt of slot ${receipt.slot} does not verify`;
+    if (verifiedReceipt(cluster, verifier, cert, receipt) === null) return `the receipt of slot ${receipt.slot} does not verify`;
   }
   return null;
 }

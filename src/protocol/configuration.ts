@@ -8,6 +8,7 @@ import { hex } from '../base/bytes.ts';
 import { isSafePublicKey } from '../crypto/keys.ts';
 import { sha256, verifySignature } from '../crypto/primitives.ts';
 import { bytesOf, decode, encode, hash32, uint, uintUpTo } from './encoding.ts';
+import type { Decoded } from './encoding.ts';
 import { checkGeometry, SLOTS_MAX } from './quorum.ts';
 import type { Geometry } from './quorum.ts';
 import { SUITE_1 } from './manifest.ts';
@@ -186,30 +187,47 @@ export function sealConfiguration(
   return encode({ body, signatures });
 }
 
-/**
- * Verifies the first document of a chain: schema, every predicate, and m signatures of the admins it names.
- * `rootHash`, where the caller has pinned one, is SHA-256 of the body and must match. Never throws.
- */
-export function openRootConfiguration(document: Uint8Array, rootHash?: Uint8Array): ConfigVerdict {
+/** A configuration with the number of given admins whose signature on it verifies. */
+export interface SignedConfiguration {
+  readonly config: Configuration;
+  readonly hash: Uint8Array;
+  readonly signers: number;
+}
+
+/** Parses a signed document and counts signatures; `admins`: whose count, else those that it names. Never throws. */
+export function openSignedConfiguration(
+  document: Uint8Array,
+  admins?: readonly Uint8Array[],
+): Decoded<SignedConfiguration> {
   const signed = decode(signedSchema, document, CONFIG_BYTES_MAX);
   if (!signed.ok) return signed;
   const { body, signatures } = signed.value;
   const decoded = decode(configurationSchema, body, CONFIG_BYTES_MAX);
   if (!decoded.ok) return decoded;
   const config = decoded.value;
-  const hash = sha256(body);
+  const statement = configStatement(config.clusterId, body);
+  const known = new Set((admins ?? config.admins).map((key) => hex(key)));
+  const signers = new Set<string>();
+  for (const { admin, signature } of signatures) {
+    if (known.has(hex(admin)) && verifySignature(admin, statement, signature)) signers.add(hex(admin));
+  }
+  return { ok: true, value: { config, hash: sha256(body), signers: signers.size } };
+}
+
+/**
+ * Verifies the first document of a chain: schema, every predicate, and m signatures of the admins it names.
+ * `rootHash`, where the caller has pinned one, is SHA-256 of the body and must match. Never throws.
+ */
+export function openRootConfiguration(document: Uint8Array, rootHash?: Uint8Array): ConfigVerdict {
+  const opened = openSignedConfiguration(document);
+  if (!opened.ok) return opened;
+  const { config, hash, signers } = opened.value;
   if (rootHash !== undefined && hex(rootHash) !== hex(hash)) return { ok: false, reason: 'not the pinned root document' };
   if (config.epoch !== 1 || config.prevHash !== null) return { ok: false, reason: 'a chain begins with epoch 1' };
   const fault = predicateFault(config);
   if (fault !== null) return { ok: false, reason: fault };
-  const statement = configStatement(config.clusterId, body);
-  const admins = new Set(config.admins.map((key) => hex(key)));
-  const signers = new Set<string>();
-  for (const { admin, signature } of signatures) {
-    if (admins.has(hex(admin)) && verifySignature(admin, statement, signature)) signers.add(hex(admin));
-  }
-  if (signers.size < config.m) {
-    return { ok: false, reason: `${signers.size} valid admin signatures where m = ${config.m} are needed` };
+  if (signers < config.m) {
+    return { ok: false, reason: `${signers} valid admin signatures where m = ${config.m} are needed` };
   }
   const geometry = checkGeometry(config.slots.length, config.f, config.k);
   if (!geometry.ok) return geometry;

@@ -113,7 +113,18 @@ const repairedSchema: z.ZodType<RepairedBody> = z.strictObject({
 export const encodeRepaired = (body: RepairedBody): Uint8Array => encode(body);
 export const decodeRepaired = (body: Uint8Array): Decoded<RepairedBody> => decode(repairedSchema, body, LEAF_BYTES_MAX);
 
-/** HOLE: a cell that the node should hold is missing or does not verify. ADOPT and SNAPSHOT name a hash. */
+/** ADOPT: from here on the node serves this epoch. */
+export interface AdoptBody {
+  readonly v: 1;
+  readonly epoch: number;
+  readonly configHash: Uint8Array;
+}
+
+const adoptSchema: z.ZodType<AdoptBody> = z.strictObject({ v: z.literal(1), epoch: uint, configHash: hash32 });
+
+export const decodeAdopt = (body: Uint8Array): Decoded<AdoptBody> => decode(adoptSchema, body, LEAF_BYTES_MAX);
+
+/** HOLE: a cell that the node should hold is missing or does not verify. SNAPSHOT names a hash. */
 export const encodeHole = (contentId: Uint8Array, stripe: number): Uint8Array => encode({ v: 1, contentId, stripe });
 export const encodeAdopt = (epoch: number, configHash: Uint8Array): Uint8Array => encode({ v: 1, epoch, configHash });
 export const encodeSnapshotEntry = (size: number, digest: Uint8Array): Uint8Array => encode({ v: 1, size, digest });

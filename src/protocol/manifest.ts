@@ -153,12 +153,18 @@ export function signedManifestToWire(signed: SignedManifest): SignedManifestWire
   return { body: signed.body, proof: signed.proof };
 }
 
-/** Parses the body and checks the shape rules that need nothing but the manifest. The signature is not checked here. */
-export function openSignedManifest(wire: SignedManifestWire): Decoded<SignedManifest> {
-  const decoded = decode(manifestSchema, wire.body, MANIFEST_BYTES_MAX);
+/** Parses a body and checks the shape rules that need nothing but the manifest. */
+export function decodeManifest(body: Uint8Array): Decoded<Manifest> {
+  const decoded = decode(manifestSchema, body, MANIFEST_BYTES_MAX);
   if (!decoded.ok) return decoded;
   const reason = shapeFault(decoded.value);
-  if (reason !== null) return { ok: false, reason };
+  return reason === null ? decoded : { ok: false, reason };
+}
+
+/** As `decodeManifest`; the signature is not checked here. */
+export function openSignedManifest(wire: SignedManifestWire): Decoded<SignedManifest> {
+  const decoded = decodeManifest(wire.body);
+  if (!decoded.ok) return decoded;
   return { ok: true, value: { manifest: decoded.value, body: wire.body, hash: sha256(wire.body), proof: wire.proof } };
 }
 

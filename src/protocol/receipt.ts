@@ -3,7 +3,8 @@
  * commit acknowledgement (the certificate is durable and logged). Both are signed in batches.
  */
 import { z } from 'zod';
-import { encode, hash32, uint, uintUpTo } from './encoding.ts';
+import { decode, encode, hash32, uint, uintUpTo } from './encoding.ts';
+import type { Decoded } from './encoding.ts';
 import { ballotSchema } from './slot.ts';
 import type { Ballot } from './slot.ts';
 import { stampSchema } from './stamp.ts';
@@ -60,5 +61,12 @@ export const commitAckSchema: z.ZodType<CommitAckBody> = z.strictObject({
   logIndex: uint,
 });
 
+const STATEMENT_BYTES_MAX = 1024;
+
 export const encodeReceipt = (body: ReceiptBody): Uint8Array => encode(body);
 export const encodeCommitAck = (body: CommitAckBody): Uint8Array => encode(body);
+
+export const decodeReceipt = (bytes: Uint8Array): Decoded<ReceiptBody> =>
+  decode(receiptSchema, bytes, STATEMENT_BYTES_MAX);
+export const decodeCommitAck = (bytes: Uint8Array): Decoded<CommitAckBody> =>
+  decode(commitAckSchema, bytes, STATEMENT_BYTES_MAX);

@@ -9,7 +9,9 @@ import { describeError, isOperationError } from '../base/errors.ts';
 import type { OperationError } from '../base/errors.ts';
 import { CELL_BYTES_DEFAULT } from '../base/limits.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
-import type { Evidence, Suspicion } from '../client/suspicions.ts';
+import type { Suspicion } from '../client/suspicions.ts';
+import { nameOf } from '../evidence/finding.ts';
+import type { Proof } from '../evidence/finding.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
 import { wasmCodec } from '../erasure/wasm.ts';
@@ -132,7 +134,7 @@ export class SimulatedCluster implements WriterStage {
   readonly shape: SimulatedShape;
   /** Slots that may do anything. */
   readonly bad: ReadonlySet<number>;
-  readonly evidence: Evidence[] = [];
+  readonly evidence: Proof[] = [];
   readonly #suspicions = new Map<string, Suspicion>();
   /** What must never happen to a correct process. */
   readonly failures: string[] = [];
@@ -547,9 +549,10 @@ export class SimulatedCluster implements WriterStage {
       workspaces: new WorkspacePool(wasmCodec, { workspaceCount: WORKSPACES, cellCountMax: this.shape.n, cellBytesMax: CELL_BYTES_DEFAULT }),
       disk: processDisk(clock, process.disk),
       store: process.index,
-      onEvidence: (evidence) => {
-        this.#note(name, `has evidence ${evidence.type} against ${evidence.slot ?? 'a writer'}: ${evidence.detail}`);
-        this.evidence.push(evidence);
+      onEvidence: (proof) => {
+        const { evidence, finding } = proof;
+        this.#note(name, `has evidence ${evidence.type} against ${nameOf(finding.accused)}: ${finding.contradiction}`);
+        this.evidence.push(proof);
       },
       tuning: GATEWAY_TUNING,
     });

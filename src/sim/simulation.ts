@@ -7,6 +7,10 @@ import { hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import { LEASE_MS_MAX } from '../base/limits.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
+import { decodeEvidence, encodeEvidence } from '../evidence/evidence.ts';
+import { nameOf } from '../evidence/finding.ts';
+import type { Proof } from '../evidence/finding.ts';
+import { judgeEvidence } from '../evidence/judge.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
 import { quorumSize } from '../protocol/quorum.ts';
@@ -261,11 +265,26 @@ function judgeAccusations(cluster: SimulatedCluster, violations: string[]): Read
     kinds.add(kind);
     if (!cluster.bad.has(slot) && !TIMING.has(kind)) violations.push(`the correct node ${slot} is suspected of ${kind}: ${detail}`);
   }
-  for (const { slot, type, detail } of cluster.evidence) {
+  for (const proof of cluster.evidence) {
+    const { type } = proof.evidence;
+    const { accused, contradiction } = proof.finding;
     kinds.add(type);
-    if (slot === null) violations.push(`a writer is accused of ${type}, and none is bad: ${detail}`);
-    else if (!cluster.bad.has(slot)) violations.push(`there is evidence ${type} against the correct node ${slot}: ${detail}`);
+    if (accused.kind !== 'node') violations.push(`${nameOf(accused)} is accused of ${type}, and is not bad: ${contradiction}`);
+    else if (!cluster.bad.has(accused.slot)) violations.push(`there is evidence ${type} against the correct node ${accused.slot}: ${contradiction}`);
+    violations.push(...unconvincing(cluster, proof));
+  }
+  for (const [name, count] of cluster.telemetry.counts) {
+    if (name.startsWith('evidence_not_proven') && count > 0) violations.push(`an accusation was not proven: ${name}`);
   }
   assert(kinds.size < 100, 'kinds are few');
   return kinds;
+}
+
+/** Evidence convinces a stranger who reads it from its file. */
+function unconvincing({ cluster, clock }: SimulatedCluster, { evidence }: Proof): string[] {
+  const { type } = evidence;
+  const bytes = encodeEvidence(evidence);
+  const read = decodeEvidence(bytes);
+  const verdict = read.ok ? judgeEvidence(cluster, read.value, clock.nowMs()) : read;
+  return 'proven' in verdict && verdict.proven ? [] : [`evidence ${type} does not convince: ${'reason' in verdict ? verdict.reason : ''}`];
 }

@@ -9,7 +9,7 @@ import { FRAME_BODY_BYTES_MAX, LEASE_MS_MAX } from '../base/limits.ts';
 import { logOrigin, signCheckpoint } from '../log/checkpoint.ts';
 import { ed25519Signer } from '../log/signed-note.ts';
 import { encode } from '../protocol/encoding.ts';
-import type { LackBody, RequestOf } from '../protocol/messages.ts';
+import type { LackBody, RequestOf, Seen } from '../protocol/messages.ts';
 import { compareStamps } from '../protocol/stamp.ts';
 import { stripeCount } from '../protocol/stripes.ts';
 import type { NodeContext } from './context.ts';
@@ -23,6 +23,8 @@ const CHANGES_BYTES_MAX = FRAME_BODY_BYTES_MAX - 64 * 1024;
 
 export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>, mayRead: boolean): Promise<Frame> {
   const { register } = ctx.state;
+  // Before the version is looked up: what this log has confirmed, the answer must show (E5).
+  const seen = confirmed(ctx, request.seen);
   const max = request.at === undefined ? register.max(request.keyId) : (register.versionAt(request.keyId, request.at) ?? null);
   const answer = {
     ...(await removalOf(ctx, request, max)),
@@ -31,7 +33,7 @@ export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>,
     path: [] as Uint8Array[],
     epoch: ctx.cluster.epoch,
     configHash: ctx.cluster.hash,
-    seen: request.seen,
+    seen,
   };
   if (max === null || !request.cell0 || !mayRead) return reply('QUERY', answer);
   const content = ctx.state.contents.get(max.contentId);
@@ -41,6 +43,18 @@ export async function handleQuery(ctx: NodeContext, request: RequestOf<'QUERY'>,
   const read = await readCell(ctx, content, 0);
   if (read === null) return reply('QUERY', answer);
   return reply('QUERY', { ...answer, row: read.row, path: read.path }, read.cell);
+}
+
+/**
+ * The checkpoint that the asker quotes, if it is one of this log. Others are not repeated: whoever quotes a
+ * tree that this node has never had must not get its signature under it.
+ */
+function confirmed({ state, telemetry }: NodeContext, seen: Seen): Seen {
+  if (seen === null) return null;
+  const root = state.log.root(seen.size);
+  if (root !== null && equal(root, seen.root)) return seen;
+  telemetry.count('foreign_checkpoints_quoted');
+  return null;
 }
 
 /** That a version asked for by its stamp is gone is shown, not said: by the manifest that removed it. */

@@ -172,7 +172,7 @@ describe('a node that lies about its log', () => {
     world.interceptors.set(1, changingCheckpoint((_text, nonce) => forgedBy(world, 1, size, new Uint8Array(32), nonce)));
     expect(await follower.fresh(1)).toMatchObject({ ok: false });
     expect(lister.client.suspicions()).toMatchObject([{ slot: 1, kind: 'FORKED_LOG' }]);
-    expect(lister.evidence).toMatchObject([{ type: 'E3', slot: 1 }]);
+    expect(lister.evidence).toMatchObject([{ evidence: { type: 'E3' }, finding: { accused: { kind: 'node', slot: 1 } } }]);
   });
 
   it('by shortening it is caught, and the barrier goes on without it', async () => {

@@ -124,7 +124,7 @@ describe('a Byzantine writer', () => {
           return result.kind === 'content' ? collectBytes(result.stream) : null;
         })();
         await expect(reading).rejects.toMatchObject({ code: 'DAMAGED' });
-        expect(reader.evidence.map((e) => e.type)).toContain('E8');
+        expect(reader.evidence.map(({ evidence }) => evidence.type)).toContain('E8');
         expect(reader.client.suspicions()).toEqual([]);
         await world.restart(dead);
       }

@@ -9,7 +9,7 @@ import type { ClientOptions } from '../../src/client/client.ts';
 import type { Attempt, AttemptJournal } from '../../src/client/attempts.ts';
 import type { Certified } from '../../src/client/certificates.ts';
 import type { ReadResult } from '../../src/client/read.ts';
-import type { Evidence } from '../../src/client/suspicions.ts';
+import type { Proof } from '../../src/evidence/finding.ts';
 import type { SlotWriteRequest, SlotWriteResult } from '../../src/client/slot-write.ts';
 import type { BucketAuthority, WriteRequest, WriteResult } from '../../src/client/write.ts';
 import type { WriteContent } from '../../src/client/content.ts';
@@ -73,7 +73,7 @@ export async function collectBytes(stream: AsyncIterable<Uint8Array>): Promise<U
 export interface TestClient {
   readonly client: ProtocolClient;
   readonly journal: MemoryJournal;
-  readonly evidence: Evidence[];
+  readonly evidence: Proof[];
 }
 
 let operations = 0;
@@ -82,7 +82,7 @@ export function clientOf(world: World, writer: number = 0, options: Partial<Clie
   const identity = world.writers[writer];
   if (identity === undefined) throw new Error(`no writer ${writer}`);
   const journal = new MemoryJournal();
-  const evidence: Evidence[] = [];
+  const evidence: Proof[] = [];
   const client = new ProtocolClient({
     cluster: world.cluster,
     transport: world.network.transport(identity.name, hex(identity.tlsKey.publicKey)),

@@ -5,7 +5,8 @@
  */
 import { hex } from '../../base/bytes.ts';
 import type { Frame, PeerConnection } from '../../base/ports.ts';
-import type { Evidence } from '../../client/suspicions.ts';
+import type { EvidenceType } from '../../evidence/evidence.ts';
+import type { Proof } from '../../evidence/finding.ts';
 import { parseCheckpoint } from '../../log/checkpoint.ts';
 import { parseNote } from '../../log/signed-note.ts';
 import { decodeCertificate } from '../../protocol/certificate.ts';
@@ -38,12 +39,13 @@ export class ProofWatch {
     if (request.t === 'CHECKPOINT') this.#checkpoint(this.#of(slot, from), answer);
   }
 
-  faults(evidence: readonly Evidence[]): string[] {
+  faults(proofs: readonly Proof[]): string[] {
     return [...this.#heard.values()].flatMap(({ slot, denials, contradictions }) => {
-      const has = (type: Evidence['type']): boolean => evidence.some((proof) => proof.type === type && proof.slot === slot);
+      const has = (...types: readonly EvidenceType[]): boolean =>
+        proofs.some(({ evidence, finding: { accused } }) => types.includes(evidence.type) && accused.kind === 'node' && accused.slot === slot);
       return [
         ...(denials > LIES_MISSED_MAX && !has('E6') ? [`node ${slot} has denied ${denials} times what it promised, and nobody has the proof`] : []),
-        ...(contradictions > LIES_MISSED_MAX && !has('E3') ? [`node ${slot} has contradicted its log ${contradictions} times, and nobody has the proof`] : []),
+        ...(contradictions > LIES_MISSED_MAX && !has('E3', 'E5-log') ? [`node ${slot} has contradicted its log ${contradictions} times, and nobody has the proof`] : []),
       ];
     });
   }

@@ -1,0 +1,96 @@
+/** What a node says about contents that it has promised to keep: E6 and E7. */
+import { equal, hex } from '../base/bytes.ts';
+import { rowLeaf } from '../merkle/tiles.ts';
+import { verifyInclusion } from '../merkle/tree.ts';
+import { promisesContent } from '../protocol/certificate.ts';
+import { decodeEvict } from '../protocol/log-entries.ts';
+import { decodeLack } from '../protocol/messages.ts';
+import { compareStamps, stampText } from '../protocol/stamp.ts';
+import { stripeCount } from '../protocol/stripes.ts';
+import type { EvidenceOf } from './evidence.ts';
+import { nodeAt, notProven, proven } from './finding.ts';
+import type { Verdict } from './finding.ts';
+import type { NamedContent, Statements } from './statements.ts';
+
+/**
+ * E6: the node has promised the content and says that it lacks it, though it holds no version above. It lost
+ * data: 13.10 tells this from a lie, and it costs the node a repair, not its place.
+ */
+export function judgeLack(statements: Statements, { content, lack }: EvidenceOf<'E6'>): Verdict {
+  const named = statements.content(content);
+  if (named === null) return notProven('no valid certificate names the content');
+  const decoded = decodeLack(lack.body);
+  if (!decoded.ok) return notProven(`the statement is malformed: ${decoded.reason}`);
+  const { code, slot, stripe, manifestHash, contentId, max, epoch } = decoded.value;
+  const config = statements.cluster.slotAt(slot);
+  const accused = nodeAt(statements.cluster, slot);
+  if (config === undefined || accused === null || epoch !== statements.cluster.epoch) return notProven('the statement is of no node of this configuration');
+  if (!statements.verifier.verify(config.signingKey, 'not-held', lack.body, lack.proof)) return notProven('the signature of the statement does not verify');
+  const { signed } = named.cert;
+  if (!equal(manifestHash, signed.hash) || !equal(contentId, content.contentId)) return notProven('the statement is about another version');
+  if (named.layout !== null && stripe >= stripeCount(named.layout)) return notProven('the content has no such stripe');
+  if (!promisesContent(named.cert, slot)) return notProven('the certificate holds no promise of this node to keep the content');
+  if (max !== null && compareStamps(max, signed.manifest.stamp) > 0) return notProven('the node holds a higher version, which may have replaced this one');
+  return proven(
+    accused,
+    [`receipt for ${versionText(named)}`, `${code} of stripe ${stripe} of content ${hex(contentId)}, with ${max === null ? 'no version' : `stamp ${stampText(max)}`} as the highest of the key`],
+    'A receipt binds until a higher version is held: this node lost what it had promised to keep, or denies it.',
+  );
+}
+
+/** E6-row: the row that the node signed as the content's is not in its matrix. */
+export function judgeRow(statements: Statements, { content, shown }: EvidenceOf<'E6-row'>): Verdict {
+  const named = statements.content(content);
+  if (named === null) return notProven('no valid certificate names the content');
+  const { cert, layout } = named;
+  if (layout === null) return notProven('the content has no cells');
+  for (const receipt of cert.receipts) {
+    const by = statements.cluster.slotAt(receipt.slot);
+    const signed = by === undefined ? null : statements.answer(by, 'FETCH', shown);
+    if (by === undefined || signed === null) continue;
+    if (signed.answer.kind !== 'answer') return notProven('the node gave no row');
+    const { request, answer } = signed;
+    if (!equal(request.contentId, content.contentId) || !equal(request.manifestHash, cert.signed.hash)) return notProven('the answer is about another version');
+    if (!promisesContent(cert, by.slot)) return notProven('the certificate holds no promise of this node to keep the content');
+    const stripes = stripeCount(layout);
+    if (request.stripe >= stripes) return notProven('the content has no such stripe');
+    const { row, path } = answer.answer;
+    if (row.length === 32 * layout.n && verifyInclusion(content.contentId, rowLeaf(row), request.stripe, stripes, path)) {
+      return notProven('the row is the one of the content');
+    }
+    const accused = nodeAt(statements.cluster, by.slot);
+    if (accused === null) return notProven('the node is not in the configuration');
+    return proven(
+      accused,
+      [`receipt for ${versionText(named)}`, `a row of stripe ${request.stripe} of content ${hex(content.contentId)}`],
+      'The row is not in the matrix that the node checked before it gave its receipt: it made the answer up, or lost what it had promised to keep.',
+    );
+  }
+  return notProven('none of the nodes that gave a receipt signed this answer');
+}
+
+function versionText({ cert: { signed } }: NamedContent): string {
+  return `manifest ${hex(signed.hash)} of key ${hex(signed.manifest.keyId)} at stamp ${stampText(signed.manifest.stamp)}`;
+}
+
+/** E7: an eviction in the node's own log, while COMPLIANCE holds. */
+export function judgeEviction(statements: Statements, { certificate, note, entry }: EvidenceOf<'E7'>, nowMs: number): Verdict {
+  const cert = statements.certificate(certificate);
+  if (cert === null) return notProven('the certificate is not valid');
+  const { manifest, hash } = cert.signed;
+  if (manifest.slot?.lockMode !== 'COMPLIANCE') return notProven('the manifest bids nobody keep it');
+  const signed = statements.checkpoint(note);
+  if (signed === null) return notProven('the checkpoint is not one of a node of this cluster');
+  const logged = statements.entry(entry, signed.checkpoint);
+  const evicted = logged?.type === 'EVICT' ? decodeEvict(logged.body) : null;
+  if (evicted?.ok !== true) return notProven('the checkpoint has no eviction there');
+  if (!equal(evicted.value.manifestHash, hash)) return notProven('another version was evicted');
+  if (nowMs >= manifest.retainUntil) return notProven('the retention has ended: nothing shows any more that the eviction came before');
+  const accused = nodeAt(statements.cluster, signed.by.slot);
+  if (accused === null) return notProven('the node is not in the configuration');
+  return proven(
+    accused,
+    [`a log with the eviction of manifest ${hex(hash)} at index ${entry.index}`],
+    `The manifest is certified with COMPLIANCE until ${new Date(manifest.retainUntil).toISOString()}: no node may let it go before.`,
+  );
+}
