@@ -175,7 +175,7 @@ describe('a node that lies about its log', () => {
     expect(lister.evidence).toMatchObject([{ evidence: { type: 'E3' }, finding: { accused: { kind: 'node', slot: 1 } } }]);
   });
 
-  it('by shortening it is caught, and the barrier goes on without it', async () => {
+  it('by shortening it is proven to, and the barrier goes on without it', async () => {
     const { world, open } = await start();
     const lister = open();
     const { follower } = following(lister);
@@ -185,6 +185,8 @@ describe('a node that lies about its log', () => {
     world.interceptors.set(3, changingCheckpoint((_text, nonce) => forgedBy(world, 3, 1, new Uint8Array(32), nonce)));
     expect((await barrier(follower)).has(3)).toBe(false);
     await expect.poll(() => lister.client.suspicions()).toMatchObject([{ slot: 3, kind: 'ROLLED_BACK_LOG' }]);
+    // The challenge committed to the longer log, so the shorter one is the later.
+    expect(lister.evidence).toMatchObject([{ evidence: { type: 'E5-log' }, finding: { accused: { kind: 'node', slot: 3 } } }]);
   });
 
   it('by withholding or changing leaves never counts', async () => {

@@ -31,7 +31,7 @@ const HARM: Readonly<Record<string, Harm>> = {
   denier: { without: ['another-is-asked'] },
   'denies-cells': { without: ['another-is-asked'] },
   'forks-its-log': { without: ['fork-is-evidence'] },
-  'rolls-back-its-log': { without: ['fork-is-evidence'] },
+  'rolls-back-its-log': { without: ['rollback-is-evidence'] },
   'claims-to-be-full': { without: ['quorum-without-f'] },
   'refuses-some': { without: ['quorum-without-f'] },
   replays: { without: ['certificate-of-its-key'] },

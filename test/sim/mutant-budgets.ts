@@ -70,12 +70,19 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'retained-stays': { seeds: 20, theme: 'locks' },
   'key-stays': { seeds: 10, theme: 'locks' },
   'fork-is-evidence': { seeds: 10, adversary: 'forks-its-log' },
+  'rollback-is-evidence': { seeds: 10, adversary: 'rolls-back-its-log' },
 };
 
 const SERIALISED_ONLY = 'a rule of serialised buckets that no theme has been measured against yet';
 
+const SIGNED_LIES = 'no node of a run signs such a lie';
+
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
 export const unseen: Readonly<Record<string, string>> = {
+  'places-are-checked': SIGNED_LIES,
+  'forgetting-is-evidence': SIGNED_LIES,
+  'confirms-its-own-log-only': 'no asker of a run quotes a checkpoint that it made up',
+  'rows-are-evidence': SIGNED_LIES,
   'configured-k': 'a configuration with such a k is refused before there is a run',
   'certified-k': 'needs q receipts of correct nodes for what none of them signs',
   'certified-epoch': 'needs q receipts of correct nodes for what none of them signs',
