@@ -98,6 +98,7 @@ function program(output: Output): Command {
   addGateway(root, output);
   addAccess(root, output);
   addWebhook(root, output);
+  addEvidence(root, output);
   addCluster(root, output);
   refuseRepeated(root);
   return root;
@@ -284,6 +285,31 @@ function addAccess(root: Command, output: Output): void {
     const { accessRevoke } = await import('./access-commands.ts');
     await accessRevoke({ ...of(options), accessKeyId });
   });
+}
+
+function addEvidence(root: Command, output: Output): void {
+  const evidence = root.command('evidence').description('proof of what members did, verified offline by anyone who has the root document');
+  type Options = Common & { dir: string; config?: string };
+  const command = (name: string, description: string): Command =>
+    evidence
+      .command(name)
+      .description(description)
+      .addOption(dirOption('folder of a gateway, or of a cluster'))
+      .addOption(pathOption('--config <file>', 'root document of the cluster; the one in the folder when it is not named'))
+      .addOption(jsonOption());
+  const of = ({ dir, config, json }: Options) => ({ dir, config, terminal: processTerminal(json === true, output) });
+  command('list', 'what the gateway has come by, judged again').action(async (options: Options) => {
+    const { evidenceList } = await import('./evidence-commands.ts');
+    await evidenceList(of(options));
+  });
+  const inFile = (name: string, description: string, mustProve: boolean): void => {
+    command(`${name} <file>`, description).action(async (file: string, options: Options) => {
+      const { evidenceOf } = await import('./evidence-commands.ts');
+      await evidenceOf({ ...of(options), file, mustProve });
+    });
+  };
+  inFile('show', 'what was signed, why it contradicts, and who did it', false);
+  inFile('verify', 'the same, and fails when the file proves nothing', true);
 }
 
 function addWebhook(root: Command, output: Output): void {

@@ -13,10 +13,15 @@ import type { BucketRecord } from '../../../src/protocol/bucket-record.ts';
 import { isCanonical } from '../../../src/protocol/canonical.ts';
 import { certificateFault, decodeCertificate, encodeCertificate } from '../../../src/protocol/certificate.ts';
 import type { Certificate } from '../../../src/protocol/certificate.ts';
+import { decodeEvidence, encodeEvidence } from '../../../src/evidence/evidence.ts';
+import { nameOf } from '../../../src/evidence/finding.ts';
+import { judgeEvidence } from '../../../src/evidence/judge.ts';
+import { ACCUSED, cluster as evidenceCluster, NOW_MS as EVIDENCE_NOW_MS, samples } from '../../evidence/samples.ts';
+import { decodeCommitAck, decodeReceipt, encodeCommitAck, encodeReceipt } from '../../../src/protocol/receipt.ts';
 import { openRootConfiguration } from '../../../src/protocol/configuration.ts';
 import { decode, encode } from '../../../src/protocol/encoding.ts';
 import type { Decoded } from '../../../src/protocol/encoding.ts';
-import { committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody } from '../../../src/protocol/log-entries.ts';
+import { decodeAdopt, encodeAdopt, committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody } from '../../../src/protocol/log-entries.ts';
 import { encodeManifest, openSignedManifest, partTableSchema } from '../../../src/protocol/manifest.ts';
 import { decodeAnswer, decodeLack, decodeReplies, decodeRequest, decodeResolution, encodeAnswer, encodeRefused, encodeReplies, encodeRequest } from '../../../src/protocol/messages.ts';
 import type { AnswerOf, Request, RequestType } from '../../../src/protocol/messages.ts';
@@ -236,6 +241,21 @@ const replies = encodeReplies({ t: 'REPLIES', leaves: [id('leaf 1'), id('leaf 2'
 const repaired = encodeRepaired({ v: 1, keyId, manifestHash: first.hash, contentId: id('matrix') });
 const stampBody = encodeStampBody({ v: 1, keyId, stamp: stampAt(9) });
 
+const at = { incarnation: 1, logIndex: 5 } as const;
+const receiptSeed = encodeReceipt({ v: 1, manifestHash: first.hash, keyId, stamp: stampAt(9), slot: 1, nodeId: id('node'), epoch: 1, ...at, ballot: { round: 2, writerId: new Uint8Array(16) } });
+const ackSeed = encodeCommitAck({ v: 1, manifestHash: first.hash, keyId, stamp: stampAt(9), nodeId: id('node'), epoch: 1, ...at });
+const adoptSeed = encodeAdopt(2, id('configuration'));
+
+/** Whatever is made of it, evidence that proves anything proves it of whom its statements are. */
+function acceptsEvidence(input: Uint8Array): boolean {
+  const read = decodeEvidence(input);
+  if (!read.ok) return false;
+  sameBytes(encodeEvidence(read.value), input);
+  const verdict = judgeEvidence(evidenceCluster, read.value, EVIDENCE_NOW_MS);
+  if (verdict.proven) holds(nameOf(verdict.finding.accused) === ACCUSED[read.value.type], 'nobody else is accused');
+  return true;
+}
+
 export const protocolTargets: readonly Target[] = [
   decoder({ name: 'canonical', covers: ['src/protocol/encoding.ts decode'], format: cbor, seeds: () => [cert, first.body, ...REQUESTS.map(encodeRequest)], accepts: isCanonicalAsDecoded, inputs: 1_000 }),
   canonical('request', `${m} decodeRequest`, REQUESTS.map(encodeRequest), decodeRequest, encodeRequest),
@@ -248,6 +268,10 @@ export const protocolTargets: readonly Target[] = [
   canonical('staged', 'src/protocol/slot.ts decodeStaged', [staged], decodeStaged, encodeStaged),
   canonical('staged-receipts', 'src/protocol/slot.ts decodeStagedReceipts', [stagedReceipts], decodeStagedReceipts, encodeStagedReceipts),
   canonical('unstaged', 'src/protocol/slot.ts decodeUnstaged', [unstaged], decodeUnstaged, encodeUnstaged),
+  canonical('receipt', 'src/protocol/receipt.ts decodeReceipt', [receiptSeed], decodeReceipt, encode),
+  canonical('commit-ack', 'src/protocol/receipt.ts decodeCommitAck', [ackSeed], decodeCommitAck, encode),
+  canonical('log-adopt', `${e} decodeAdopt`, [adoptSeed], decodeAdopt, encode),
+  decoder({ name: 'evidence', covers: ['src/evidence/evidence.ts decodeEvidence'], format: cbor, seeds: () => Object.values(samples).map(encodeEvidence), accepts: acceptsEvidence, inputs: 400 }),
   canonical('lack', `${m} decodeLack`, [lack], decodeLack, encode),
   canonical('log-committed', `${e} decodeCommitted`, [committedSeed], decodeCommitted, encode),
   canonical('log-evict', `${e} decodeEvict`, [evict], decodeEvict, encodeEvict),
@@ -256,7 +280,7 @@ export const protocolTargets: readonly Target[] = [
   canonical('log-repaired', `${e} decodeRepaired`, [repaired], decodeRepaired, encodeRepaired),
   decoder({ name: 'log-entry', covers: ['src/log/entry-types.ts decodeEntry'], format: { form: 'bytes' }, seeds: () => [encodeEntry('COMMITTED', committedSeed), encodeEntry('EVICT', evict), encodeEntry('BOOT', boot)], accepts: acceptsEntry }),
   decoder({ name: 'certificate', covers: ['src/protocol/certificate.ts decodeCertificate'], format: cbor, seeds: () => CERTIFICATES, accepts: acceptsCertificate, inputs: 800 }),
-  decoder({ name: 'manifest', covers: ['src/protocol/manifest.ts openSignedManifest'], format: cbor, seeds: () => MANIFESTS.map(({ body }) => body), accepts: acceptsManifest }),
+  decoder({ name: 'manifest', covers: ['src/protocol/manifest.ts openSignedManifest', 'src/protocol/manifest.ts decodeManifest'], format: cbor, seeds: () => MANIFESTS.map(({ body }) => body), accepts: acceptsManifest }),
   decoder({ name: 'part-table', covers: ['src/client/read-plan.ts openTable'], format: cbor, seeds: () => [PART_TABLE], accepts: acceptsTable }),
   decoder({
     name: 'bucket-record',
@@ -273,7 +297,7 @@ export const protocolTargets: readonly Target[] = [
   }),
   decoder({
     name: 'configuration',
-    covers: ['src/protocol/configuration.ts openRootConfiguration'],
+    covers: ['src/protocol/configuration.ts openRootConfiguration', 'src/protocol/configuration.ts openSignedConfiguration'],
     format: cbor,
     seeds: () => [CLUSTER.document],
     accepts: (input) => {
