@@ -50,7 +50,7 @@ const HARM: Readonly<Record<string, Harm>> = {
   'signs-and-swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
 };
 
-const FAST = ['wrong-cells', 'silent'];
+const FAST = ['wrong-cells'];
 const SEEDS = 8;
 
 describe('without the defence', () => {
