@@ -9,6 +9,8 @@ import path from 'node:path';
 import process from 'node:process';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import { NodeDisk } from '../platform/disk.ts';
+import { readAccessRegister } from './access-folder.ts';
+import { gatewayFolder } from './cluster-folder.ts';
 import { readEndpoint } from './endpoint-file.ts';
 import { parseObjectAddress, requireKey } from './object-address.ts';
 import { S3Client } from './s3-client.ts';
@@ -149,6 +151,26 @@ export async function lsCommand(target: string | undefined, options: ListOptions
         const size = formatBytes(object.size).padStart(10);
         options.terminal.say('object', { bucket, ...object }, `${object.lastModified.padEnd(24)}  ${size}  ${object.key}`);
       }
+    }
+  });
+}
+
+/** What the newest versions of each bucket hold, and what it may hold: counted by walking its listing. */
+export async function usageCommand(only: string | undefined, options: ObjectCommandOptions): Promise<void> {
+  const { bucketQuotas } = await readAccessRegister(new NodeDisk(gatewayFolder(options.dir)));
+  const quotas = new Map(bucketQuotas.map(({ bucket, quotaBytes }) => [bucket, quotaBytes]));
+  await withClient(options, async (client) => {
+    const names = only === undefined ? (await client.buckets()).map(({ name }) => name) : [only];
+    for (const bucket of names) {
+      let [objects, bytes] = [0, 0];
+      for await (const page of client.list(bucket, '', undefined)) {
+        objects += page.objects.length;
+        bytes += page.objects.reduce((sum, { size }) => sum + size, 0);
+      }
+      const quotaBytes = quotas.get(bucket);
+      const bound = quotaBytes === undefined ? 'no quota' : `of ${formatBytes(quotaBytes)}`;
+      const text = `${String(objects).padStart(10)} objects  ${formatBytes(bytes).padStart(10)}  ${bound.padEnd(14)}  ${bucket}`;
+      options.terminal.say('usage', { bucket, objects, bytes, quotaBytes: quotaBytes ?? null }, text);
     }
   });
 }

@@ -157,6 +157,10 @@ function addObjectCommands(root: Command, output: Output): void {
       const { lsCommand } = await import('./object-commands.ts');
       await lsCommand(target, { ...of(options), recursive: options.recursive === true });
     });
+  command('usage [bucket]', 'what buckets hold, and what they may').action(async (bucket: string | undefined, options: ObjectOptions) => {
+    const { usageCommand } = await import('./object-commands.ts');
+    await usageCommand(bucket, of(options));
+  });
   command('rm <bucket/key>', 'remove an object, or an empty bucket').action(async (target: string, options: ObjectOptions) => {
     const { rmCommand } = await import('./object-commands.ts');
     await rmCommand(target, of(options));

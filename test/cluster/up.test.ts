@@ -73,6 +73,9 @@ describe('a running cluster', () => {
     const listed = await runCommand('ls', 'mail', '--dir', dir, '--json');
     expect(listed.stdout).toContain('"prefix":"in/"');
     expect(listed.stdout).toContain('"key":"small.txt"');
+    expect(await runCommand('access', 'quota', '--bucket', 'mail', '--bytes', '5000000', '--dir', dir)).toMatchObject({ code: 0 });
+    const usage = await runCommand('usage', '--dir', dir, '--json');
+    expect(JSON.parse(usage.stdout)).toMatchObject({ bucket: 'mail', objects: 2, bytes: 3_000_100, quotaBytes: 5_000_000 });
     const stat = await runCommand('stat', 'mail/in/letter.txt', '--dir', dir, '--json');
     expect(JSON.parse(stat.stdout)).toMatchObject({ event: 'object', size: 3_000_000 });
     const copy = path.join(root, 'copy.txt');
