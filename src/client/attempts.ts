@@ -3,6 +3,7 @@
  * 6.1, 6.7): whoever settles orphans later must know whether an operation was tried again under another
  * stamp, or it would be applied twice (I7).
  */
+import type { SignedManifest } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
 import type { Certified } from './certificates.ts';
 
@@ -26,6 +27,11 @@ export interface AttemptJournal {
    * Never throws: what cannot be remembered stays open.
    */
   published(attempt: Attempt, certified: Certified): Promise<void>;
+  /**
+   * As `published`, of a write that stands just before `newest`, which c nodes hold: what was written is
+   * `signed`, and no node may ever show it again.
+   */
+  superseded(attempt: Attempt, signed: SignedManifest, newest: Certified): Promise<void>;
   /** Nothing is left to do: its receipts were released. Need not be durable. */
   settled(attempt: Attempt): Promise<void>;
 }

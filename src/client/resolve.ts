@@ -25,6 +25,7 @@ import type { WriterSessions } from './session.ts';
 import { unstageLater } from './stage.ts';
 import type { BatchSigner } from '../protocol/batch-signer.ts';
 import { query, showing } from './query.ts';
+import { headAt } from './read.ts';
 import { restoreContent } from './restore.ts';
 
 /**
@@ -129,7 +130,11 @@ async function ended(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promi
   if (highest === null || compareStamps(highest.stamp, stamp) < 0) return null;
   const shown = showing(round.replies, highest.stamp);
   if (shown.size < holderCount(ctx.cluster.geometry)) await requireHeld(ctx, highest, { shown });
-  return { outcome: sameStamp(highest.stamp, stamp) ? 'committed' : 'superseded', certified: highest };
+  if (sameStamp(highest.stamp, stamp)) return { outcome: 'committed', certified: highest };
+  // Where versions are kept it is still there, below.
+  const kept = await headAt(ctx, keyId, stamp);
+  if (kept.kind === 'version') return { outcome: 'committed', certified: kept.certified };
+  return { outcome: 'superseded', certified: highest };
 }
 
 async function ask(

@@ -24,7 +24,7 @@ import type { PlacedContent, WriteContent } from './content.ts';
 import type { ClientContext } from './context.ts';
 import type { PrepareOutcome } from './prepare.ts';
 import { propose, signProposal } from './propose.ts';
-import { head } from './read.ts';
+import { head, headAt } from './read.ts';
 import { ruleOut } from './resolve.ts';
 import { stageContent, unstageLater } from './stage.ts';
 import type { Staged, StageFailure } from './stage.ts';
@@ -348,11 +348,7 @@ class SlotWrite {
     if (own?.isProposed === true) {
       if (equal(newest.signed.hash, own.signed.hash)) return { kind: 'end', result: await this.#publish(newest, new Set()) };
       if (equal(slot?.prev ?? EMPTY, own.signed.hash)) return { kind: 'end', result: await this.#followed(own, newest) };
-      // The versions between are not known: the own one may be among them.
-      if (!equal(slot?.prev ?? EMPTY, own.prev)) {
-        const reason = 'the key was written several times meanwhile';
-        return { kind: 'end', result: { outcome: 'unknown', reason, signed: own.signed } };
-      }
+      if (!equal(slot?.prev ?? EMPTY, own.prev)) return { kind: 'end', result: await this.#overtaken(own, newest) };
     }
     if (own !== null) await this.#lost();
     return { kind: 'moved', base };
@@ -400,12 +396,29 @@ class SlotWrite {
     return { outcome: 'unknown', reason: `${held.size} acknowledgements of ${needed} in time`, signed };
   }
 
-  /** Certified by someone else, and followed: q nodes held it, or nothing could have been accepted after it. */
+  /** The own manifest stands before the newest: q nodes held it, or nobody can ever tell that they did not. */
   async #followed(own: Own, newest: Certified): Promise<SlotWriteResult> {
     await requireHeld(this.#writer.ctx, newest, {});
-    await this.#writer.journal.published(own.attempt, newest);
+    await this.#writer.journal.superseded(own.attempt, own.signed, newest);
     const { cert, bytes } = newest;
     return { outcome: 'committed', signed: own.signed, cert, certBytes: bytes, superseded: true };
+  }
+
+  /**
+   * The key was written several times meanwhile, and the own manifest may be among the versions between. Where
+   * it is kept it is found. Where each version replaces what stood before it, it stands just before the newest
+   * in any case: that was not complete when q nodes promised a ballot on the predecessor.
+   */
+  async #overtaken(own: Own, newest: Certified): Promise<SlotWriteResult> {
+    const found = await headAt(this.#writer.ctx, own.attempt.keyId, own.attempt.stamp);
+    if (found.kind === 'version' && equal(found.certified.signed.hash, own.signed.hash)) {
+      return this.#publish(found.certified, new Set());
+    }
+    if (found.kind === 'removed') return this.#followed(own, newest);
+    const isReplaced = [own.signed, newest.signed].every(({ manifest }) => manifest.slot?.removes === 'ALL');
+    if (isReplaced && !this.#request.needsCertified) return this.#followed(own, newest);
+    const reason = 'the key was written several times meanwhile';
+    return { outcome: 'unknown', reason, signed: own.signed };
   }
 
   #manifest({ bucket, keyId, prev, predecessor }: SlotAddress, terms: SlotTerms): Manifest {

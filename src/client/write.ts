@@ -322,7 +322,7 @@ async function yieldTo(
   const { held, ok } = await commit(ctx, winner);
   const needed = holderCount(ctx.cluster.geometry);
   if (!ok) return rejected(noQuorum(held.size, needed, 'holders of the newer version'));
-  ctx.background.run('settle', () => journal.settled(begun));
+  await journal.superseded(begun, signed, winner);
   return {
     outcome: 'committed',
     signed,

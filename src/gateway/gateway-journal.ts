@@ -61,7 +61,7 @@ export interface JournalPorts {
   readonly rotateRecords?: number;
 }
 
-export class GatewayJournal implements Omit<AttemptJournal, 'published'> {
+export class GatewayJournal implements Omit<AttemptJournal, 'published' | 'superseded'> {
   readonly #ports: JournalPorts;
   readonly #open = new Map<string, OpenAttempt>();
   /** By operation id, the oldest first. */

@@ -170,6 +170,7 @@ export class Gateway {
       abandoned: (attempt) => journal.abandoned(attempt),
       settled: (attempt) => journal.settled(attempt),
       published: (attempt, certified) => this.#orphans.published(attempt, certified),
+      superseded: (attempt, signed, newest) => this.#orphans.superseded(attempt, signed, newest),
     };
     const client = new ProtocolClient({ ...options, journal: attempts, trust });
     const registry = new BucketRegistry({ client, owner, random, clock, telemetry, k: cluster.geometry.k });

@@ -5,18 +5,18 @@
  * completed as long as its client may still be asking; later it is only let go of, so that no old write
  * appears out of nothing.
  */
-import { equal } from '../base/bytes.ts';
+import { EMPTY, equal } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import type { Clock, Telemetry } from '../base/ports.ts';
 import type { Attempt } from '../client/attempts.ts';
 import type { Certified } from '../client/certificates.ts';
 import type { ProtocolClient } from '../client/client.ts';
 import type { BucketKeys } from '../keyring/bucket-keys.ts';
+import type { SignedManifest } from '../protocol/manifest.ts';
 import { SYSTEM_BUCKET_ID } from '../protocol/bucket-record.ts';
 import type { BucketRegistry } from './buckets/bucket-registry.ts';
 import type { GatewayJournal, OpenAttempt } from './gateway-journal.ts';
 import { indexedVersion } from './index/indexed-version.ts';
-import type { IndexedVersion } from './index/indexed-version.ts';
 import type { ListingBarrier } from './index/listing-barrier.ts';
 import { OPERATION_WINDOW_MS } from './operations.ts';
 
@@ -42,13 +42,27 @@ export class Orphans {
   }
 
   /** As AttemptJournal: the result first, then the attempt is settled. */
-  async published(attempt: Attempt, certified: Certified): Promise<void> {
-    const { journal, barrier, telemetry } = this.#ports;
+  published(attempt: Attempt, certified: Certified): Promise<void> {
+    return this.#note(attempt, certified.signed, certified);
+  }
+
+  /** As AttemptJournal. */
+  superseded(attempt: Attempt, signed: SignedManifest, newest: Certified): Promise<void> {
+    return this.#note(attempt, signed, newest);
+  }
+
+  async #note(attempt: Attempt, own: SignedManifest, newest: Certified): Promise<void> {
+    const { journal, barrier, clock, telemetry } = this.#ports;
     try {
-      const version = await this.#opened(attempt, certified);
-      if (!(await barrier.noteOwn(version))) return;
+      const keys = await this.#keysOf(attempt, newest);
+      const version = indexedVersion(newest.signed, newest.bytes, keys, clock.nowMs());
+      const isNoted = await barrier.noteOwn(version);
+      const isNewest = equal(own.hash, newest.signed.hash);
+      const { operation } = isNewest ? version : indexedVersion(own, EMPTY, keys, clock.nowMs());
+      if (!isNewest && operation !== null && !(await barrier.noteOperation(attempt.opId, operation))) return;
+      if (!isNoted) return;
       // Nobody needs to wait for this: an attempt that is still open after a crash is only looked at again.
-      journal.settled(attempt, version.operation).catch((error: unknown) => {
+      journal.settled(attempt, operation).catch((error: unknown) => {
         telemetry.event('info', 'attempt not settled', { error: describeError(error) });
       });
     } catch (error) {
@@ -109,17 +123,15 @@ export class Orphans {
     }
   }
 
-  /** The version as the index takes it in. */
-  async #opened(attempt: Attempt, certified: Certified): Promise<IndexedVersion> {
-    const { registry, clock } = this.#ports;
-    const open = (keys: BucketKeys | null): IndexedVersion =>
-      indexedVersion(certified.signed, certified.bytes, keys, clock.nowMs());
+  /** The keys by which the index takes the version in; null: a bucket record, or a bucket that is gone. */
+  async #keysOf(attempt: Attempt, certified: Certified): Promise<BucketKeys | null> {
+    const { registry } = this.#ports;
     if (equal(attempt.bucketId, SYSTEM_BUCKET_ID)) {
       registry.observe(certified);
-      return open(null);
+      return null;
     }
     const { gen } = certified.stamp;
     const bucket = await registry.ofId(attempt.bucketId, gen);
-    return open(bucket?.record.gen === gen ? bucket.keys : null);
+    return bucket?.record.gen === gen ? bucket.keys : null;
   }
 }

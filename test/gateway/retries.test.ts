@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { hex, utf8 } from '../../src/base/bytes.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { EMPTY, hex, utf8 } from '../../src/base/bytes.ts';
 import { decodeRequest } from '../../src/protocol/messages.ts';
 import { openSignedManifest } from '../../src/protocol/manifest.ts';
 import {
@@ -206,6 +206,43 @@ describe('a request that is sent again', () => {
     for (const value of ['between', 'second']) await putBytes(other.store, 'photos', 'a', utf8(value));
     for (let again = 0; again < 3; again += 1) expect(await put()).toEqual({ outcome: 'unknown' });
     expect(await getBytesOf(other.store, 'photos', 'a')).toEqual(utf8('second'));
+  });
+
+  it.each([1, 2])('has the result of a write that others completed and %i more replaced, also with a new index', async (others) => {
+    const [world, { store }] = await start();
+    const other = await startGateway(world, 1);
+    gateways.push(other);
+    const first = operationOf('put a');
+    const put = (to: typeof store) => putBytes(to, 'photos', 'a', utf8('first'), first);
+    let overwritten: () => void = () => undefined;
+    const isOverwritten = new Promise<void>((resolve) => {
+      overwritten = resolve;
+    });
+    let accepted = 0;
+    const own = hex(world.writers[0]?.tlsKey.publicKey ?? EMPTY);
+    for (const slot of [0, 1, 2, 3]) {
+      world.interceptors.set(slot, async (honest, frame, from) => {
+        const answer = await honest(frame);
+        const request = decodeRequest(frame.body);
+        if (!request.ok || request.value.t !== 'PREPARE' || from.peer !== own) return answer;
+        accepted += 1;
+        await isOverwritten;
+        throw new Error('the answer is lost');
+      });
+    }
+    const outcome = put(store);
+    await vi.waitUntil(() => accepted === 4, { timeout: 20_000 });
+    for (let i = 0; i < others; i += 1) await putBytes(other.store, 'photos', 'a', utf8(`other ${i}`));
+    overwritten();
+    expect(await outcome).toMatchObject({ outcome: 'stored', etag: etagOf(utf8('first')) });
+    world.interceptors.clear();
+    await gateways.splice(0, 1)[0]?.gateway.stop();
+    const next = await startGateway(world, 0, { index: newIndex() });
+    gateways.push(next);
+    const prepared = preparedOn(world);
+    expect(await put(next.store)).toMatchObject({ outcome: 'stored', etag: etagOf(utf8('first')) });
+    expect(prepared.size).toBe(0);
+    expect(await getBytesOf(next.store, 'photos', 'a')).toEqual(utf8(`other ${others - 1}`));
   });
 
   it('goes on alone after the first was cut off in the middle of its body', async () => {

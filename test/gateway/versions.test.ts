@@ -30,14 +30,18 @@ async function keep(store: ObjectStore, versioning: 'enabled' | 'suspended'): Pr
 
 let puts = 0;
 
-/** As a client does: asks again, for the same operation, while the outcome is not known or the record changes. */
+/** Requests of one operation; then its client gives up, and what used it begins anew. */
+const REPEATS = 5;
+const TRIES = 200;
+
+/** As a client does: asks again while the outcome is not known or the record changes. */
 async function put(store: ObjectStore, key: string, text: string): Promise<string> {
   puts += 1;
-  const operation = operationOf(`put ${puts}`);
   for (let tried = 0; ; tried += 1) {
+    const operation = operationOf(`put ${puts}, ${Math.floor(tried / REPEATS)}`);
     const result = await putBytes(store, BUCKET, key, utf8(text), operation).catch(() => ({ outcome: 'unknown' as const }));
     if (result.outcome === 'stored') return result.versionId ?? 'none';
-    if (tried === 20) throw new Error(result.outcome);
+    if (tried === TRIES) throw new Error(result.outcome);
     await world.clock.sleep(50);
   }
 }
@@ -130,7 +134,7 @@ describe('versions', () => {
       const ask = () => removeVersion(store, 'a', id);
       for (let tried = 0; ; tried += 1) {
         const result = await ask().catch((error: unknown) => {
-          if (tried > 20) throw error;
+          if (tried > TRIES) throw error;
           return null;
         });
         if (result !== null && result.outcome !== 'unknown') return result.outcome;

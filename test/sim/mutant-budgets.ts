@@ -98,6 +98,7 @@ export const unseen: Readonly<Record<string, string>> = {
   'tail-is-whole': 'not found yet',
   're-encode': 'hurts a reader of what a stolen writer encoded wrongly, and no run reads that',
   'replaced-is-no-loss': 'a correct node answers SUPERSEDED there, and no liar accuses itself falsely',
+  'superseded-result-kept': 'needs a repetition after a gateway lost its index just when a write was overtaken',
   'newest-may-be-own': 'seed 9 of the mix of all finds it, and no budget runs that',
   'beside-all': SERIALISED_ONLY,
   'beside-its-key': SERIALISED_ONLY,

@@ -40,6 +40,10 @@ export class MemoryJournal implements AttemptJournal {
     return this.settled(attempt);
   }
 
+  superseded(attempt: Attempt): Promise<void> {
+    return this.settled(attempt);
+  }
+
   settled(attempt: Attempt): Promise<void> {
     this.settledAttempts.push(attempt);
     return Promise.resolve();

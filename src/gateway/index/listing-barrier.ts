@@ -3,18 +3,15 @@
  * certificate it shows on at least c nodes, or another lister might miss what this one showed (trap H17). A
  * damaged index is thrown away and built anew from the logs; who waits for a barrier only waits longer.
  */
-import { EMPTY, mapKey } from '../../base/bytes.ts';
+import { mapKey } from '../../base/bytes.ts';
 import { isOperationError, OperationError } from '../../base/errors.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
 import type { Certified } from '../../client/certificates.ts';
 import type { ProtocolClient } from '../../client/client.ts';
-import type { BucketKeys } from '../../keyring/bucket-keys.ts';
 import { SYSTEM_BUCKET_ID } from '../../protocol/bucket-record.ts';
-import type { SignedManifest } from '../../protocol/manifest.ts';
 import { sameStamp } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { IndexFollower } from './index-follower.ts';
-import { indexedVersion } from './indexed-version.ts';
 import type { IndexedVersion } from './indexed-version.ts';
 import type { ListedObject, ListedPart, ListedUpload, ListedVersion, ObjectIndex } from './object-index.ts';
 import type { BucketRow, KeyRow, ObjectRow, OperationRow, VersionRow } from './rows.ts';
@@ -141,16 +138,15 @@ export class ListingBarrier {
     }
   }
 
-  /** Remembers the result of an own operation whose version another one replaced at once. */
-  async noteOperation(signed: SignedManifest, keys: BucketKeys): Promise<void> {
+  /** Remembers the result of an own operation whose version another one replaced at once. As `noteOwn`. */
+  async noteOperation(opId: Uint8Array, row: OperationRow): Promise<boolean> {
     const { index, clock, telemetry } = this.#ports;
-    const nowMs = clock.nowMs();
-    const { operation } = indexedVersion(signed, EMPTY, keys, nowMs);
-    if (operation === null) return;
     try {
-      await index.apply([{ t: 'operation', opId: signed.manifest.opId, row: operation, nowMs }]);
+      await index.apply([{ t: 'operation', opId, row, nowMs: clock.nowMs() }]);
+      return true;
     } catch (error) {
       telemetry.event('warn', 'index not updated', { error: String(error) });
+      return false;
     }
   }
 

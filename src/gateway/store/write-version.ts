@@ -58,8 +58,7 @@ export async function writeVersion(
   const result = await (bucket.record.mode === 'PLAIN' ? writePlain : writeSlot)(ctx, bucket, request);
   switch (result.outcome) {
     case 'committed':
-      if (result.superseded) await ctx.barrier.noteOperation(result.signed, bucket.keys);
-      else ctx.onWritten(result.signed.hash);
+      if (!result.superseded) ctx.onWritten(result.signed.hash);
       return { kind: 'committed', signed: result.signed, certBytes: result.certBytes };
     case 'declined':
       return { kind: 'declined' };

@@ -51,6 +51,7 @@ const FORGETFUL: AttemptJournal = {
   begin: () => Promise.resolve(),
   abandoned: () => Promise.resolve(),
   published: () => Promise.resolve(),
+  superseded: () => Promise.resolve(),
   settled: () => Promise.resolve(),
 };
 
