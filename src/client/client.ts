@@ -4,32 +4,21 @@
  * after a crash except what it hands to the attempt journal. All input and output goes through ports.
  */
 import { isOperationError } from '../base/errors.ts';
-import type { Clock, Random, Telemetry, Transport } from '../base/ports.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
-import type { WorkspacePool } from '../erasure/workspace.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
-import type { Cluster } from '../protocol/configuration.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
-import type { Seen } from '../protocol/messages.ts';
 import type { Stamp } from '../protocol/stamp.ts';
-import { StatementVerifier } from '../protocol/statement.ts';
-import type { Proof } from '../evidence/finding.ts';
-import { accuser } from './accuse.ts';
-import { Promises } from './promises.ts';
 import type { Attempt, AttemptJournal } from './attempts.ts';
-import { Background } from './background.ts';
-import { Certificates } from './certificates.ts';
 import type { Certified, CertifiedVerdict } from './certificates.ts';
 import { fetchCertificates } from './certs.ts';
 import type { WantedCertificate } from './certs.ts';
 import { commit } from './commit.ts';
 import type { CommitOutcome } from './commit.ts';
 import type { ClientContext } from './context.ts';
-import { DEFAULT_DEADLINES } from './deadlines.ts';
-import type { Deadlines } from './deadlines.ts';
+import { makeContext } from './make-context.ts';
+import type { ContextOptions } from './make-context.ts';
 import { LogFollower } from './follow.ts';
 import type { TakeEntries } from './follow.ts';
-import { Peers } from './peers.ts';
 import type { SlotHealth } from './peers.ts';
 import { head, headAt, read } from './read.ts';
 import type { ReadOptions, ReadPlan, ReadResult, ReadTrust, VersionHead } from './read.ts';
@@ -44,29 +33,12 @@ import { Turns } from './turns.ts';
 import { write } from './write.ts';
 import type { Writer, WriteRequest, WriteResult } from './write.ts';
 
-export interface ClientOptions {
-  readonly cluster: Cluster;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly telemetry: Telemetry;
-  /**
-   * With room for n cells of the largest size in use. May be shared: nothing waits while it holds a
-   * workspace.
-   */
-  readonly workspaces: WorkspacePool;
+export interface ClientOptions extends ContextOptions {
   readonly gatewayId: Uint8Array;
   readonly signingKey: SigningKey;
   readonly journal: AttemptJournal;
   readonly trust?: ReadTrust;
-  readonly deadlines?: Partial<Deadlines>;
-  /** Stripes of one upload or read under way at once; memory is about this times n cells. */
-  readonly windowStripes?: number;
-  /** Called with each proof of a fault that others can check, once; must not throw. */
-  readonly onEvidence?: (proof: Proof) => void;
 }
-
-export const WINDOW_STRIPES_DEFAULT = 4;
 
 /** How long `close` waits for slow nodes before it cuts them off. */
 const DRAIN_MS = 2_000;
@@ -84,26 +56,9 @@ export class ProtocolClient {
   #follower: LogFollower | null = null;
 
   constructor(options: ClientOptions) {
-    const { cluster, transport, clock, random, telemetry, workspaces, gatewayId, signingKey } = options;
+    const { cluster, random, gatewayId, signingKey } = options;
     this.#options = options;
-    const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
-    const verifier = new StatementVerifier(cluster.id);
-    this.#ctx = {
-      cluster,
-      peers: new Peers(cluster, transport, clock, telemetry, deadlines),
-      certificates: new Certificates(cluster, verifier),
-      verifier,
-      clock,
-      random,
-      telemetry,
-      deadlines,
-      background: new Background(telemetry),
-      workspaces,
-      windowStripes: options.windowStripes ?? WINDOW_STRIPES_DEFAULT,
-      seen: (slot): Seen => this.#follower?.seen(slot) ?? null,
-      accuse: accuser({ cluster, clock, telemetry, onProof: options.onEvidence ?? (() => undefined) }),
-      promises: new Promises(),
-    };
+    this.#ctx = makeContext(options, (slot) => this.#follower?.seen(slot) ?? null);
     this.#sessions = new WriterSessions(gatewayId, random);
     this.#signer = new BatchSigner(signingKey, cluster.id);
   }

@@ -16,6 +16,7 @@ import { cellBytesOf, stripeCount } from '../protocol/stripes.ts';
 import type { Layout } from '../protocol/stripes.ts';
 import { compareStamps, sameStamp } from '../protocol/stamp.ts';
 import type { Stamp } from '../protocol/stamp.ts';
+import type { SignedBody } from '../protocol/slot.ts';
 import type { Certified } from './certificates.ts';
 import { collect } from './collect.ts';
 import type { Collected, Piece } from './collect.ts';
@@ -62,6 +63,10 @@ export interface FetchOptions {
   readonly signal?: AbortSignal;
   /** What a slot's answer to QUERY brought along already; null when nothing. Taken only if it verifies. */
   readonly early?: (slot: number) => Promise<EarlyPiece | null>;
+  /** Slots that are not asked: they are known to lack the piece. */
+  readonly avoid?: ReadonlySet<number>;
+  /** Told of the bytes of each piece that came, wanted or not. */
+  readonly onBytes?: (bytes: number) => void;
 }
 
 export interface EarlyPiece {
@@ -107,6 +112,7 @@ export async function fetchStripe(
     if (early !== null) return accept(slot, early);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
     if (result.kind !== 'answer') return source.unanswered(slot, content, stripe, result);
+    options.onBytes?.(result.payload.length);
     const piece = accept(slot, { ...result.answer, payload: result.payload });
     if (piece.kind === 'none') noteRow(ctx, version, content, stripe, slot, result);
     return piece;
@@ -152,6 +158,7 @@ export async function fetchBody(
     if (early !== null) return accept(slot, early.payload);
     const result = await ctx.peers.call(slot, request, EMPTY, ctx.deadlines.fetchCallMs, signal);
     if (result.kind !== 'answer') return source.unanswered(slot, { contentId, table: null }, 0, result);
+    options.onBytes?.(result.payload.length);
     return accept(slot, result.payload);
   };
   const collected = await source.collect(ctx.cluster.geometry.n, 1, ask);
@@ -162,8 +169,8 @@ export async function fetchBody(
 }
 
 /** Why this is not the slot's cell of the stripe, or null. Anything may be given. */
-function cellFault(
-  { contentId, layout }: ContentRef,
+export function cellFault(
+  { contentId, layout }: Pick<ContentRef, 'contentId' | 'layout'>,
   stripe: number,
   slot: number,
   row: Uint8Array | null,
@@ -180,7 +187,7 @@ function cellFault(
 }
 
 /** Why this is not the row of the stripe, or null. */
-function rowFault(
+export function rowFault(
   { contentId, layout }: Pick<ContentRef, 'contentId' | 'layout'>,
   stripe: number,
   row: Uint8Array,
@@ -214,10 +221,10 @@ class PieceSource {
     ask: (slot: number, signal: AbortSignal) => Promise<Pieces>,
   ): Promise<Fetched<ReadonlyMap<number, Uint8Array>>> {
     const { peers, clock, deadlines } = this.#ctx;
-    const { signal } = this.#options;
+    const { signal, avoid } = this.#options;
     const collected: Collected<Uint8Array, Certified> = await collect({
       clock,
-      order: peers.preferred(preferK),
+      order: peers.preferred(preferK).filter((slot) => avoid?.has(slot) !== true),
       need,
       ask,
       hedgeMs: peers.hedgeMs(),
@@ -315,22 +322,8 @@ function noteLack(
   slot: number,
   { code, statement }: RefusedAnswer,
 ): void {
-  const config = ctx.cluster.slotAt(slot);
-  const lack = statement === null ? undefined : decodeLack(statement.body);
-  const isSigned =
-    config !== undefined &&
-    statement !== null &&
-    lack?.ok === true &&
-    lack.value.code === code &&
-    lack.value.slot === slot &&
-    lack.value.stripe === stripe &&
-    lack.value.epoch === ctx.cluster.epoch &&
-    // Else it is no lack of this version: it has been replaced, and SUPERSEDED would be the answer.
-    (lack.value.max === null || compareStamps(lack.value.max, version.stamp) <= 0) &&
-    equal(lack.value.manifestHash, version.signed.hash) &&
-    equal(lack.value.contentId, content.contentId) &&
-    ctx.verifier.verify(config.signingKey, 'not-held', statement.body, statement.proof);
-  if (!isSigned) {
+  const asked = { manifestHash: version.signed.hash, stamp: version.stamp, contentId: content.contentId, stripe };
+  if (statement === null || !isSignedLack(ctx, asked, slot, code, statement)) {
     ctx.peers.suspect(slot, 'BAD_REFUSAL', `${code} without a signed statement`);
     return;
   }
@@ -338,4 +331,31 @@ function noteLack(
   ctx.peers.suspect(slot, 'BROKEN_PROMISE', `${code} of stripe ${stripe} after a receipt`);
   const { contentId, table } = content;
   ctx.accuse({ type: 'E6', content: { certificate: version.bytes, contentId, table }, lack: statement });
+}
+
+/** Which cell of which version a slot was asked for. */
+export interface AskedCell {
+  readonly manifestHash: Uint8Array;
+  readonly stamp: Stamp;
+  readonly contentId: Uint8Array;
+  readonly stripe: number;
+}
+
+/** Has the slot signed that it lacks the cell? Any statement may be given. */
+export function isSignedLack(ctx: ClientContext, asked: AskedCell, slot: number, code: string, { body, proof }: SignedBody): boolean {
+  const config = ctx.cluster.slotAt(slot);
+  const lack = decodeLack(body);
+  if (config === undefined || !lack.ok) return false;
+  const { value } = lack;
+  return (
+    value.code === code &&
+    value.slot === slot &&
+    value.stripe === asked.stripe &&
+    value.epoch === ctx.cluster.epoch &&
+    // Else it is no lack of this version: it has been replaced, and SUPERSEDED would be the answer.
+    (value.max === null || compareStamps(value.max, asked.stamp) <= 0) &&
+    equal(value.manifestHash, asked.manifestHash) &&
+    equal(value.contentId, asked.contentId) &&
+    ctx.verifier.verify(config.signingKey, 'not-held', body, proof)
+  );
 }

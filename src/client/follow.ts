@@ -29,6 +29,9 @@ import type { SuspicionKind } from './suspicions.ts';
 /** COMMITTED entries of one slot's log, in order. Awaited: it holds the following of this slot back. */
 export type TakeEntries = (slot: number, entries: readonly CommittedBody[]) => Promise<void> | void;
 
+/** All leaves of one slot's log, in order, as they were given. Awaited as `TakeEntries` is. */
+export type TakeLeaves = (slot: number, leaves: readonly Uint8Array[]) => Promise<void> | void;
+
 export type FreshVerdict =
   /** The log was followed to `size`, which its node signed for a nonce drawn after the call. */
   | { readonly ok: true; readonly slot: number; readonly size: number }
@@ -58,15 +61,22 @@ interface Followed {
 export class LogFollower {
   readonly #ctx: ClientContext;
   readonly #take: TakeEntries;
+  readonly #takeLeaves: TakeLeaves | null;
   readonly #slots: readonly Followed[];
 
   /**
    * `saved`: what `serialise` gave, by slot; the caller kept it together with all entries handed out before.
    * A slot without it, or with damaged bytes, is followed from the first entry.
    */
-  constructor(ctx: ClientContext, take: TakeEntries, saved: ReadonlyMap<number, Uint8Array> = new Map()) {
+  constructor(
+    ctx: ClientContext,
+    take: TakeEntries,
+    saved: ReadonlyMap<number, Uint8Array> = new Map(),
+    takeLeaves: TakeLeaves | null = null,
+  ) {
     this.#ctx = ctx;
     this.#take = take;
+    this.#takeLeaves = takeLeaves;
     this.#slots = ctx.cluster.slots.map(({ slot, nodeId, signingKey }) => {
       const verifier = ed25519Verifier(logOrigin(ctx.cluster.id, nodeId), signingKey, verifySignature);
       const bytes = saved.get(slot);
@@ -136,6 +146,7 @@ export class LogFollower {
       if (refusal !== null) return refuse(this.#fault(slot, refusal, salt));
       const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
       if (entries.length > 0) await this.#take(slot, entries);
+      await this.#takeLeaves?.(slot, leaves);
     }
     const verdict = catchUp.finish();
     if (!verdict.ok) return refuse(this.#fault(slot, verdict, salt));

@@ -8,6 +8,7 @@
 import { equal, mapKey } from '../../base/bytes.ts';
 import { OperationError } from '../../base/errors.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
+import { CertificateFetcher } from '../../client/certificate-fetcher.ts';
 import type { Certified } from '../../client/certificates.ts';
 import type { ProtocolClient } from '../../client/client.ts';
 import type { LogFollower } from '../../client/follow.ts';
@@ -18,7 +19,6 @@ import type { Quorums } from '../../protocol/quorum.ts';
 import { compareStamps, sameStamp } from '../../protocol/stamp.ts';
 import type { Stamp } from '../../protocol/stamp.ts';
 import type { BucketRegistry } from '../buckets/bucket-registry.ts';
-import { CertificateFetcher } from './certificate-fetcher.ts';
 import { indexedVersion } from './indexed-version.ts';
 import type { IndexedVersion } from './indexed-version.ts';
 import type { IndexUpdate, ObjectIndex } from './object-index.ts';

@@ -2,10 +2,10 @@
  * Certificates for what logs name, each fetched once: the logs of n nodes name the same versions, at nearly
  * the same time. Requests that come while others are under way wait and go together.
  */
-import { mapKey } from '../../base/bytes.ts';
-import type { Certified } from '../../client/certificates.ts';
-import type { ProtocolClient } from '../../client/client.ts';
-import type { Stamp } from '../../protocol/stamp.ts';
+import { mapKey } from '../base/bytes.ts';
+import type { Certified } from './certificates.ts';
+import type { WantedCertificate } from './certs.ts';
+import type { Stamp } from '../protocol/stamp.ts';
 
 interface Wanted {
   readonly keyId: Uint8Array;
@@ -18,13 +18,18 @@ interface Wanted {
 
 const BATCH_MAX = 1024;
 
+/** Who gives certificates: one for each that is wanted, in order, null where no node has one. */
+export interface CertificateSource {
+  certificates(wanted: readonly WantedCertificate[]): Promise<readonly (Certified | null)[]>;
+}
+
 export class CertificateFetcher {
-  readonly #client: Pick<ProtocolClient, 'certificates'>;
+  readonly #client: CertificateSource;
   readonly #underWay = new Map<string, Promise<Certified | null>>();
   #queue: Wanted[] = [];
   #isRunning = false;
 
-  constructor(client: Pick<ProtocolClient, 'certificates'>) {
+  constructor(client: CertificateSource) {
     this.#client = client;
   }
 
