@@ -6,19 +6,19 @@
 import { equal, hex } from '../../base/bytes.ts';
 import { isOperationError } from '../../base/errors.ts';
 import { incremental } from '../../crypto/primitives.ts';
-import type { ObjectMeta, StoredAttributes } from '../../keyring/metadata.ts';
+import type { ObjectMeta, StoredAttributes, StoredHeaders } from '../../keyring/metadata.ts';
 import type { Bucket } from '../buckets/bucket-registry.ts';
 import { fingerprintOf } from '../operations.ts';
 import { base64 } from '../s3/http/base64.ts';
 import { checksumRow, DEFAULT_CHECKSUM } from '../s3/checksums/checksums.ts';
 import type { Checksum, ChecksumAlgorithm } from '../s3/checksums/checksums.ts';
 import type { ByteSpan, IncomingContent } from '../s3/port/content.ts';
-import type { CopyObject, CopyObjectResult, OpenObject, PutObjectResult } from '../s3/port/objects.ts';
+import type { CopyObject, CopyObjectResult, ObjectAttributes, OpenObject, PutObjectResult } from '../s3/port/objects.ts';
 import type { CopyPart, CopyPartResult } from '../s3/port/uploads.ts';
 import { attributesOf } from './attributes.ts';
 import { openBucket } from './open-bucket.ts';
 import type { StoreContext } from './context.ts';
-import { toAttributes, toChecksum, toMetadata, toStoredHeaders } from './mapping.ts';
+import { toAttributes, toChecksum, toStoredHeaders } from './mapping.ts';
 import { versionIdOf } from '../version-id.ts';
 import { goneOrBusy, isConflict, isUnsupported, putContent, storedAs, storedEarlier } from './objects.ts';
 import { customerKeyFault, getObject } from './read-object.ts';
@@ -70,20 +70,35 @@ export async function copyObject(ctx: StoreContext, request: CopyObject): Promis
   if (source.outcome !== 'source') return source;
   if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
   if (isUnsupported(bucket, request.condition)) return { outcome: 'condition-unsupported' };
-  const result = (await copyByReference(ctx, bucket, request, source)) ?? (await copyByData(ctx, bucket, request, source));
+  const copy = planCopy(ctx, bucket, request, source);
+  const result = (await copyByReference(ctx, bucket, copy)) ?? (await copyByData(ctx, bucket, copy));
   return result.outcome === 'stored' ? { ...result, sourceVersionId: source.versionId } : result;
 }
 
-function attributesFor({ attributes }: CopyObject, source: Source) {
-  return { ...attributes, tags: attributes.tags ?? toAttributes(source.attributes).tags };
+/** A copy under way. The fingerprint is the same whether the content moves or not: the request is. */
+interface PlannedCopy {
+  readonly request: CopyObject;
+  readonly source: Source;
+  readonly headers: StoredHeaders;
+  readonly attributes: ObjectAttributes;
+  readonly fingerprint: Uint8Array;
+}
+
+function planCopy(ctx: StoreContext, bucket: Bucket, request: CopyObject, source: Source): PlannedCopy {
+  const { version } = source;
+  const headers = request.metadata === undefined ? version.meta.headers : toStoredHeaders(request.metadata);
+  const attributes = { ...request.attributes, tags: request.attributes.tags ?? toAttributes(source.attributes).tags };
+  const { tags } = attributesIn(ctx, bucket, attributes);
+  const { condition = null } = request;
+  const fingerprint = fingerprintOf({ t: 'copy', source: version.signed.hash, headers, tags, condition });
+  return { request, source, headers, attributes, fingerprint };
 }
 
 /** Null: the content must be moved. */
 async function copyByReference(
   ctx: StoreContext,
   bucket: Bucket,
-  request: CopyObject,
-  { version, ...source }: Source,
+  { request, source: { version }, headers, attributes: asked, fingerprint }: PlannedCopy,
 ): Promise<PutObjectResult | null> {
   const { manifest } = version.signed;
   const { customerKey, sourceCustomerKey, condition } = request;
@@ -100,12 +115,9 @@ async function copyByReference(
   const operation = ctx.operations.begin(request.operation);
   const { keys, record } = bucket;
   const keyId = keys.objectKeyId(request.key);
-  const attributes = attributesIn(ctx, bucket, attributesFor(request, { version, ...source }));
-  const headers = request.metadata === undefined ? version.meta.headers : toStoredHeaders(request.metadata);
+  const attributes = attributesIn(ctx, bucket, asked);
   const mayBeRepetition = (): Promise<boolean> => Promise.resolve(false);
   try {
-    const { hash } = version.signed;
-    const fingerprint = fingerprintOf({ t: 'copy', source: hash, headers, tags: attributes.tags, condition: condition ?? null });
     const earlier = await operation.settle(fingerprint);
     if (earlier.kind !== 'none') return earlier.kind === 'done' ? storedEarlier(earlier.row) : { outcome: 'unknown' };
     const terms = writeTerms(ctx, { bucket, key: request.key, condition, attributes, mayBeRepetition });
@@ -143,18 +155,17 @@ async function copyByReference(
   }
 }
 
-async function copyByData(ctx: StoreContext, bucket: Bucket, request: CopyObject, source: Source): Promise<CopyObjectResult> {
+async function copyByData(ctx: StoreContext, bucket: Bucket, copy: PlannedCopy): Promise<CopyObjectResult> {
+  const { request, source, headers, attributes, fingerprint } = copy;
   const opened = await openAsPlanned(ctx, request, source);
   if (opened.outcome !== 'found') return opened;
   const { meta } = source.version;
   const wanted = request.checksum ?? toChecksum(meta.checksum)?.algorithm ?? DEFAULT_CHECKSUM;
   const content = contentOf(opened, { from: 0, to: opened.info.size }, wanted);
   const { bucket: name, key, owner, customerKey, condition, operation } = request;
-  const headers = toStoredHeaders(request.metadata ?? toMetadata(meta.headers));
-  const attributes = attributesFor(request, source);
   try {
     const put = { bucket: name, key, owner, customerKey, condition, operation, attributes, content };
-    return withSource(await putContent(ctx, bucket, put, headers, { t: 'copy' }), source);
+    return withSource(await putContent(ctx, bucket, put, headers, () => fingerprint), source);
   } finally {
     opened.close();
   }

@@ -25,7 +25,7 @@ export async function putObject(ctx: StoreContext, request: PutObject): Promise<
   if (bucket === null) return { outcome: 'no-such-bucket' };
   if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
   if (isUnsupported(bucket, request.condition)) return { outcome: 'condition-unsupported' };
-  return putContent(ctx, bucket, request, toStoredHeaders(request.metadata), { t: 'put' });
+  return putContent(ctx, bucket, request, toStoredHeaders(request.metadata), (what) => fingerprintOf({ t: 'put', ...what }));
 }
 
 /** May a PLAIN bucket not decide this? */
@@ -33,13 +33,16 @@ export function isUnsupported({ record }: Bucket, condition: WriteCondition | un
   return record.mode === 'PLAIN' && condition !== undefined;
 }
 
-/** Writes one version of content that streams in. `kind`: what of the request its fingerprint names besides. */
+/** The fingerprint of a request from what is known of it when its content is complete. */
+export type Identify = (what: Readonly<Record<string, unknown>>) => Uint8Array;
+
+/** Writes one version of content that streams in. */
 export async function putContent(
   ctx: StoreContext,
   bucket: Bucket,
   request: Omit<PutObject, 'metadata'>,
   headers: StoredHeaders,
-  kind: Readonly<Record<string, unknown>>,
+  identify: Identify,
 ): Promise<PutObjectResult> {
   const { keys, record } = bucket;
   const { content, customerKey, condition } = request;
@@ -68,7 +71,7 @@ export async function putContent(
           const { etag } = seal;
           const checksum = toStoredChecksum(seal.checksum);
           const asked = attributesIn(ctx, { ...bucket, seal: { ...bucket.seal, defaultRetention: null } }, request.attributes);
-          const fingerprint = fingerprintOf({ ...kind, size: content.size, etag, checksum, headers, attributes: asked, condition: condition ?? null });
+          const fingerprint = identify({ size: content.size, etag, checksum, headers, attributes: asked, condition: condition ?? null });
           const earlier = await operation.settle(fingerprint);
           if (earlier.kind !== 'none') throw new Repetition(earlier);
           const meta: ObjectMeta = {
