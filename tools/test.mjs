@@ -58,7 +58,9 @@ stage('build', () => check(node('tools/build.mjs', ['companions'])));
 stage('unit', () => vitest('unit', ['src/', 'tools/']));
 stage('models', () => vitest('models', ['spec/']));
 stage('simulator', () => vitest('simulator', ['test/sim/']));
-stage('processes', () => vitest('processes', ['test/', '--exclude', 'test/sim/**']));
+// These wait for processes, disks and deadlines half of their time.
+const workers = Math.ceil(os.availableParallelism() * 1.5);
+stage('processes', () => vitest('processes', ['test/', '--exclude', 'test/sim/**', `--maxWorkers=${workers}`]));
 fs.rmSync(scratch, { recursive: true, force: true });
 
 process.stdout.write('\n');
