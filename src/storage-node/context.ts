@@ -22,6 +22,8 @@ export interface NodeTuning {
   readonly peerTimeoutMs: number;
   /** Between looks at what time the others have (13.6). */
   readonly timeMs: number;
+  /** Between looks into the others' logs for what this node has missed. */
+  readonly followMs: number;
 }
 
 export const TUNING_DEFAULT: NodeTuning = {
@@ -32,6 +34,7 @@ export const TUNING_DEFAULT: NodeTuning = {
   cellSegmentBytes: 16 * 1024 * 1024,
   peerTimeoutMs: 5_000,
   timeMs: 60_000,
+  followMs: 60_000,
 };
 
 export interface NodeContext {

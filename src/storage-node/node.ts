@@ -33,7 +33,6 @@ import { Uploads } from './uploads.ts';
 /** New content is refused below this much free space, and certificates and tombstones below a quarter of it, so that the records of what was promised always fit. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1_000;
-const MARKS_MS = 10 * 60_000;
 
 export const SOFTWARE_VERSION = '0.1.0';
 
@@ -327,7 +326,7 @@ export class StorageNode {
   async #keepUp(signal: AbortSignal): Promise<void> {
     const ctx = this.#ctx;
     let spaceAt = 0;
-    let marksAt = ctx.clock.monotonicMs();
+    let followedAt = ctx.clock.monotonicMs();
     let timeAt = Number.NEGATIVE_INFINITY;
     for (;;) {
       await ctx.clock.sleep(ctx.tuning.upkeepMs, signal).catch(() => undefined);
@@ -349,9 +348,9 @@ export class StorageNode {
         timeAt = now;
         chores.unshift(() => this.#hearTime());
       }
-      if (now - marksAt >= MARKS_MS) {
-        marksAt = now;
-        chores.push(() => this.#followSizes());
+      if (now - followedAt >= ctx.tuning.followMs) {
+        followedAt = now;
+        chores.push(() => this.#followOthers());
       }
       for (const chore of chores) if (!signal.aborted) await this.#chore(chore);
     }
@@ -380,8 +379,8 @@ export class StorageNode {
     this.#space = await this.#deps.disk.space();
   }
 
-  /** Notes how far the others' logs go, so that the next boot reads only what came since. */
-  async #followSizes(): Promise<void> {
+  /** Takes in what this node missed while it could not be reached or its disk was full; the next boot reads only what came since. */
+  async #followOthers(): Promise<void> {
     const sizes = new Map<number, number>();
     await Promise.all(
       [...this.#ctx.peers.keys()].map(async (slot) => {

@@ -1,6 +1,7 @@
 /** A slot whose PREPARE comes after its COMMIT keeps the fragment all the same: being slow makes no hole. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { decodeRequest } from '../../src/protocol/messages.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { clientOf, contentOf, getBytes, put, putRecord, recordOf } from '../world/client-world.ts';
 import { World } from '../world/world.ts';
 
@@ -23,7 +24,7 @@ async function worldWithSlowPrepare(): Promise<World> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 100 && !condition(); i += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let i = 0; i < 600 && !condition(); i += 1) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 describe('a slot that is late with PREPARE', () => {
@@ -52,5 +53,19 @@ describe('a slot that is late with PREPARE', () => {
     await world.kill(0);
     expect(await getBytes(client, 'key')).toEqual(bytes);
     expect(world.nodes.get(SLOW)?.status().holes).toBe(0);
+  });
+});
+
+describe('a slot that has missed certificates', () => {
+  it('takes them in from the logs of the others while it serves', async () => {
+    const world = await World.start({ tuning: { followMs: 100 } });
+    worlds.push(world);
+    const client = clientOf(world);
+    const bucket = await putRecord(world, client, recordOf(world, 'b'));
+    world.interceptors.set(SLOW, failing('PREPARE', 'COMMIT'));
+    expect((await put(client, bucket, 'key', contentOf('missed', 100))).outcome).toBe('committed');
+    const keys = (slot: number): number => world.nodes.get(slot)?.status().keys ?? 0;
+    await until(() => keys(SLOW) === keys(0));
+    expect(keys(SLOW)).toBe(keys(0));
   });
 });
