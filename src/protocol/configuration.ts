@@ -32,8 +32,8 @@ export interface WriterConfig {
   readonly gatewayId: Uint8Array;
   readonly signingKey: Uint8Array;
   readonly tlsKey: Uint8Array;
-  /** `write`: any bucket. `buckets`: may write bucket records. `resolve`: may settle orphans. */
-  readonly capabilities: readonly ('write' | 'buckets' | 'resolve' | 'bypassGovernance')[];
+  /** `write`: any bucket. `buckets`: may write bucket records. `resolve`: may settle orphans. `repair`, and nothing else: a controller. */
+  readonly capabilities: readonly ('write' | 'buckets' | 'resolve' | 'bypassGovernance' | 'repair')[];
 }
 
 export interface Configuration {
@@ -86,7 +86,7 @@ const configurationSchema: z.ZodType<Configuration> = z.strictObject({
         gatewayId: hash32,
         signingKey: bytesOf(32),
         tlsKey: bytesOf(32),
-        capabilities: z.array(z.enum(['write', 'buckets', 'resolve', 'bypassGovernance'])).max(4),
+        capabilities: z.array(z.enum(['write', 'buckets', 'resolve', 'bypassGovernance', 'repair'])).max(5),
       }),
     )
     .max(256),
@@ -247,6 +247,8 @@ export function predicateFault(config: Configuration): string | null {
   if (config.protocolMin > PROTOCOL_VERSION) return `protocol ${config.protocolMin} is unknown to this version`;
   if (config.m > config.admins.length) return `m = ${config.m} exceeds the ${config.admins.length} admins`;
   if (2 * config.m <= config.admins.length) return `2m > admins fails: m = ${config.m}, admins = ${config.admins.length}`;
+  const isMixed = config.writers.some(({ capabilities }) => capabilities.includes('repair') && capabilities.length > 1);
+  if (isMixed) return 'a controller may do nothing but repair';
   const domains = new Set(config.slots.map((s) => s.domain));
   if (domains.size !== config.slots.length) return 'two slots share one trust domain';
   const keys = [

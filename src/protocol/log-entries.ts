@@ -95,20 +95,20 @@ const bootSchema: z.ZodType<BootBody> = z.strictObject({
 export const encodeBoot = (body: BootBody): Uint8Array => encode(body);
 export const decodeBoot = (body: Uint8Array): Decoded<BootBody> => decode(bootSchema, body, LEAF_BYTES_MAX);
 
-/** REPAIRED: the content of a version that the node held only the certificate of is here now. */
-export interface RepairedBody {
-  readonly v: 1;
+/** REPAIRED: the content of a version that the node held only the certificate of is here now (1), or one lost cell of it (2). */
+export type RepairedBody = RepairedContent & ({ readonly v: 1; readonly stripe?: never } | { readonly v: 2; readonly stripe: number });
+
+interface RepairedContent {
   readonly keyId: Uint8Array;
   readonly manifestHash: Uint8Array;
   readonly contentId: Uint8Array;
 }
 
-const repairedSchema: z.ZodType<RepairedBody> = z.strictObject({
-  v: z.literal(1),
-  keyId: hash32,
-  manifestHash: hash32,
-  contentId: hash32,
-});
+const repairedContent = { keyId: hash32, manifestHash: hash32, contentId: hash32 };
+const repairedSchema: z.ZodType<RepairedBody> = z.union([
+  z.strictObject({ v: z.literal(1), ...repairedContent }),
+  z.strictObject({ v: z.literal(2), ...repairedContent, stripe: uint }),
+]);
 
 export const encodeRepaired = (body: RepairedBody): Uint8Array => encode(body);
 export const decodeRepaired = (body: Uint8Array): Decoded<RepairedBody> => decode(repairedSchema, body, LEAF_BYTES_MAX);
@@ -124,7 +124,17 @@ const adoptSchema: z.ZodType<AdoptBody> = z.strictObject({ v: z.literal(1), epoc
 
 export const decodeAdopt = (body: Uint8Array): Decoded<AdoptBody> => decode(adoptSchema, body, LEAF_BYTES_MAX);
 
-/** HOLE: a cell that the node should hold is missing or does not verify. SNAPSHOT names a hash. */
+/** HOLE: a cell that the node should hold is missing or does not verify. */
+export interface HoleBody {
+  readonly v: 1;
+  readonly contentId: Uint8Array;
+  readonly stripe: number;
+}
+
+const holeSchema: z.ZodType<HoleBody> = z.strictObject({ v: z.literal(1), contentId: hash32, stripe: uint });
+
+export const decodeHole = (body: Uint8Array): Decoded<HoleBody> => decode(holeSchema, body, LEAF_BYTES_MAX);
 export const encodeHole = (contentId: Uint8Array, stripe: number): Uint8Array => encode({ v: 1, contentId, stripe });
 export const encodeAdopt = (epoch: number, configHash: Uint8Array): Uint8Array => encode({ v: 1, epoch, configHash });
+/** SNAPSHOT names a hash. */
 export const encodeSnapshotEntry = (size: number, digest: Uint8Array): Uint8Array => encode({ v: 1, size, digest });

@@ -127,6 +127,35 @@ const requests = {
     contentId: hash32,
     leaseMs: uintUpTo(LEASE_MS_MAX),
   }),
+  /** A challenge (6.8): the whole cell, or the body (stripe 0), and what the node signs over it and the nonce. */
+  AUDIT: z.strictObject({
+    t: z.literal('AUDIT'),
+    keyId: hash32,
+    manifestHash: hash32,
+    stamp: stampSchema,
+    contentId: hash32,
+    stripe: uintUpTo(STRIPE_INDEX_MAX),
+    nonce: hash32,
+  }),
+  /**
+   * Gives a lost cell of a certified version back. Payload: the cell with `row` and `path`, or a whole body (`row`
+   * empty). A node that lacks the content altogether takes its cells under `upload` first; then none is here.
+   */
+  REPAIR: z.strictObject({
+    t: z.literal('REPAIR'),
+    /** Signed for the asking controller by a gateway. */
+    authority: signedBodySchema,
+    keyId: hash32,
+    manifestHash: hash32,
+    stamp: stampSchema,
+    contentId: hash32,
+    stripe: uintUpTo(STRIPE_INDEX_MAX),
+    row: rowBytes,
+    path: z.array(hash32).max(48),
+    /** Certificate of the version, for a node that may lack it. */
+    cert: certBytes.nullable(),
+    upload: id16.nullable(),
+  }),
   /** A fresh checkpoint of the node's log; the nonce stands in the signed text. */
   CHECKPOINT: z.strictObject({ t: z.literal('CHECKPOINT'), nonce: id16 }),
   /** Leaves [from, to) of the node's log; the answer may be shorter. */
@@ -183,6 +212,8 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.COMMIT,
   requests.FETCH,
   requests.BODY,
+  requests.AUDIT,
+  requests.REPAIR,
   requests.CHECKPOINT,
   requests.CHANGES,
   requests.CERTS,
@@ -286,6 +317,9 @@ const answers = {
   COMMIT: receiptWire,
   FETCH: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48) }),
   BODY: nothing,
+  /** A body has no row. */
+  AUDIT: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48), statement: signedBody }),
+  REPAIR: nothing,
   CHECKPOINT: z.strictObject({ text: z.string().max(4096) }),
   CHANGES: z.strictObject({ from: uint, leaves: z.array(bytesUpTo(1024)).max(CHANGES_LEAVES_MAX) }),
   CERTS: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),

@@ -25,6 +25,8 @@ export type Purpose =
   | 'proposal'
   | 'staged'
   | 'unstaged'
+  | 'audit'
+  | 'repair-authority'
   | 'config'
   | 'join'
   | 'boot'

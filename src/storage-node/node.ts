@@ -14,6 +14,7 @@ import { PROTOCOL_VERSION } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
 import { handleCommit } from './accept-certificate.ts';
 import { handlePrepare } from './accept-manifest.ts';
+import { handleAudit } from './answer-audit.ts';
 import { bootCheck, catchUp, handleBoot, handleRemember, ask } from './boot.ts';
 import { collectGarbage, dropLeases, freeUnbound } from './collect-garbage.ts';
 import { compactCells } from './compact-cells.ts';
@@ -44,6 +45,21 @@ export interface NodeDeps extends RecoveryDeps {
   readonly onLost: (error: OperationError) => void;
   readonly tuning?: Partial<NodeTuning>;
 }
+
+/** What a writer that may repair, and nothing else, asks. */
+const CONTROLLER_ASKS: ReadonlySet<Request['t']> = new Set([
+  'QUERY',
+  'CELL',
+  'FETCH',
+  'BODY',
+  'AUDIT',
+  'REPAIR',
+  'CHECKPOINT',
+  'CHANGES',
+  'CERTS',
+  'SHOWN',
+  'STATUS',
+] as const);
 
 export interface NodeStatus {
   readonly slot: number;
@@ -197,6 +213,11 @@ export class StorageNode {
     payload: Uint8Array,
   ): Promise<Frame> {
     const ctx = this.#ctx;
+    if (writer.capabilities.includes('repair')) {
+      if (!CONTROLLER_ASKS.has(request.t)) throw new Refused('DENIED', `a controller may not ask ${request.t}`);
+    } else if (request.t === 'REPAIR') {
+      throw new Refused('DENIED', 'a gateway may not ask REPAIR');
+    }
     switch (request.t) {
       case 'QUERY':
         return handleQuery(ctx, request, true);
@@ -225,6 +246,10 @@ export class StorageNode {
         return handleFetch(ctx, request);
       case 'BODY':
         return handleBody(ctx, request);
+      case 'AUDIT':
+        return handleAudit(ctx, request);
+      case 'REPAIR':
+        throw new Refused('DENIED', 'this node takes no repairs');
       case 'CHECKPOINT':
         return handleCheckpoint(ctx, request);
       case 'CHANGES':

@@ -100,7 +100,7 @@ export async function handleBody(ctx: NodeContext, request: RequestOf<'BODY'>): 
  * which this node has not seen the certificate yet. Whoever knows the hash has seen the certificate, or is
  * the writer; denying such a version would be a signed lie about what this node's own receipt promises.
  */
-function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Version | undefined {
+export function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Version | undefined {
   const max = ctx.state.register.max(keyId);
   if (max !== null && equal(max.hash, hash)) return max;
   const kept = ctx.state.register.kept(keyId, hash);
@@ -111,7 +111,7 @@ function heldVersion(ctx: NodeContext, keyId: Uint8Array, hash: Uint8Array): Ver
 }
 
 /** A higher certificate when there is one, else a signed statement that can be held against this node (E6). */
-async function lacks(
+export async function lacks(
   ctx: NodeContext,
   asked: Pick<RequestOf<'FETCH'>, 'keyId' | 'manifestHash' | 'stamp' | 'contentId' | 'stripe'>,
   version: Version | undefined,

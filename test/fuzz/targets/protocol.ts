@@ -7,6 +7,7 @@ import { decodeEntry, encodeEntry } from '../../../src/log/entry-types.ts';
 import { rootFromInclusion, verifyConsistency, verifyInclusion } from '../../../src/merkle/tree.ts';
 import { verifyBlock } from '../../../src/merkle/tiles.ts';
 import { rootOfBatchMember } from '../../../src/merkle/batch.ts';
+import { decodeAudit, encodeAudit } from '../../../src/protocol/audit.ts';
 import { decodeAttributes, encodeAttributes } from '../../../src/protocol/attributes.ts';
 import { decodeBucketRecord, encodeBucketRecord, transitionFault } from '../../../src/protocol/bucket-record.ts';
 import type { BucketRecord } from '../../../src/protocol/bucket-record.ts';
@@ -21,12 +22,13 @@ import { decodeCommitAck, decodeReceipt, encodeCommitAck, encodeReceipt } from '
 import { openRootConfiguration } from '../../../src/protocol/configuration.ts';
 import { decode, encode } from '../../../src/protocol/encoding.ts';
 import type { Decoded } from '../../../src/protocol/encoding.ts';
-import { decodeAdopt, encodeAdopt, committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody } from '../../../src/protocol/log-entries.ts';
+import { decodeAdopt, encodeAdopt, committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeHole, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody } from '../../../src/protocol/log-entries.ts';
 import { encodeManifest, openSignedManifest, partTableSchema } from '../../../src/protocol/manifest.ts';
 import { decodeAnswer, decodeLack, decodeReplies, decodeRequest, decodeResolution, encodeAnswer, encodeRefused, encodeReplies, encodeRequest } from '../../../src/protocol/messages.ts';
 import type { AnswerOf, Request, RequestType } from '../../../src/protocol/messages.ts';
 import { proofSchema } from '../../../src/protocol/proofs.ts';
 import { quorumSize } from '../../../src/protocol/quorum.ts';
+import { decodeRepairAuthority, encodeRepairAuthority } from '../../../src/protocol/repair-authority.ts';
 import { decodeBallotRequest, decodeProposal, decodeStaged, decodeStagedReceipts, decodeUnstaged, encodeBallotRequest, encodeProposal, encodeStaged, encodeStagedReceipts, encodeUnstaged } from '../../../src/protocol/slot.ts';
 import { StatementVerifier } from '../../../src/protocol/statement.ts';
 import type { StatementProof } from '../../../src/protocol/statement.ts';
@@ -50,6 +52,8 @@ const resolutionProof = prove(CLUSTER, WRITER.signingKey, 'resolution', resoluti
 const session = { gatewayId: WRITER.gatewayId, sessionNonce: id16('session') };
 const ballot = encodeBallotRequest({ v: 1, bucketId: id('bucket'), keyId, prev: id('version before'), round: 3, ...session });
 const proposal = encodeProposal({ v: 1, keyId, prev: id('version before'), round: 3, ...session, manifestHash: first.hash });
+const audit = encodeAudit({ v: 1, nonce: id('nonce'), manifestHash: first.hash, contentId: id('matrix'), stripe: 0, slot: 1, epoch: 1, cellHash: id('cell'), logSize: 9 });
+const authority = encodeRepairAuthority({ v: 1, controllerId: id('controller'), epoch: 1, notAfterMs: 1000 });
 const unstaged = encodeUnstaged({ v: 1, stageId: id16('stage'), slot: 1, epoch: 1, accepted: [{ hash: first.hash, prev: id('version before'), stamp: stampAt(2) }] });
 const staged = encodeStaged({ v: 1, bucketId: id('bucket'), keyId, stageId: id16('stage'), contentId: id('matrix'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
 const attributes = encodeAttributes({ v: 1, keyId, stamp: stampAt(2), lockMode: 'GOVERNANCE', retainUntil: 5, legalHold: true, gone: false });
@@ -71,6 +75,8 @@ export const REQUESTS: readonly Request[] = [
   { t: 'COMMIT', cert, inline: false },
   { t: 'FETCH', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 0, leaseMs: 1000 },
   { t: 'BODY', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), leaseMs: 0 },
+  { t: 'AUDIT', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 0, nonce: id('nonce') },
+  { t: 'REPAIR', authority: signedBody(authority), keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 3, row: new Uint8Array(128), path: [id('sibling')], cert, upload: null },
   { t: 'CHECKPOINT', nonce: id16('nonce') },
   { t: 'CHANGES', from: 0, to: 100 },
   { t: 'CERTS', keyIds: [keyId, id('other key')] },
@@ -96,6 +102,8 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   COMMIT: { incarnation: 1, logIndex: 8, proof },
   FETCH: { row: new Uint8Array(128), path: [] },
   BODY: {},
+  AUDIT: { row: new Uint8Array(128), path: [id('sibling')], statement: signedBody(audit) },
+  REPAIR: {},
   CHECKPOINT: { text: 'a note\n' },
   CHANGES: { from: 0, leaves: [utf8('leaf')] },
   CERTS: { certs: [cert, null] },
@@ -222,7 +230,7 @@ function acceptsEntry(input: Uint8Array): boolean {
   if (entry === null) return false;
   sameBytes(encodeEntry(entry.type, entry.body), input);
   // Followers try the body of any entry by its type.
-  for (const open of [decodeCommitted, decodeEvict, decodeStampBody, decodeBoot, decodeRepaired]) open(entry.body);
+  for (const open of [decodeCommitted, decodeEvict, decodeStampBody, decodeBoot, decodeRepaired, decodeHole]) open(entry.body);
   return true;
 }
 
@@ -238,6 +246,8 @@ const committedSeed = committedBodyOf(first);
 const evict = encodeEvict({ v: 1, manifestHash: first.hash, keyId, byHash: id('by') });
 const boot = encodeBoot({ v: 1, nodeId: id('node'), epoch: 1, incarnation: 2 });
 const replies = encodeReplies({ t: 'REPLIES', leaves: [id('leaf 1'), id('leaf 2')], batch: first.proof.batch });
+const hole = encode({ v: 1, contentId: id('matrix'), stripe: 3 });
+const repairedCell = encodeRepaired({ v: 2, keyId, manifestHash: first.hash, contentId: id('matrix'), stripe: 3 });
 const repaired = encodeRepaired({ v: 1, keyId, manifestHash: first.hash, contentId: id('matrix') });
 const stampBody = encodeStampBody({ v: 1, keyId, stamp: stampAt(9) });
 
@@ -277,7 +287,10 @@ export const protocolTargets: readonly Target[] = [
   canonical('log-evict', `${e} decodeEvict`, [evict], decodeEvict, encodeEvict),
   canonical('log-stamp', `${e} decodeStampBody`, [stampBody], decodeStampBody, encodeStampBody),
   canonical('log-boot', `${e} decodeBoot`, [boot], decodeBoot, encodeBoot),
-  canonical('log-repaired', `${e} decodeRepaired`, [repaired], decodeRepaired, encodeRepaired),
+  canonical('log-repaired', `${e} decodeRepaired`, [repaired, repairedCell], decodeRepaired, encodeRepaired),
+  canonical('log-hole', `${e} decodeHole`, [hole], decodeHole, encode),
+  canonical('audit', 'src/protocol/audit.ts decodeAudit', [audit], decodeAudit, encodeAudit),
+  canonical('repair-authority', 'src/protocol/repair-authority.ts decodeRepairAuthority', [authority], decodeRepairAuthority, encodeRepairAuthority),
   decoder({ name: 'log-entry', covers: ['src/log/entry-types.ts decodeEntry'], format: { form: 'bytes' }, seeds: () => [encodeEntry('COMMITTED', committedSeed), encodeEntry('EVICT', evict), encodeEntry('BOOT', boot)], accepts: acceptsEntry }),
   decoder({ name: 'certificate', covers: ['src/protocol/certificate.ts decodeCertificate'], format: cbor, seeds: () => CERTIFICATES, accepts: acceptsCertificate, inputs: 800 }),
   decoder({ name: 'manifest', covers: ['src/protocol/manifest.ts openSignedManifest', 'src/protocol/manifest.ts decodeManifest'], format: cbor, seeds: () => MANIFESTS.map(({ body }) => body), accepts: acceptsManifest }),
