@@ -40,6 +40,7 @@ const ABOUT: Readonly<Record<EvidenceType, string>> = {
   'E5-log': 'a log that shrank',
   E6: 'a content lost that was promised',
   'E6-row': 'a row made up for a content',
+  'E6-audit': 'a wrong cell for a challenge',
   E7: 'a locked version let go',
   E8: 'a content that is no codeword',
   E9: 'two configurations of one epoch',

@@ -1,7 +1,8 @@
-/** What a node says about contents that it has promised to keep: E6 and E7. */
+/** What a node says about contents that it has promised to keep, or is asked for: E6 and E7. */
 import { equal, hex } from '../base/bytes.ts';
 import { rowLeaf } from '../merkle/tiles.ts';
 import { verifyInclusion } from '../merkle/tree.ts';
+import { decodeAudit } from '../protocol/audit.ts';
 import { promisesContent } from '../protocol/certificate.ts';
 import { decodeEvict } from '../protocol/log-entries.ts';
 import { decodeLack } from '../protocol/messages.ts';
@@ -67,6 +68,37 @@ export function judgeRow(statements: Statements, { content, shown }: EvidenceOf<
     );
   }
   return notProven('none of the nodes that gave a receipt signed this answer');
+}
+
+/** E6-audit: a correct node checks a cell before it signs, so it signs no other than the one of the matrix. */
+export function judgeAudit(statements: Statements, { content, audit, row, path }: EvidenceOf<'E6-audit'>): Verdict {
+  const named = statements.content(content);
+  if (named === null) return notProven('no valid certificate names the content');
+  const decoded = decodeAudit(audit.body);
+  if (!decoded.ok) return notProven(`the statement is malformed: ${decoded.reason}`);
+  const { slot, epoch, stripe, manifestHash, contentId, cellHash } = decoded.value;
+  const config = statements.cluster.slotAt(slot);
+  const accused = nodeAt(statements.cluster, slot);
+  if (config === undefined || accused === null || epoch !== statements.cluster.epoch) return notProven('the statement is of no node of this configuration');
+  if (!statements.verifier.verify(config.signingKey, 'audit', audit.body, audit.proof)) return notProven('the signature of the statement does not verify');
+  const { hash } = named.cert.signed;
+  if (!equal(manifestHash, hash) || !equal(contentId, content.contentId)) return notProven('the statement is about another version');
+  const truth = trueHash(named, contentId, stripe, slot, row, path);
+  if (truth === null) return notProven('the row is not the one of the content');
+  if (equal(truth, cellHash)) return notProven('the node signed the right cell');
+  return proven(
+    accused,
+    [`certificate of ${versionText(named)}`, `cell ${hex(cellHash)} as that of stripe ${stripe} of content ${hex(contentId)}`],
+    'The content has another cell there: the node answered a challenge with what it made up, or did not check what it read.',
+  );
+}
+
+/** What the slot's cell of the stripe hashes to; null when the row does not show it. */
+function trueHash({ layout }: NamedContent, contentId: Uint8Array, stripe: number, slot: number, row: Uint8Array, path: readonly Uint8Array[]): Uint8Array | null {
+  if (layout === null) return stripe === 0 ? contentId : null;
+  const stripes = stripeCount(layout);
+  const isShown = stripe < stripes && row.length === 32 * layout.n && verifyInclusion(contentId, rowLeaf(row), stripe, stripes, path);
+  return isShown ? row.subarray(32 * slot, 32 * slot + 32) : null;
 }
 
 function versionText({ cert: { signed } }: NamedContent): string {

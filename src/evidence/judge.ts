@@ -6,7 +6,7 @@
 import { equal } from '../base/bytes.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { judgeConfigurations } from './admins.ts';
-import { judgeEviction, judgeLack, judgeRow } from './contents.ts';
+import { judgeAudit, judgeEviction, judgeLack, judgeRow } from './contents.ts';
 import type { Evidence } from './evidence.ts';
 import { notProven } from './finding.ts';
 import type { Verdict } from './finding.ts';
@@ -36,6 +36,8 @@ export function judgeEvidence(cluster: Cluster, evidence: Evidence, nowMs: numbe
       return judgeLack(statements, evidence);
     case 'E6-row':
       return judgeRow(statements, evidence);
+    case 'E6-audit':
+      return judgeAudit(statements, evidence);
     case 'E7':
       return judgeEviction(statements, evidence, nowMs);
     case 'E8':

@@ -26,7 +26,7 @@ import { writerIdOf } from '../../src/protocol/stamp.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import { seededKey } from '../../src/sim/members.ts';
 
-import { ACCUSED, ackOf, answered, ballot, certificateOf, cluster, content, entryAt, filler, keyId, keyOf, LEAVES, manifestOf, nodeOf, nonce, nonceRoot, note, NOW_MS, other, receiptOf, samples, signedBy, slotTerms, stranger, writer } from './samples.ts';
+import { ACCUSED, ackOf, answered, auditOf, ballot, certificateOf, cluster, content, entryAt, filler, keyId, keyOf, LEAVES, manifestOf, nodeOf, nonce, nonceRoot, note, NOW_MS, other, receiptOf, samples, signedBy, slotTerms, stranger, writer } from './samples.ts';
 
 const judge = (evidence: Evidence): Verdict => judgeEvidence(cluster, evidence, NOW_MS);
 
@@ -182,6 +182,18 @@ describe('next to each kind', () => {
     acquits({ ...sample, shown: answered(1, request, encodeAnswer('FETCH', { row, path: [] })) }, 'the one of the content');
     acquits({ ...sample, content: { ...sample.content, certificate: certificateOf(later) } }, 'another version');
     acquits({ ...sample, shown: answered(3, request, sample.shown.answer) }, 'none of the nodes');
+  });
+
+  it('E6-audit: the right cell, another version, a row of another content, or a stripe that is not there', () => {
+    const sample = samples['E6-audit'];
+    const said = (amend: Parameters<typeof auditOf>[1], by = 1): Evidence => ({ ...sample, audit: signedBy(by, 'audit', auditOf(one, amend)) });
+    accuses(said({ slot: 3 }, 3), 'node-3');
+    acquits(said({ cellHash: sample.row.subarray(32, 64) }), 'the right cell');
+    acquits(said({ manifestHash: later.hash }), 'another version');
+    acquits(said({ stripe: 1 }), 'not the one of the content');
+    acquits({ ...sample, row: content(true).row }, 'not the one of the content');
+    acquits(said({}, 3), 'does not verify');
+    acquits({ ...sample, audit: signedBy(1, 'not-held', sample.audit.body) }, 'does not verify');
   });
 
   it('E7: a retention that has ended, GOVERNANCE, another entry or version', () => {

@@ -18,6 +18,8 @@ import type { Certificate } from '../../src/protocol/certificate.ts';
 import { configStatement, encodeConfiguration, sealConfiguration } from '../../src/protocol/configuration.ts';
 import { encode } from '../../src/protocol/encoding.ts';
 import { encodeAdopt, encodeEvict } from '../../src/protocol/log-entries.ts';
+import { encodeAudit } from '../../src/protocol/audit.ts';
+import type { AuditBody } from '../../src/protocol/audit.ts';
 import { encodeManifest, signedManifestToWire } from '../../src/protocol/manifest.ts';
 import type { Manifest, SignedManifest, SlotTerms } from '../../src/protocol/manifest.ts';
 import { encodeAnswer, encodeRequest, replyStatement } from '../../src/protocol/messages.ts';
@@ -157,6 +159,12 @@ export function answered(slot: number, request: Uint8Array, answer: Uint8Array) 
 
 export const writerName = `writer-${hex(writer.gatewayId.subarray(0, 8))}`;
 
+/** What a node signs for a challenge, with a cell that it made up unless one is named. */
+export function auditOf({ manifest, hash }: SignedManifest, amend: Partial<AuditBody> = {}): Uint8Array {
+  const { contentId } = manifest;
+  return encodeAudit({ v: 1, nonce: sha256(nonce), manifestHash: hash, contentId, stripe: 0, slot: 1, epoch: 1, cellHash: sha256(utf8('made up')), logSize: 9, ...amend });
+}
+
 /** One that proves, of each kind. */
 export const samples: { readonly [T in EvidenceType]: Extract<Evidence, { type: T }> } = (() => {
   const one = manifestOf();
@@ -197,6 +205,7 @@ export const samples: { readonly [T in EvidenceType]: Extract<Evidence, { type: 
     'E5-log': { ...common, type: 'E5-log', notes: [earlier, note(2, LEAVES.slice(0, 8), commitNonce(salt, earlier))], salt },
     E6: { ...common, type: 'E6', content: named, lack: signedBy(1, 'not-held', encode(lack)) },
     'E6-row': { ...common, type: 'E6-row', content: named, shown: answered(1, fetch, encodeAnswer('FETCH', { row: crooked.row, path: [] })) },
+    'E6-audit': { ...common, type: 'E6-audit', content: named, audit: signedBy(1, 'audit', auditOf(one)), row: content(false).row, path: [] },
     E7: { ...common, type: 'E7', certificate: certificateOf(locked), note: note(3, evicting), entry: entryAt(evicting, 9) },
     E8: {
       ...common,
@@ -223,6 +232,7 @@ export const ACCUSED: { readonly [T in EvidenceType]: string } = {
   'E5-log': 'node-2',
   E6: 'node-1',
   'E6-row': 'node-1',
+  'E6-audit': 'node-1',
   E7: 'node-3',
   E8: writerName,
   E9: 'admins',
