@@ -32,6 +32,8 @@ export async function statusCommand(dir: string, terminal: Terminal): Promise<vo
       .map(([counter, count]) => `${name}: ${counter} ${count}`),
   );
   if (caught.length > 0) terminal.warn('suspicions', { caught }, `caught:\n  ${caught.join('\n  ')}`);
+  const revoked = [...new Set(members.flatMap(({ status }) => (status?.['revoked'] ?? []) as string[]))];
+  if (revoked.length > 0) terminal.warn('revoked', { revoked }, `revoked writers:\n  ${revoked.join('\n  ')}`);
   if (members.every((member) => member.status === null)) {
     throw new OperationError('UNREACHABLE', 'No process of this cluster is running.', { remedy: 'Start it with `holdfast up`.' });
   }

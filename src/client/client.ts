@@ -25,6 +25,8 @@ import type { ReadOptions, ReadPlan, ReadResult, ReadTrust, VersionHead } from '
 import { endLeftoverStages } from './leftover-stages.ts';
 import { resolve } from './resolve.ts';
 import type { Resolution, ResolvePolicy } from './resolve.ts';
+import { revocations, revoke, spreadRevocations } from './revocation.ts';
+import type { RevokedWriter, RevokeOutcome } from './revocation.ts';
 import { WriterSessions } from './session.ts';
 import type { Suspicion } from './suspicions.ts';
 import { writeSlot } from './slot-write.ts';
@@ -107,6 +109,21 @@ export class ProtocolClient {
   /** See leftover-stages.ts. */
   endLeftoverStages(ageMs: number): Promise<number> {
     return endLeftoverStages(this.#writer(), ageMs);
+  }
+
+  /** See revocation.ts. */
+  revoke(document: Uint8Array): Promise<RevokeOutcome> {
+    return revoke(this.#ctx, document);
+  }
+
+  /** See revocation.ts. */
+  revocations(): Promise<readonly RevokedWriter[]> {
+    return revocations(this.#ctx);
+  }
+
+  /** See revocation.ts. */
+  spreadRevocations(): Promise<readonly RevokedWriter[]> {
+    return spreadRevocations(this.#ctx);
   }
 
   /** Begins to follow the logs; at most one follower a client, whose checkpoints its requests then quote. */

@@ -274,6 +274,7 @@ class PieceSource {
       case 'LOCKED':
       case 'FULL':
       case 'LOST':
+      case 'REVOKED':
         return { kind: 'none' };
     }
   }

@@ -79,7 +79,7 @@ export type PrepareOutcome =
     };
 
 /** Refusals that the same manifest meets again. */
-const LASTING: ReadonlySet<string> = new Set(['BAD', 'DENIED', 'CONFLICT', 'LOCKED', 'NOT_HELD', 'EQUIVOCATION']);
+const LASTING: ReadonlySet<string> = new Set(['BAD', 'DENIED', 'CONFLICT', 'LOCKED', 'NOT_HELD', 'EQUIVOCATION', 'REVOKED']);
 
 /** What a slot that lags is shown beside the manifest. */
 type More = Pick<RequestOf<'PREPARE'>, 'prevCert' | 'record'>;
@@ -248,6 +248,7 @@ class PrepareRound {
       case 'HOLE':
       case 'FULL':
       case 'LOST':
+      case 'REVOKED':
         return null;
     }
   }

@@ -237,6 +237,11 @@ export function shortageOf(
     return new OperationError('BUSY', message, { retryable: true });
   }
   if (count('LOCKED') > f) return new OperationError('LOCKED', 'Retention or a legal hold forbids the change.');
+  if (count('REVOKED') > f) {
+    return new OperationError('REFUSED', 'The admins have revoked this writer.', {
+      remedy: 'Write through another gateway; see docs/key-compromise.md.',
+    });
+  }
   if (count('DENIED') + count('BAD') > f) {
     return new OperationError('REFUSED', 'More storage nodes than may be faulty refuse the request.', {
       remedy: 'Compare the configuration of this process with that of the storage nodes.',

@@ -8,6 +8,7 @@
  * behind, also while storage nodes are down.
  */
 import { assert } from '../base/assert.ts';
+import { hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import type { HttpHandler } from '../base/http.ts';
 import type { Clock, Disk, KeyValueStore, Random, Telemetry, Timer, Transport } from '../base/ports.ts';
@@ -119,6 +120,8 @@ export interface GatewayStatus {
   readonly openAttempts: number;
   readonly slots: readonly SlotHealth[];
   readonly suspicions: readonly Suspicion[];
+  /** Ids of gateways that the admins have revoked, in hex; its own when it is among them. */
+  readonly revoked: readonly string[];
 }
 
 export class Gateway {
@@ -143,6 +146,7 @@ export class Gateway {
   #timer: Timer | null = null;
   #upkeep: Promise<void> = Promise.resolve();
   #hasSwept = false;
+  #revoked: readonly string[] = [];
 
   /** The store below the S3 front, for tools that need no HTTP. */
   readonly store: HoldfastStore;
@@ -248,6 +252,7 @@ export class Gateway {
       openAttempts: this.#journal.openAttempts().length,
       slots: this.#client.health(),
       suspicions: this.#client.suspicions(),
+      revoked: this.#revoked,
     };
   }
 
@@ -349,6 +354,7 @@ export class Gateway {
     const { telemetry } = this.#options;
     const { signal } = this.#abort;
     try {
+      this.#revoked = (await this.#client.spreadRevocations()).map(({ gatewayId }) => hex(gatewayId));
       await this.#barrier.pass();
       this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
       await this.#orphans.sweep(signal);

@@ -38,6 +38,8 @@ export const ENTRY_TYPES = {
   REFUSED: 14,
   /** The register state at a size was written to disk and read back (13.8). */
   SNAPSHOT: 15,
+  /** A writer is revoked. */
+  REVOKED: 16,
 } as const satisfies Record<string, number>;
 
 export type EntryType = keyof typeof ENTRY_TYPES;

@@ -16,6 +16,7 @@ import { statementBytes } from './statement.ts';
 
 export const CONFIG_BYTES_MAX = 256 * 1024;
 export const PROTOCOL_VERSION = 1;
+export const WRITERS_MAX = 256;
 
 export interface SlotConfig {
   readonly slot: number;
@@ -89,7 +90,7 @@ const configurationSchema: z.ZodType<Configuration> = z.strictObject({
         capabilities: z.array(z.enum(['write', 'buckets', 'resolve', 'bypassGovernance', 'repair'])).max(5),
       }),
     )
-    .max(256),
+    .max(WRITERS_MAX),
   suiteMin: uintUpTo(255),
   protocolMin: uintUpTo(255),
   retentionMaxMs: uint,

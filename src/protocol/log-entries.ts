@@ -134,6 +134,20 @@ export interface HoleBody {
 const holeSchema: z.ZodType<HoleBody> = z.strictObject({ v: z.literal(1), contentId: hash32, stripe: uint });
 
 export const decodeHole = (body: Uint8Array): Decoded<HoleBody> => decode(holeSchema, body, LEAF_BYTES_MAX);
+
+/** REVOKED: from here on the node accepts nothing new of this writer. */
+export interface RevokedEntryBody {
+  readonly v: 1;
+  readonly gatewayId: Uint8Array;
+  /** SHA-256 of the body of the admins' statement. */
+  readonly statementHash: Uint8Array;
+}
+
+const revokedEntrySchema: z.ZodType<RevokedEntryBody> = z.strictObject({ v: z.literal(1), gatewayId: hash32, statementHash: hash32 });
+
+export const encodeRevokedEntry = (body: RevokedEntryBody): Uint8Array => encode(body);
+export const decodeRevokedEntry = (body: Uint8Array): Decoded<RevokedEntryBody> => decode(revokedEntrySchema, body, LEAF_BYTES_MAX);
+
 export const encodeHole = (contentId: Uint8Array, stripe: number): Uint8Array => encode({ v: 1, contentId, stripe });
 export const encodeAdopt = (epoch: number, configHash: Uint8Array): Uint8Array => encode({ v: 1, epoch, configHash });
 /** SNAPSHOT names a hash. */

@@ -19,9 +19,11 @@ import { sha256 } from '../crypto/primitives.ts';
 import { certBytes } from './certificate.ts';
 import { bytesUpTo, decode, encode, hash32, id16, uint, uintUpTo } from './encoding.ts';
 import type { Decoded } from './encoding.ts';
+import { WRITERS_MAX } from './configuration.ts';
 import { signedManifestSchema } from './manifest.ts';
 import { batchSchema, proofSchema } from './proofs.ts';
 import { SLOTS_MAX } from './quorum.ts';
+import { revocationBytes } from './revocation.ts';
 import { signedBodySchema, STAGE_MANIFESTS_MAX, stagedReceiptsBytes, unstagedWireSchema } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 
@@ -190,6 +192,12 @@ const requests = {
     /** Signed by the asker: a peer can later repeat, but not invent, a higher number. */
     proof: proofSchema,
   }),
+  /** Shows the node that m admins have revoked a writer (revocation.ts). Anyone may, the revoked writer too. */
+  REVOKE: z.strictObject({ t: z.literal('REVOKE'), document: revocationBytes }),
+  /** Which revocations does the node hold? */
+  REVOCATIONS: z.strictObject({ t: z.literal('REVOCATIONS') }),
+  /** Certificates of the COMMITTED entries at these indexes of the node's log, of versions long replaced too. */
+  HISTORY: z.strictObject({ t: z.literal('HISTORY'), indexes: z.array(uint).min(1).max(CERTS_BATCH_MAX) }),
   /** What time is it with you? Asked between nodes, for retention (13.6). */
   TIME: z.strictObject({ t: z.literal('TIME') }),
   STATUS: z.strictObject({ t: z.literal('STATUS') }),
@@ -222,6 +230,9 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.ABORT,
   requests.BOOT,
   requests.REMEMBER,
+  requests.REVOKE,
+  requests.REVOCATIONS,
+  requests.HISTORY,
   requests.TIME,
   requests.STATUS,
 ]);
@@ -254,6 +265,7 @@ const refusalCodes = [
   'HOLE',
   'FULL',
   'LOST',
+  'REVOKED',
 ] as const;
 
 const refusedSchema = z.strictObject({
@@ -264,7 +276,7 @@ const refusedSchema = z.strictObject({
     cert: certBytes.nullable(),
     /** EQUIVOCATION: the manifest accepted first. */
     manifest: signedManifestSchema.nullable(),
-    /** CONFIG_STALE: the node's configuration document. */
+    /** CONFIG_STALE: the node's configuration document. REVOKED: the revocation. */
     document: z.custom<Uint8Array>((v) => v instanceof Uint8Array).nullable(),
     /** NOT_HELD and HOLE are signed statements: usable as evidence (E6). BALLOT: the request that was promised more. */
     statement: signedBodySchema.nullable(),
@@ -343,6 +355,11 @@ const answers = {
     size: uint,
   }),
   REMEMBER: nothing,
+  /** The variable fields of a signed REVOKED statement. */
+  REVOKE: z.strictObject({ statementHash: hash32, incarnation: uint, logIndex: uint, proof: proofSchema }),
+  REVOCATIONS: z.strictObject({ documents: z.array(revocationBytes).max(WRITERS_MAX) }),
+  /** In the order asked, perhaps fewer; null: no COMMITTED entry stands there. */
+  HISTORY: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),
   TIME: z.strictObject({ nowMs: uint }),
   STATUS: z.strictObject({
     protocolMin: uint,

@@ -33,7 +33,8 @@ export type RefusalCode =
   | 'NOT_HELD'
   | 'HOLE'
   | 'FULL'
-  | 'LOST';
+  | 'LOST'
+  | 'REVOKED';
 
 export interface Refusal {
   readonly code: RefusalCode;
@@ -60,6 +61,8 @@ export interface PrepareView {
   readonly uncertifiedBytes: number;
   /** Of a SLOT manifest, what the node knows of its slot; null for PLAIN. */
   readonly slot: SlotView | null;
+  /** Is the writer of this gatewayId revoked? */
+  readonly isRevoked: (gatewayId: Uint8Array) => boolean;
 }
 
 /** What a node knows of the slot that a manifest is proposed for. */
@@ -252,11 +255,23 @@ export const p11Slot: Predicate = ({ manifest, hash }, { slot }) => {
   return slot.holdsStage ? null : refuse('NOT_HELD', 'P5: the staged content is not held');
 };
 
+/**
+ * P12: nothing new of a revoked writer, whoever proposes it: a good writer that completes what a liar shows it would
+ * otherwise do the thief's work. What this node accepted before binds it as ever.
+ */
+export const p12NotRevoked: Predicate = ({ manifest, hash }, { sender, acceptedHash, isRevoked }) => {
+  const isAccepted = acceptedHash !== undefined && equal(acceptedHash, hash);
+  const isAuthorRevoked = isRevoked(manifest.gatewayId) && !isAccepted;
+  if (!isAuthorRevoked && (sender === undefined || !isRevoked(sender.gatewayId))) return null;
+  return refuse('REVOKED', 'P12: the writer is revoked');
+};
+
 /** In the order in which a node applies them. */
 export const PREPARE_PREDICATES: readonly Predicate[] = [
   p2Epoch,
   p1SenderOwnsWriter,
   p3Authority,
+  p12NotRevoked,
   bucketRule,
   keyRule,
   p4Geometry,

@@ -28,6 +28,8 @@ export type Purpose =
   | 'audit'
   | 'repair-authority'
   | 'config'
+  | 'revocation'
+  | 'revoked'
   | 'join'
   | 'boot'
   /** Never sent: its hash names a node's journal, which nobody else can then imitate. */

@@ -27,6 +27,7 @@ import { pointersOf } from './records.ts';
 import { prepareContent } from './prepare-content.ts';
 import type { PreparedContent } from './prepare-content.ts';
 import { Refused, reply } from './reply.ts';
+import { revokedRefusal } from './revoke-writer.ts';
 import type { Version } from './register.ts';
 import { contentIds } from './state.ts';
 
@@ -255,6 +256,7 @@ function judge(
       // What was staged is charged already.
       (own === undefined && stageOf(manifest) === null ? claimedBytes(manifest) : 0),
     slot: slotView(ctx, candidate),
+    isRevoked: (gatewayId) => ctx.state.isRevoked(gatewayId),
   };
   return judgePrepare(signed, view);
 }
@@ -327,6 +329,7 @@ async function refuse(ctx: NodeContext, signed: SignedManifest, refusal: Refusal
   const { register, bucketRecords } = ctx.state;
   ctx.telemetry.count('refusals', { code: refusal.code });
   const { code, reason } = refusal;
+  if (code === 'REVOKED') throw revokedRefusal(ctx, ctx.state.isRevoked(manifest.gatewayId) ? manifest.gatewayId : EMPTY);
   if (code === 'CONFIG_STALE') throw new Refused(code, reason, { document: ctx.cluster.document });
   if (code === 'SUPERSEDED' || code === 'COUNTER' || code === 'PREDECESSOR') {
     const max = register.max(manifest.keyId);

@@ -20,6 +20,7 @@ import { compareStamps } from '../protocol/stamp.ts';
 import { openCertificate, takeIn } from './accept-certificate.ts';
 import type { NodeContext } from './context.ts';
 import { Refused, reply } from './reply.ts';
+import { learnRevocations } from './revoke-writer.ts';
 
 const RETRY_MS = 250;
 /** How much longer the slowest logs are followed, in times that one answer may take. */
@@ -79,6 +80,8 @@ export async function bootCheck(ctx: NodeContext, signal: AbortSignal): Promise<
     const answer = await ask(ctx, slot, { t: 'BOOT' });
     if (answer === null) return false;
     judgeClaims(ctx, slot, answer);
+    // n-f hold what is revoked, and of the n-1-f that answer here one correct node is among them.
+    if (!(await learnRevocations(ctx, slot))) return false;
     sizes.set(slot, answer.size);
     return true;
   });

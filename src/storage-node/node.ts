@@ -26,8 +26,9 @@ import { recover } from './recover.ts';
 import type { Recovered, RecoveryDeps } from './recover.ts';
 import { Refused, reply } from './reply.ts';
 import { RetentionClock } from './retention-clock.ts';
+import { handleRevocations, handleRevoke, learnRevocations, requireNotRevoked } from './revoke-writer.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
-import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
+import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleHistory, handleQuery, handleShown } from './serve.ts';
 import { handleRelease, handleRests, handleStage, handleStages, handleUnstage } from './stage-content.ts';
 import { Uploads } from './uploads.ts';
 
@@ -195,6 +196,7 @@ export class StorageNode {
       if (request.t === 'REMEMBER') return handleRemember(ctx, member.slot, request);
       if (request.t === 'CHANGES') return handleChanges(ctx, request, CHANGES_LEAVES_MAX);
       if (request.t === 'CERTS') return handleCerts(ctx, request);
+      if (request.t === 'REVOCATIONS') return handleRevocations(ctx);
     }
     if (this.#state === 'CHECKING') throw new Refused('BUSY', 'this node is checking its state');
     if (member.kind === 'node') {
@@ -213,6 +215,10 @@ export class StorageNode {
     payload: Uint8Array,
   ): Promise<Frame> {
     const ctx = this.#ctx;
+    // What says that it is revoked it may still bring and ask for.
+    if (request.t === 'REVOKE') return handleRevoke(ctx, request);
+    if (request.t === 'REVOCATIONS') return handleRevocations(ctx);
+    requireNotRevoked(ctx, writer.gatewayId);
     if (writer.capabilities.includes('repair')) {
       if (!CONTROLLER_ASKS.has(request.t)) throw new Refused('DENIED', `a controller may not ask ${request.t}`);
     } else if (request.t === 'REPAIR') {
@@ -258,6 +264,8 @@ export class StorageNode {
         return handleCerts(ctx, request);
       case 'SHOWN':
         return handleShown(ctx, request);
+      case 'HISTORY':
+        return handleHistory(ctx, request);
       case 'RESOLVE':
       case 'ABORT':
         if (!writer.capabilities.includes('resolve')) throw new Refused('DENIED', 'the writer may not settle orphans');
@@ -371,7 +379,7 @@ export class StorageNode {
       }
       if (now - timeAt >= ctx.tuning.timeMs) {
         timeAt = now;
-        chores.unshift(() => this.#hearTime());
+        chores.unshift(() => this.#hearTime(), () => this.#hearRevocations());
       }
       if (now - followedAt >= ctx.tuning.followMs) {
         followedAt = now;
@@ -386,6 +394,10 @@ export class StorageNode {
     const answers = await Promise.all([...peers.keys()].map((slot) => ask(this.#ctx, slot, { t: 'TIME' })));
     retention.hear(answers.flatMap((answer) => answer?.nowMs ?? []), cluster.geometry.f);
     if (retention.isAhead) telemetry.count('retention_clock_ahead');
+  }
+
+  async #hearRevocations(): Promise<void> {
+    await Promise.all([...this.#ctx.peers.keys()].map((slot) => learnRevocations(this.#ctx, slot)));
   }
 
   /** One piece of upkeep: when it fails the others go on, and it is tried again in the next round. */

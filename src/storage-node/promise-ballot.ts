@@ -15,6 +15,7 @@ import type { NodeContext } from './context.ts';
 import { readBlob } from './read-content.ts';
 import type { OpenSlot } from './register.ts';
 import { Refused, reply } from './reply.ts';
+import { requireNotRevoked } from './revoke-writer.ts';
 
 export async function handlePromise(
   ctx: NodeContext,
@@ -52,6 +53,7 @@ export interface Promised {
  * caller has just written becomes durable together with the promise.
  */
 export async function promise(ctx: NodeContext, ballot: BallotRequest, request: SignedBody): Promise<Promised> {
+  requireNotRevoked(ctx, ballot.gatewayId);
   if (!isNewest(ctx, ballot)) throw await notNewest(ctx, ballot.keyId);
   const found = ctx.state.register.openSlot(ballot.keyId);
   const open = found !== null && equal(found.prev, ballot.prev) ? found : null;

@@ -12,6 +12,7 @@ import { bytesOf, bytesUpTo, decodeOwn, encode, hash32, id16, uint } from '../pr
 import { LEAF_BYTES_MAX } from '../protocol/log-entries.ts';
 import { signedManifestSchema } from '../protocol/manifest.ts';
 import { proofSchema } from '../protocol/proofs.ts';
+import { revocationBytes } from '../protocol/revocation.ts';
 import { signedBodySchema, stagedReceiptsBytes } from '../protocol/slot.ts';
 
 const leaf = bytesUpTo(LEAF_BYTES_MAX + 1);
@@ -64,6 +65,8 @@ const recordSchema = z.discriminatedUnion('r', [
   z.strictObject({ r: z.literal('BOOT'), leaf, configHash: bytesOf(32) }),
   z.strictObject({ r: z.literal('HOLE'), leaf, contentId: hash32, stripe: uint }),
   z.strictObject({ r: z.literal('SNAPSHOT'), leaf }),
+  /** The admins' statement beside the entry that names it. */
+  z.strictObject({ r: z.literal('REVOKED'), leaf, gatewayId: hash32, document: revocationBytes }),
   z.strictObject({ r: z.literal('MOVED'), content: contentSchema }),
   z.strictObject({ r: z.literal('FREED'), contentId: hash32 }),
   z.strictObject({ r: z.literal('REMEMBERED'), slot: uint, incarnation: uint, proof: proofSchema }),

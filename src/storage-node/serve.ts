@@ -191,3 +191,16 @@ export async function handleChanges(ctx: NodeContext, request: RequestOf<'CHANGE
   }
   return reply('CHANGES', { from: request.from, leaves });
 }
+
+/** For who reads the past: the node keeps the certificate of every entry, also of versions that have gone. */
+export async function handleHistory(ctx: NodeContext, { indexes }: RequestOf<'HISTORY'>): Promise<Frame> {
+  const certs: (Uint8Array | null)[] = [];
+  let bytes = 0;
+  for (const index of indexes) {
+    const cert = index < ctx.state.log.durableSize ? await ctx.state.readCommitted(index) : null;
+    bytes += cert?.length ?? 0;
+    if (bytes > CHANGES_BYTES_MAX && certs.length > 0) break;
+    certs.push(cert);
+  }
+  return reply('HISTORY', { certs });
+}

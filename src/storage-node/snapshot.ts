@@ -83,6 +83,11 @@ const chunkSchema = z.discriminatedUnion('c', [
     ended: z.array(id16),
   }),
   z.strictObject({ c: z.literal('HOLES'), items: z.array(bytes) }),
+  /** Only where a writer is revoked. */
+  z.strictObject({
+    c: z.literal('REVOKED'),
+    items: z.array(z.strictObject({ gatewayId: hash32, document: bytes, logIndex: uint })),
+  }),
 ]);
 type Chunk = z.infer<typeof chunkSchema>;
 
@@ -109,6 +114,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   const highest = [...state.highestBySlot].map(([slot, h]) => ({ slot, ...h }));
   const remembered = [...state.remembered].map(([slot, r]) => ({ slot, ...r }));
   const holes = [...state.holes];
+  const revoked = [...state.revoked.values()];
   const head = { incarnation: state.incarnation, configHash: state.configHash, marks: [...state.marks] };
   const logSize = state.log.size;
   await state.queuedIsDurable();
@@ -152,6 +158,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   add({ c: 'STAGES', held, ended });
   add({ c: 'BUCKETS', items: buckets });
   add({ c: 'HOLES', items: holes.map((hole) => fromMapKey(hole)) });
+  if (revoked.length > 0) add({ c: 'REVOKED', items: revoked });
   const first: Chunk[] = [{ c: 'HEAD', v: 2, ...head, logSize }, { c: 'NAMES', names: names.all() }];
   return { chunks: [...first.map((chunk) => encode(chunk)), ...rows], lastRecord };
 }
@@ -225,6 +232,9 @@ function thawChunk(state: NodeState, chunk: Chunk, context: RowContext): void {
       break;
     case 'HOLES':
       for (const hole of chunk.items) state.holes.add(mapKey(hole));
+      break;
+    case 'REVOKED':
+      for (const held of chunk.items) state.revoked.set(mapKey(held.gatewayId), held);
       break;
   }
 }

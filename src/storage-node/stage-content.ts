@@ -18,6 +18,7 @@ import { claimedBytes } from './contents.ts';
 import type { ContentTerms } from './contents.ts';
 import { prepareContent } from './prepare-content.ts';
 import { Refused, reply } from './reply.ts';
+import { revokedRefusal } from './revoke-writer.ts';
 import { ballotOfSender, promise, requireSerialised } from './promise-ballot.ts';
 import type { Stage } from './stages.ts';
 
@@ -43,6 +44,11 @@ export async function handleStage(
     giveBack(ctx, content);
     if (again !== undefined) return answer(ctx, sameStage(writer, request, again), ballot);
     throw new Refused('NOT_HELD', 'P5: the content went away meanwhile');
+  }
+  // It may have come while the content was written.
+  if (ctx.state.isRevoked(writer.gatewayId)) {
+    giveBack(ctx, content);
+    throw revokedRefusal(ctx, writer.gatewayId);
   }
   const certified = ctx.state.register.certifiedOn(request.keyId, request.stageId);
   if (certified !== undefined) {

@@ -52,6 +52,13 @@ export interface Remembered {
   readonly proof: StatementProof;
 }
 
+/** A writer's revocation as the node keeps it. */
+export interface HeldRevocation {
+  readonly gatewayId: Uint8Array;
+  readonly document: Uint8Array;
+  readonly logIndex: number;
+}
+
 /** What the writer of a record has at hand in parsed form; recovery parses the record itself. */
 export interface ParsedRecord {
   readonly signed?: SignedManifest;
@@ -87,6 +94,8 @@ export class NodeState {
   readonly highestBySlot = new Map<number, { readonly logIndex: number; readonly version: Version }>();
   /** Sizes of the peers' logs up to which this node has taken their certificates in. */
   marks: readonly number[] = [];
+  /** Writers that are obeyed no more, by gatewayId. */
+  readonly revoked = new Map<string, HeldRevocation>();
   /** Missing cells, "content:stripe". */
   readonly holes = new Set<string>();
   incarnation = 0;
@@ -250,6 +259,9 @@ export class NodeState {
         break;
       case 'SNAPSHOT':
         break;
+      case 'REVOKED':
+        this.revoked.set(mapKey(record.gatewayId), { gatewayId: record.gatewayId, document: record.document, logIndex });
+        break;
       case 'MOVED':
         spare = this.contents.moved(record.content);
         break;
@@ -307,6 +319,10 @@ export class NodeState {
     this.#bindAll(version);
   }
 
+  isRevoked(gatewayId: Uint8Array): boolean {
+    return this.revoked.size > 0 && this.revoked.has(mapKey(gatewayId));
+  }
+
   isHole(contentId: Uint8Array, stripe: number): boolean {
     return this.holes.has(`${mapKey(contentId)}:${stripe}`);
   }
@@ -345,6 +361,12 @@ export class NodeState {
     const record = decodeRecord(await this.journal.read(version.at));
     if (record.r !== 'PREPARED' || record.slot === undefined) throw damaged('a proposal was expected');
     return { manifest: manifestOf(record.manifest), ...record.slot };
+  }
+
+  /** The certificate of the COMMITTED entry at an index below the durable size; null: another entry stands there. */
+  async readCommitted(index: number): Promise<Uint8Array | null> {
+    const record = decodeRecord(await this.journal.read(this.places.get(index)));
+    return record.r === 'COMMITTED' ? record.cert : null;
   }
 
   /** The leaf bytes at an index below the durable size. */

@@ -88,6 +88,8 @@ const SEEDS: readonly Uint8Array[] = [
   seed({ t: 'SHOWN', keyIds: [keyId, id('none')] }),
   seed({ t: 'RESOLVE', keyId: id('orphan'), stamp: stampAt(5), promise: true }),
   seed({ t: 'ABORT', keyId: id('orphan'), stamp: stampAt(5), resolutions: [1, 2, 3].map((slot) => resolution(slot)) }),
+  seed({ t: 'HISTORY', indexes: [0, 1, 2] }),
+  seed({ t: 'REVOCATIONS' }),
   seed({ t: 'STATUS' }),
   seed({ t: 'BOOT' }, EMPTY, 'node'),
   seed({ t: 'REMEMBER', incarnation: 7, proof: bootProof(7) }, EMPTY, 'node'),

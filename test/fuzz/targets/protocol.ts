@@ -22,18 +22,20 @@ import { decodeCommitAck, decodeReceipt, encodeCommitAck, encodeReceipt } from '
 import { openRootConfiguration } from '../../../src/protocol/configuration.ts';
 import { decode, encode } from '../../../src/protocol/encoding.ts';
 import type { Decoded } from '../../../src/protocol/encoding.ts';
-import { decodeAdopt, encodeAdopt, committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeHole, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody } from '../../../src/protocol/log-entries.ts';
+import { decodeAdopt, encodeAdopt, committedBodyOf, decodeBoot, decodeCommitted, decodeEvict, decodeHole, decodeRepaired, decodeStampBody, encodeBoot, encodeEvict, encodeRepaired, encodeStampBody, decodeRevokedEntry, encodeRevokedEntry } from '../../../src/protocol/log-entries.ts';
 import { encodeManifest, openSignedManifest, partTableSchema } from '../../../src/protocol/manifest.ts';
 import { decodeAnswer, decodeLack, decodeReplies, decodeRequest, decodeResolution, encodeAnswer, encodeRefused, encodeReplies, encodeRequest } from '../../../src/protocol/messages.ts';
 import type { AnswerOf, Request, RequestType } from '../../../src/protocol/messages.ts';
 import { proofSchema } from '../../../src/protocol/proofs.ts';
 import { quorumSize } from '../../../src/protocol/quorum.ts';
 import { decodeRepairAuthority, encodeRepairAuthority } from '../../../src/protocol/repair-authority.ts';
+import { decodeRevoked, encodeRevocation, encodeRevoked, openEffectiveRevocation, openRevocation, revocationStatement, sealRevocation } from '../../../src/protocol/revocation.ts';
 import { decodeBallotRequest, decodeProposal, decodeStaged, decodeStagedReceipts, decodeUnstaged, encodeBallotRequest, encodeProposal, encodeStaged, encodeStagedReceipts, encodeUnstaged } from '../../../src/protocol/slot.ts';
 import { StatementVerifier } from '../../../src/protocol/statement.ts';
 import type { StatementProof } from '../../../src/protocol/statement.ts';
 import { cellBytesOf, fragmentBytes, stripeCount } from '../../../src/protocol/stripes.ts';
 import { prove } from '../../../src/sim/adversaries/stage.ts';
+import { seededKey } from '../../../src/sim/members.ts';
 import { decoder, holds, sameBytes } from '../decoder.ts';
 import type { Target } from '../engine.ts';
 import { CERTIFICATES, certificateOf, CLUSTER, id, manifestOf, MANIFESTS, PART_TABLE, receiptOf, signed, stampAt, WRITER } from '../valid.ts';
@@ -60,6 +62,12 @@ const attributes = encodeAttributes({ v: 1, keyId, stamp: stampAt(2), lockMode: 
 const stagedReceipts = encodeStagedReceipts([{ slot: 1, incarnation: 1, logIndex: 4, proof }]);
 const signedBody = (body: Uint8Array): { body: Uint8Array; proof: StatementProof } => ({ body, proof: prove(CLUSTER, WRITER.signingKey, 'proposal', body) });
 
+const ADMIN = seededKey('admin');
+const revocationBody = encodeRevocation({ v: 1, clusterId: CLUSTER.id, epoch: 1, gatewayId: WRITER.gatewayId, atMs: 7 });
+const revocation = sealRevocation(revocationBody, [{ admin: ADMIN.publicKey, signature: ADMIN.sign(revocationStatement(CLUSTER.id, revocationBody)) }]);
+const revokedSeed = encodeRevoked({ v: 1, statementHash: id('revocation'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
+const revokedEntry = encodeRevokedEntry({ v: 1, gatewayId: WRITER.gatewayId, statementHash: id('revocation') });
+
 export const REQUESTS: readonly Request[] = [
   { t: 'QUERY', keyId, cell0: true, seen: { size: 5, root: id('root') } },
   { t: 'CELL', upload: id16('upload'), stripe: 0, reserve: 1024, row: new Uint8Array(128) },
@@ -85,6 +93,9 @@ export const REQUESTS: readonly Request[] = [
   { t: 'ABORT', keyId, stamp: stampAt(3), resolutions: [{ body: resolution, proof: resolutionProof }] },
   { t: 'BOOT' },
   { t: 'REMEMBER', incarnation: 2, proof },
+  { t: 'REVOKE', document: revocation },
+  { t: 'REVOCATIONS' },
+  { t: 'HISTORY', indexes: [0, 7] },
   { t: 'TIME' },
   { t: 'STATUS' },
 ];
@@ -112,6 +123,9 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   ABORT: {},
   BOOT: { cert, remembered: { incarnation: 1, proof }, size: 9 },
   REMEMBER: {},
+  REVOKE: { statementHash: id('revocation'), incarnation: 1, logIndex: 9, proof },
+  REVOCATIONS: { documents: [revocation] },
+  HISTORY: { certs: [cert, null] },
   TIME: { nowMs: 7 },
   STATUS: { protocolMin: 1, protocolMax: 1, version: '0.1.0', incarnation: 1, logSize: 9, totalBytes: 1e9, freeBytes: 1e8, liveBytes: 1e6, keys: 3, holes: 0, state: 'SERVING' },
 };
@@ -230,7 +244,7 @@ function acceptsEntry(input: Uint8Array): boolean {
   if (entry === null) return false;
   sameBytes(encodeEntry(entry.type, entry.body), input);
   // Followers try the body of any entry by its type.
-  for (const open of [decodeCommitted, decodeEvict, decodeStampBody, decodeBoot, decodeRepaired, decodeHole]) open(entry.body);
+  for (const open of [decodeCommitted, decodeEvict, decodeStampBody, decodeBoot, decodeRepaired, decodeHole, decodeRevokedEntry]) open(entry.body);
   return true;
 }
 
@@ -287,6 +301,22 @@ export const protocolTargets: readonly Target[] = [
   canonical('log-evict', `${e} decodeEvict`, [evict], decodeEvict, encodeEvict),
   canonical('log-stamp', `${e} decodeStampBody`, [stampBody], decodeStampBody, encodeStampBody),
   canonical('log-boot', `${e} decodeBoot`, [boot], decodeBoot, encodeBoot),
+  canonical('log-revoked', `${e} decodeRevokedEntry`, [revokedEntry], decodeRevokedEntry, encodeRevokedEntry),
+  canonical('revoked', 'src/protocol/revocation.ts decodeRevoked', [revokedSeed], decodeRevoked, encodeRevoked),
+  decoder({
+    name: 'revocation',
+    covers: ['src/protocol/revocation.ts openRevocation', 'src/protocol/revocation.ts openEffectiveRevocation'],
+    format: cbor,
+    seeds: () => [revocation, sealRevocation(revocationBody, [])],
+    accepts: (input) => {
+      const opened = openRevocation(CLUSTER, input);
+      const effective = openEffectiveRevocation(CLUSTER, input);
+      // The admin signed one body.
+      if (effective.ok) holds(equal(effective.value.body, revocationBody), 'only what the admin signed is in force');
+      return opened.ok;
+    },
+    inputs: 150,
+  }),
   canonical('log-repaired', `${e} decodeRepaired`, [repaired, repairedCell], decodeRepaired, encodeRepaired),
   canonical('log-hole', `${e} decodeHole`, [hole], decodeHole, encode),
   canonical('audit', 'src/protocol/audit.ts decodeAudit', [audit], decodeAudit, encodeAudit),
