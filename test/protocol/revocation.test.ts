@@ -11,6 +11,7 @@ import { decodeEntry } from '../../src/log/entry-types.ts';
 import { decodeRevokedEntry } from '../../src/protocol/log-entries.ts';
 import { signedManifestToWire } from '../../src/protocol/manifest.ts';
 import { encodeAnswer } from '../../src/protocol/messages.ts';
+import { quorumSize } from '../../src/protocol/quorum.ts';
 import { decodeReceipt } from '../../src/protocol/receipt.ts';
 import { encodeRevocation, encodeRevoked, openEffectiveRevocation, revocationStatement, sealRevocation } from '../../src/protocol/revocation.ts';
 import type { Revocation } from '../../src/protocol/revocation.ts';
@@ -166,9 +167,11 @@ describe('a revoked writer', () => {
     const bucketId = s.bucket.bucketId;
     const version = thief.version({ key: 'loot', counter: 1, amend: (m) => ({ ...m, bucketId }) });
     const answers = await Promise.all([...s.world.nodes.keys()].map((slot) => thief.propose(slot, version, 1)));
-    const accepted = answers.flatMap((answer, slot) => (answer.ok ? [slot] : []));
-    expect(accepted.filter((slot) => slot !== LIAR)).toEqual([]);
-    for (const slot of [1, 2, 3]) expect(await logOf(s, slot, thief.raw.writerId)).toMatchObject({ accepted: [], revoked: [expect.any(Number)] });
+    // One of the n-f words was the liar's: a correct node may not have heard yet.
+    expect(answers.filter(({ ok }) => ok).length).toBeLessThan(quorumSize(s.world.cluster.geometry));
+    await s.good.client.spreadRevocations();
+    const again = thief.version({ key: 'more loot', counter: 1, amend: (m) => ({ ...m, bucketId }) });
+    for (const slot of [1, 2, 3]) expect(await thief.propose(slot, again, 1)).toMatchObject({ ok: false, refused: { code: 'REVOKED' } });
   });
 
   it('gets nothing done by a good writer to whom a liar shows its new manifest as accepted', async () => {

@@ -38,7 +38,7 @@ import { prove } from '../../../src/sim/adversaries/stage.ts';
 import { seededKey } from '../../../src/sim/members.ts';
 import { decoder, holds, sameBytes } from '../decoder.ts';
 import type { Target } from '../engine.ts';
-import { CERTIFICATES, certificateOf, CLUSTER, id, manifestOf, MANIFESTS, PART_TABLE, receiptOf, signed, stampAt, WRITER } from '../valid.ts';
+import { CERTIFICATES, certificateOf, CLUSTER, id, manifestOf, MANIFESTS, PART_TABLE, receiptOf, signed, stampAt, WRITER, WRITERS } from '../valid.ts';
 
 const cbor = { form: 'cbor' } as const;
 const first = MANIFESTS[0] ?? signed(manifestOf('DATA'));
@@ -62,8 +62,9 @@ const attributes = encodeAttributes({ v: 1, keyId, stamp: stampAt(2), lockMode: 
 const stagedReceipts = encodeStagedReceipts([{ slot: 1, incarnation: 1, logIndex: 4, proof }]);
 const signedBody = (body: Uint8Array): { body: Uint8Array; proof: StatementProof } => ({ body, proof: prove(CLUSTER, WRITER.signingKey, 'proposal', body) });
 
+// Not of the writer with which targets ask a node: it would be obeyed no more.
 const ADMIN = seededKey('admin');
-const revocationBody = encodeRevocation({ v: 1, clusterId: CLUSTER.id, epoch: 1, gatewayId: WRITER.gatewayId, atMs: 7 });
+const revocationBody = encodeRevocation({ v: 1, clusterId: CLUSTER.id, epoch: 1, gatewayId: WRITERS[1]?.gatewayId ?? id('writer'), atMs: 7 });
 const revocation = sealRevocation(revocationBody, [{ admin: ADMIN.publicKey, signature: ADMIN.sign(revocationStatement(CLUSTER.id, revocationBody)) }]);
 const revokedSeed = encodeRevoked({ v: 1, statementHash: id('revocation'), gatewayId: WRITER.gatewayId, slot: 1, nodeId: id('node'), epoch: 1, incarnation: 1, logIndex: 4 });
 const revokedEntry = encodeRevokedEntry({ v: 1, gatewayId: WRITER.gatewayId, statementHash: id('revocation') });
