@@ -16,6 +16,7 @@ import { StorageNode } from '../storage-node/node.ts';
 import type { NodeDeps } from '../storage-node/node.ts';
 import { bindCluster } from './bound-cluster.ts';
 import { tellParent } from './child-messages.ts';
+import { keepEvidence } from './evidence-folder.ts';
 import { FRESH_FILE, readNodeIdentity } from './identity-folder.ts';
 import type { NodeIdentity } from './identity-folder.ts';
 import { runMember } from './member-process.ts';
@@ -65,6 +66,7 @@ async function startNode(folder: MemberFolder, options: NodeRunOptions, interpos
     transport,
     fresh: await disk.exists(FRESH_FILE),
     onLost: (error) => folder.fail(error),
+    onEvidence: await keepEvidence(disk, telemetry),
   });
   folder.onEnd(() => node.stop());
   const listener = await listenTls({

@@ -184,6 +184,8 @@ function openAccepted(
     ctx.peers.suspect(slot, 'BAD_PROMISE', 'what it says it accepted was not proposed');
     return null;
   }
+  ctx.sightings.manifest(signed);
+  ctx.sightings.proposal(accepted.proposal);
   const inline = signed.manifest.kind === 'INLINE' ? payload : null;
   return { signed, ballot: proposer.ballot, staged: accepted.staged, inline };
 }
@@ -210,6 +212,7 @@ export function roundOf(
       equal(decoded.value.prev, prev) &&
       compareBallots(ballotOf(decoded.value), own) >= 0 &&
       ctx.verifier.verify(writer.signingKey, purpose, statement.body, statement.proof);
+    if (isRight && purpose === 'proposal') ctx.sightings.proposal(statement);
     if (isRight) return round;
   }
   ctx.peers.suspect(slot, 'BAD_REFUSAL', 'BALLOT without a higher one');

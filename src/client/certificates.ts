@@ -6,6 +6,7 @@ import { mapKey } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
 import { certificateFault, decodeCertificate, encodeCertificate } from '../protocol/certificate.ts';
 import type { Certificate } from '../protocol/certificate.ts';
+import type { Sightings } from '../evidence/sightings.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
 import { compareStamps } from '../protocol/stamp.ts';
@@ -29,11 +30,14 @@ const REMEMBERED_MAX = 2048;
 export class Certificates {
   readonly #cluster: Cluster;
   readonly #verifier: StatementVerifier;
+  readonly #sightings: Sightings | null;
   readonly #valid = new Map<string, Certified>();
 
-  constructor(cluster: Cluster, verifier: StatementVerifier) {
+  /** `sightings`: learns what the certificates hold; null for who looks for no proof. */
+  constructor(cluster: Cluster, verifier: StatementVerifier, sightings: Sightings | null = null) {
     this.#cluster = cluster;
     this.#verifier = verifier;
+    this.#sightings = sightings;
   }
 
   /** Any bytes may be given. */
@@ -44,7 +48,10 @@ export class Certificates {
     const decoded = decodeCertificate(bytes);
     if (!decoded.ok) return decoded;
     const fault = certificateFault(this.#cluster, this.#verifier, decoded.value);
-    if (fault !== null) return { ok: false, reason: fault };
+    if (fault !== null) {
+      this.#sightings?.invalid(decoded.value);
+      return { ok: false, reason: fault };
+    }
     return { ok: true, certified: this.#remember(name, decoded.value, bytes) };
   }
 
@@ -59,6 +66,7 @@ export class Certificates {
     if (oldest !== undefined) this.#valid.delete(oldest);
     const certified: Certified = { cert, signed: cert.signed, stamp: cert.signed.manifest.stamp, bytes };
     this.#valid.set(name, certified);
+    this.#sightings?.certificate(cert);
     return certified;
   }
 }

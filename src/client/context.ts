@@ -1,6 +1,8 @@
 /** What the operations of the client share: the cluster, its peers, what was verified, and the ports. */
 import type { Clock, Random, Telemetry } from '../base/ports.ts';
 import type { WorkspacePool } from '../erasure/workspace.ts';
+import type { Accuse } from '../evidence/accuse.ts';
+import type { Sightings } from '../evidence/sightings.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import type { Seen } from '../protocol/messages.ts';
 import type { StatementVerifier } from '../protocol/statement.ts';
@@ -8,7 +10,6 @@ import type { Background } from './background.ts';
 import type { Certificates } from './certificates.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Peers } from './peers.ts';
-import type { Accuse } from './accuse.ts';
 import type { Promises } from './promises.ts';
 
 export interface ClientContext {
@@ -28,5 +29,7 @@ export interface ClientContext {
   /** The highest checkpoint of a slot's log that this client has verified. */
   readonly seen: (slot: number) => Seen;
   readonly accuse: Accuse;
+  /** What members have signed, as it passes by. */
+  readonly sightings: Sightings;
   readonly promises: Promises;
 }

@@ -9,7 +9,7 @@ import { repairAuthorityFault } from '../protocol/repair-authority.ts';
 import type { AnswerOf } from '../protocol/messages.ts';
 import { auditCell } from './audit.ts';
 import type { Audited, AuditTarget } from './audit.ts';
-import type { Accuse } from './accuse.ts';
+import type { Accuse } from '../evidence/accuse.ts';
 import type { Certified } from './certificates.ts';
 import type { CertificateSource } from './certificate-fetcher.ts';
 import { fetchCertificates } from './certs.ts';

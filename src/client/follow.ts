@@ -10,6 +10,7 @@
 import { EMPTY } from '../base/bytes.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
 import { verifySignature } from '../crypto/primitives.ts';
+import { isDueStill } from '../evidence/contents.ts';
 import { commitNonce, keepsPromise } from '../evidence/logs.ts';
 import { CHECKPOINT_NONCE_BYTES, logOrigin, openCheckpoint } from '../log/checkpoint.ts';
 import type { SignedCheckpoint } from '../log/checkpoint.ts';
@@ -19,7 +20,7 @@ import type { NoteVerifier } from '../log/signed-note.ts';
 import { LogTail } from '../log/tail.ts';
 import type { CatchUp, TailRefusal } from '../log/tail.ts';
 import { leafHash } from '../merkle/tree.ts';
-import { decodeCommitted } from '../protocol/log-entries.ts';
+import { decodeCommitted, decodeEvict } from '../protocol/log-entries.ts';
 import type { CommittedBody } from '../protocol/log-entries.ts';
 import type { Seen } from '../protocol/messages.ts';
 import type { ClientContext } from './context.ts';
@@ -43,11 +44,11 @@ interface Challenged {
   readonly salt: Uint8Array;
 }
 
-interface BrokenPlace {
-  readonly index: number;
-  readonly leaf: Uint8Array;
-  readonly promise: PlacePromise;
-}
+/** A leaf that no correct node has there: another was promised for its place (E4), or it lets go of what is locked (E7). */
+type WrongLeaf = { readonly index: number; readonly leaf: Uint8Array } & (
+  | { readonly promise: PlacePromise }
+  | { readonly certificate: Uint8Array }
+);
 
 interface Followed {
   readonly slot: number;
@@ -136,12 +137,12 @@ export class LogFollower {
     if (!begun.ok) return refuse(this.#fault(slot, begun, salt));
     const { catchUp } = begun;
     const { size } = target.checkpoint;
-    const broken: BrokenPlace[] = [];
+    const wrong: WrongLeaf[] = [];
     while (catchUp.size < size) {
       const from = catchUp.size;
       const leaves = await this.#leaves(slot, from, Math.min(size, from + CHANGES_LEAVES_MAX));
       if (typeof leaves === 'string') return refuse(leaves);
-      broken.push(...this.#brokenPromises(slot, catchUp.size, leaves));
+      wrong.push(...this.#brokenPromises(slot, from, leaves), ...this.#lockedLetGo(from, leaves));
       const refusal = catchUp.add(leaves.map((leaf) => leafHash(leaf)));
       if (refusal !== null) return refuse(this.#fault(slot, refusal, salt));
       const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
@@ -150,7 +151,7 @@ export class LogFollower {
     }
     const verdict = catchUp.finish();
     if (!verdict.ok) return refuse(this.#fault(slot, verdict, salt));
-    this.#accuseOf(slot, broken, target, catchUp);
+    this.#accuseOf(slot, wrong, target, catchUp);
     return { ok: true, slot, size };
   }
 
@@ -168,18 +169,37 @@ export class LogFollower {
   }
 
   /** Leaves that stand where the node has promised others. */
-  #brokenPromises(slot: number, from: number, leaves: readonly Uint8Array[]): BrokenPlace[] {
+  #brokenPromises(slot: number, from: number, leaves: readonly Uint8Array[]): WrongLeaf[] {
     return leaves.flatMap((leaf, i) => {
       const promise = this.#ctx.promises.due(slot, from + i);
       return promise === undefined || keepsPromise(promise, leaf) ? [] : [{ index: from + i, leaf, promise }];
     });
   }
 
-  #accuseOf(slot: number, broken: readonly BrokenPlace[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
-    for (const { index, leaf, promise } of broken) {
-      this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log has another entry at ${index} than was promised`);
+  /** Evictions of versions that COMPLIANCE bids the node keep, as far as their certificates were seen. */
+  #lockedLetGo(from: number, leaves: readonly Uint8Array[]): WrongLeaf[] {
+    return leaves.flatMap((leaf, i) => {
+      const entry = decodeEntry(leaf);
+      const evicted = entry?.type === 'EVICT' ? decodeEvict(entry.body) : null;
+      if (evicted?.ok !== true) return [];
+      const certificate = this.#ctx.sightings.lockedCertificate(evicted.value.manifestHash);
+      const opened = certificate === undefined ? null : this.#ctx.certificates.open(certificate);
+      if (certificate === undefined || opened?.ok !== true) return [];
+      return isDueStill(opened.certified.signed.manifest, this.#ctx.clock.nowMs()) ? [{ index: from + i, leaf, certificate }] : [];
+    });
+  }
+
+  #accuseOf(slot: number, wrong: readonly WrongLeaf[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
+    for (const { index, leaf, ...what } of wrong) {
       const path = catchUp.pathOf(index);
-      if (path !== null) this.#ctx.accuse({ type: 'E4', promise, note, entry: { leaf, index, path: [...path] } });
+      const entry = { leaf, index, path: [...(path ?? [])] };
+      if ('promise' in what) {
+        this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log has another entry at ${index} than was promised`);
+        if (path !== null) this.#ctx.accuse({ type: 'E4', promise: what.promise, note, entry });
+      } else {
+        this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log lets a locked version go at ${index}`);
+        if (path !== null) this.#ctx.accuse({ type: 'E7', certificate: what.certificate, note, entry });
+      }
     }
   }
 

@@ -1,11 +1,12 @@
 /** Makes what the operations of a client share, of the ports that it is given. */
 import type { Clock, Random, Telemetry, Transport } from '../base/ports.ts';
 import type { WorkspacePool } from '../erasure/workspace.ts';
+import { accuser } from '../evidence/accuse.ts';
 import type { Proof } from '../evidence/finding.ts';
+import { Sightings } from '../evidence/sightings.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import type { Seen } from '../protocol/messages.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
-import { accuser } from './accuse.ts';
 import { Background } from './background.ts';
 import { Certificates } from './certificates.ts';
 import type { ClientContext } from './context.ts';
@@ -39,10 +40,12 @@ export function makeContext(options: ContextOptions, seen: (slot: number) => See
   const { cluster, transport, clock, random, telemetry, workspaces } = options;
   const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
   const verifier = new StatementVerifier(cluster.id);
+  const accuse = accuser({ cluster, clock, telemetry, onProof: options.onEvidence ?? (() => undefined) });
+  const sightings = new Sightings(cluster, verifier, clock, accuse);
   return {
     cluster,
     peers: new Peers(cluster, transport, clock, telemetry, deadlines),
-    certificates: new Certificates(cluster, verifier),
+    certificates: new Certificates(cluster, verifier, sightings),
     verifier,
     clock,
     random,
@@ -52,7 +55,8 @@ export function makeContext(options: ContextOptions, seen: (slot: number) => See
     workspaces,
     windowStripes: options.windowStripes ?? WINDOW_STRIPES_DEFAULT,
     seen,
-    accuse: accuser({ cluster, clock, telemetry, onProof: options.onEvidence ?? (() => undefined) }),
+    accuse,
+    sightings,
     promises: new Promises(),
   };
 }

@@ -117,6 +117,7 @@ class PrepareRound {
     const { cluster, certificates, peers, clock, deadlines } = this.#ctx;
     const { signed, slot } = this.#request;
     const ballot = slot?.ballot ?? null;
+    if (slot !== null) this.#ctx.sightings.proposal(slot.proposal);
     const q = quorumSize(cluster.geometry);
     const early = new Promise<void>((resolve) => {
       this.#ended = resolve;
@@ -202,6 +203,7 @@ class PrepareRound {
     const body = verifiedReceipt(this.#ctx.cluster, this.#ctx.verifier, made, receipt);
     if (body !== null) {
       this.#ctx.promises.place(slot, receipt.logIndex, { purpose: 'receipt', body, proof: receipt.proof });
+      this.#ctx.sightings.receipt(made, receipt);
       return receipt;
     }
     this.#ctx.peers.suspect(slot, 'BAD_RECEIPT', 'the receipt does not verify');
@@ -295,7 +297,8 @@ class PrepareRound {
   }
 
   #configStale(slot: number, { document }: RefusedAnswer): void {
-    const { cluster, peers } = this.#ctx;
+    const { cluster, peers, sightings } = this.#ctx;
+    if (document !== null) sightings.configuration(document);
     const opened = document === null ? undefined : openRootConfiguration(document);
     if (opened?.ok === true && equal(opened.cluster.hash, cluster.hash)) {
       peers.suspect(slot, 'BAD_REFUSAL', 'CONFIG_STALE with the configuration that this client has');

@@ -162,7 +162,8 @@ class Round<T extends RequestType, A, E> {
   }
 
   #configStale(slot: number, { document }: RefusedAnswer): void {
-    const { cluster, peers } = this.#ctx;
+    const { cluster, peers, sightings } = this.#ctx;
+    if (document !== null) sightings.configuration(document);
     const opened = document === null ? undefined : openRootConfiguration(document);
     if (opened?.ok === true && equal(opened.cluster.hash, cluster.hash)) {
       peers.suspect(slot, 'BAD_REFUSAL', 'CONFIG_STALE with the configuration that this client has');

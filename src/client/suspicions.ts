@@ -2,7 +2,7 @@
  * What this client has caught storage nodes at: answers that are malformed, do not verify or contradict what
  * is proven (protocol 10). A suspicion is about one slot and counts; it decides nothing but the order in
  * which slots are asked, because one observer's word convicts nobody. Proof that convinces others is evidence
- * (accuse.ts).
+ * (evidence/accuse.ts).
  */
 import type { Clock, Telemetry } from '../base/ports.ts';
 

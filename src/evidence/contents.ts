@@ -4,6 +4,7 @@ import { rowLeaf } from '../merkle/tiles.ts';
 import { verifyInclusion } from '../merkle/tree.ts';
 import { decodeAudit } from '../protocol/audit.ts';
 import { promisesContent } from '../protocol/certificate.ts';
+import type { Manifest } from '../protocol/manifest.ts';
 import { decodeEvict } from '../protocol/log-entries.ts';
 import { decodeLack } from '../protocol/messages.ts';
 import { compareStamps, stampText } from '../protocol/stamp.ts';
@@ -12,6 +13,9 @@ import type { EvidenceOf } from './evidence.ts';
 import { nodeAt, notProven, proven } from './finding.ts';
 import type { Verdict } from './finding.ts';
 import type { NamedContent, Statements } from './statements.ts';
+
+/** How much earlier than the judge a correct node may hold a retention for over. */
+const CLOCKS_APART_MS = 24 * 3_600_000;
 
 /**
  * E6: the node has promised the content and says that it lacks it, though it holds no version above. It lost
@@ -105,6 +109,14 @@ function versionText({ cert: { signed } }: NamedContent): string {
   return `manifest ${hex(signed.hash)} of key ${hex(signed.manifest.keyId)} at stamp ${stampText(signed.manifest.stamp)}`;
 }
 
+/**
+ * Does COMPLIANCE still bid every correct node keep the version, whatever the clocks of nodes and judge are up to?
+ * Clocks that are wrong by more than this, in one direction and on more than f nodes, are outside the model.
+ */
+export function isDueStill({ slot, retainUntil }: Manifest, nowMs: number): boolean {
+  return slot?.lockMode === 'COMPLIANCE' && nowMs + CLOCKS_APART_MS < retainUntil;
+}
+
 /** E7: an eviction in the node's own log, while COMPLIANCE holds. */
 export function judgeEviction(statements: Statements, { certificate, note, entry }: EvidenceOf<'E7'>, nowMs: number): Verdict {
   const cert = statements.certificate(certificate);
@@ -117,7 +129,7 @@ export function judgeEviction(statements: Statements, { certificate, note, entry
   const evicted = logged?.type === 'EVICT' ? decodeEvict(logged.body) : null;
   if (evicted?.ok !== true) return notProven('the checkpoint has no eviction there');
   if (!equal(evicted.value.manifestHash, hash)) return notProven('another version was evicted');
-  if (nowMs >= manifest.retainUntil) return notProven('the retention has ended: nothing shows any more that the eviction came before');
+  if (!isDueStill(manifest, nowMs)) return notProven('the retention has ended, or will within a day: nothing shows any more that the eviction came before');
   const accused = nodeAt(statements.cluster, signed.by.slot);
   if (accused === null) return notProven('the node is not in the configuration');
   return proven(

@@ -1,6 +1,7 @@
 /** What receipts prove against the node that gave them: E2, E10 and E12. */
 import { equal, hex } from '../base/bytes.ts';
 import { sha256 } from '../crypto/primitives.ts';
+import type { Cluster } from '../protocol/configuration.ts';
 import { decodeAdopt } from '../protocol/log-entries.ts';
 import { decodeManifest } from '../protocol/manifest.ts';
 import { compareBallots } from '../protocol/slot.ts';
@@ -77,12 +78,14 @@ export function judgeUnlawfulReceipt(statements: Statements, { receipt, manifest
   if (given === null) return notProven('the receipt does not verify');
   if (!equal(sha256(body), given.body.manifestHash)) return notProven('the receipt is for another manifest');
   const accused = nodeAt(statements.cluster, given.by.slot);
-  const fault = unlawful(statements, body, given.body);
+  if (given.body.epoch !== statements.cluster.epoch) return notProven('the receipt is to be judged by the configuration of its epoch');
+  const fault = unlawfulness(statements.cluster, body, given.body);
   if (accused === null || fault === null) return notProven('the manifest is one that a node may accept');
   return proven(accused, [textOf(given.body)], `No node may accept this manifest: ${fault}.`);
 }
 
-function unlawful({ cluster }: Statements, body: Uint8Array, receipt: ReceiptBody): string | null {
+/** Why no node may give this receipt for the manifest of this body, whatever it knows; null: one may. */
+export function unlawfulness(cluster: Cluster, body: Uint8Array, receipt: ReceiptBody): string | null {
   const decoded = decodeManifest(body);
   if (!decoded.ok) return `it is malformed (${decoded.reason})`;
   const m = decoded.value;

@@ -4,7 +4,7 @@
  */
 import type { RequestType } from '../protocol/messages.ts';
 import { holderCount } from '../protocol/quorum.ts';
-import { strategyNames } from './adversaries/strategies.ts';
+import { unsignedNames } from './adversaries/strategies.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedShape } from './simulated-cluster.ts';
 
@@ -106,7 +106,7 @@ export function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
 }
 
 function anyStrategy(random: SeededRandom): string {
-  return random.chance(FAVOURED_SHARE) ? random.pick(FAVOURED) : random.pick(strategyNames);
+  return random.chance(FAVOURED_SHARE) ? random.pick(FAVOURED) : random.pick(unsignedNames);
 }
 
 type FaultMaker = (random: SeededRandom, space: FaultSpace) => Fault | null;

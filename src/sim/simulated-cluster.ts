@@ -10,6 +10,7 @@ import type { OperationError } from '../base/errors.ts';
 import { CELL_BYTES_DEFAULT } from '../base/limits.ts';
 import type { Frame, PeerConnection } from '../base/ports.ts';
 import type { Suspicion } from '../client/suspicions.ts';
+import type { EvidenceType } from '../evidence/evidence.ts';
 import { nameOf } from '../evidence/finding.ts';
 import type { Proof } from '../evidence/finding.ts';
 import { sha256 } from '../crypto/primitives.ts';
@@ -194,6 +195,11 @@ export class SimulatedCluster implements WriterStage {
     const keys = this.#keys[slot];
     assert(keys !== undefined, 'the slot exists');
     return keys.signing;
+  }
+
+  lied(slot: number, type: EvidenceType, to: PeerConnection): void {
+    // Only gateways look for proof; a thief has no use for it.
+    if (this.#gateways.some(({ writer }) => hex(writer.tlsKey.publicKey) === to.peer)) this.#proofs.told(slot, type, to);
   }
 
   /** The node of a slot while its process lives. */
@@ -468,6 +474,7 @@ export class SimulatedCluster implements WriterStage {
         else this.#exit(process, error);
       },
       tuning: NODE_TUNING,
+      onEvidence: (proof) => this.#proven(name, proof),
     });
     process.node = node;
     await this.network.listen({
@@ -549,14 +556,16 @@ export class SimulatedCluster implements WriterStage {
       workspaces: new WorkspacePool(wasmCodec, { workspaceCount: WORKSPACES, cellCountMax: this.shape.n, cellBytesMax: CELL_BYTES_DEFAULT }),
       disk: processDisk(clock, process.disk),
       store: process.index,
-      onEvidence: (proof) => {
-        const { evidence, finding } = proof;
-        this.#note(name, `has evidence ${evidence.type} against ${nameOf(finding.accused)}: ${finding.contradiction}`);
-        this.evidence.push(proof);
-      },
+      onEvidence: (proof) => this.#proven(name, proof),
       tuning: GATEWAY_TUNING,
     });
     this.#note(name, 'serves');
+  }
+
+  #proven(who: string, proof: Proof): void {
+    const { evidence, finding } = proof;
+    this.#note(who, `has evidence ${evidence.type} against ${nameOf(finding.accused)}: ${finding.contradiction}`);
+    this.evidence.push(proof);
   }
 
   /** A correct node never loses its state, whatever happens to its process and its power. */

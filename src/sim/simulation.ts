@@ -3,13 +3,13 @@
  * acknowledged must be there. What the run broke, if anything, is in the result.
  */
 import { assert } from '../base/assert.ts';
-import { hex } from '../base/bytes.ts';
+import { equal, hex } from '../base/bytes.ts';
 import { describeError } from '../base/errors.ts';
 import { LEASE_MS_MAX } from '../base/limits.ts';
 import { DEFAULT_DEADLINES } from '../client/deadlines.ts';
 import { decodeEvidence, encodeEvidence } from '../evidence/evidence.ts';
 import { nameOf } from '../evidence/finding.ts';
-import type { Proof } from '../evidence/finding.ts';
+import type { Accused, Proof } from '../evidence/finding.ts';
 import { judgeEvidence } from '../evidence/judge.ts';
 import { decodeEntry } from '../log/entry-types.ts';
 import { decodeCommitted } from '../protocol/log-entries.ts';
@@ -269,8 +269,7 @@ function judgeAccusations(cluster: SimulatedCluster, violations: string[]): Read
     const { type } = proof.evidence;
     const { accused, contradiction } = proof.finding;
     kinds.add(type);
-    if (accused.kind !== 'node') violations.push(`${nameOf(accused)} is accused of ${type}, and is not bad: ${contradiction}`);
-    else if (!cluster.bad.has(accused.slot)) violations.push(`there is evidence ${type} against the correct node ${accused.slot}: ${contradiction}`);
+    if (!isBad(cluster, accused)) violations.push(`there is evidence ${type} against ${nameOf(accused)}, which is correct: ${contradiction}`);
     violations.push(...unconvincing(cluster, proof));
   }
   for (const [name, count] of cluster.telemetry.counts) {
@@ -278,6 +277,12 @@ function judgeAccusations(cluster: SimulatedCluster, violations: string[]): Read
   }
   assert(kinds.size < 100, 'kinds are few');
   return kinds;
+}
+
+function isBad({ bad, shape, writers }: SimulatedCluster, accused: Accused): boolean {
+  if (accused.kind === 'node') return bad.has(accused.slot);
+  const stolen = shape.isWriterStolen ? writers[shape.gateways] : undefined;
+  return accused.kind === 'writer' && stolen !== undefined && equal(accused.gatewayId, stolen.gatewayId);
 }
 
 /** Evidence convinces a stranger who reads it from its file. */

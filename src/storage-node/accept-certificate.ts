@@ -28,7 +28,11 @@ export function openCertificate(ctx: NodeContext, bytes: Uint8Array): Certificat
   const decoded = decodeCertificate(bytes);
   if (!decoded.ok) throw new Refused('BAD', `certificate: ${decoded.reason}`);
   const fault = certificateFault(ctx.cluster, ctx.verifier, decoded.value);
-  if (fault !== null) throw new Refused('BAD', `certificate: ${fault}`);
+  if (fault !== null) {
+    ctx.sightings.invalid(decoded.value);
+    throw new Refused('BAD', `certificate: ${fault}`);
+  }
+  ctx.sightings.certificate(decoded.value);
   checkOwnReceipt(ctx, decoded.value);
   return decoded.value;
 }

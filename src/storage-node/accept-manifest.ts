@@ -97,12 +97,14 @@ function candidateOf(ctx: NodeContext, signed: SignedManifest, { slot }: Request
   const { cluster, verifier } = ctx;
   const { manifest, hash } = signed;
   const signatureValid = verifyWriter(cluster, verifier, signed);
+  if (signatureValid) ctx.sightings.manifest(signed);
   if (manifest.slot === null) {
     if (slot !== undefined) throw new Refused('BAD', 'a PLAIN manifest is not proposed');
     return { signed, signatureValid, proposer: null, stageFault: () => null, ballot: null };
   }
   if (slot === undefined) throw new Refused('BAD', 'P11: a SLOT manifest comes with its proposal');
   const proposer = proposerOf(cluster, verifier, slot.proposal, manifest, hash);
+  if (proposer !== null) ctx.sightings.proposal(slot.proposal);
   let fault: string | null | undefined;
   const judgeStage = (): string | null => (fault ??= stageFault(cluster, verifier, manifest, slot.staged));
   return { signed, signatureValid, proposer, stageFault: judgeStage, ballot: proposer?.ballot ?? null };

@@ -1,6 +1,7 @@
 /** What the handlers of a storage node share: who it is, its ports, its state, and how it signs. */
 import type { Channel, Clock, Disk, Random, Telemetry } from '../base/ports.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
+import type { Sightings } from '../evidence/sightings.ts';
 import type { BatchSigner } from '../protocol/batch-signer.ts';
 import type { Cluster, SlotConfig, WriterConfig } from '../protocol/configuration.ts';
 import type { StatementVerifier } from '../protocol/statement.ts';
@@ -43,6 +44,8 @@ export interface NodeContext {
   readonly signingKey: SigningKey;
   readonly signer: BatchSigner;
   readonly verifier: StatementVerifier;
+  /** What members have signed, as it passes by. */
+  readonly sightings: Sightings;
   readonly clock: Clock;
   readonly random: Random;
   readonly disk: Disk;

@@ -7,6 +7,9 @@ import { hex } from '../base/bytes.ts';
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
 import type { Channel, DiskSpace, Frame, PeerConnection, Transport } from '../base/ports.ts';
+import { accuser } from '../evidence/accuse.ts';
+import type { Proof } from '../evidence/finding.ts';
+import { Sightings } from '../evidence/sightings.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
 import { decodeRequest } from '../protocol/messages.ts';
 import type { Request } from '../protocol/messages.ts';
@@ -45,6 +48,8 @@ export interface NodeDeps extends RecoveryDeps {
   /** Called once when the node must stop serving for good; the process ends with the reason. */
   readonly onLost: (error: OperationError) => void;
   readonly tuning?: Partial<NodeTuning>;
+  /** Called with each proof of a fault that others can check, once; must not throw. */
+  readonly onEvidence?: (proof: Proof) => void;
 }
 
 /** What a writer that may repair, and nothing else, asks. */
@@ -116,12 +121,14 @@ export class StorageNode {
     }
     let node: StorageNode | undefined;
     const verifier = new StatementVerifier(cluster.id);
+    const accuse = accuser({ cluster, clock, telemetry: deps.telemetry, onProof: deps.onEvidence ?? (() => undefined) });
     const ctx: NodeContext = {
       cluster,
       self,
       signingKey: deps.signingKey,
       signer: new BatchSigner(deps.signingKey, cluster.id, (batch) => verifier.remember(self.signingKey, batch)),
       verifier,
+      sightings: new Sightings(cluster, verifier, accuse),
       clock,
       random: deps.random,
       disk: deps.disk,

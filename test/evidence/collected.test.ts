@@ -43,7 +43,7 @@ it('E4: an acknowledgement that names another place is found out when the log is
   const client = scene.client(0);
   const follower = client.client.follow(() => undefined);
   liarFirst();
-  world.interceptors.set(LIAR, acknowledgesAt(world, LIAR, 0));
+  world.interceptors.set(LIAR, acknowledgesAt(world, LIAR, () => 0));
   committed(await put(client, scene.bucket, scene.freshKey(), contentOf('place', 100)));
   expect(await follower.fresh(LIAR)).toMatchObject({ ok: true });
   expect(proven(client)).toEqual([LIE('E4')]);

@@ -26,7 +26,7 @@ import { writerIdOf } from '../../src/protocol/stamp.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import { seededKey } from '../../src/sim/members.ts';
 
-import { ACCUSED, ackOf, answered, auditOf, ballot, certificateOf, cluster, content, entryAt, filler, keyId, keyOf, LEAVES, manifestOf, nodeOf, nonce, nonceRoot, note, NOW_MS, other, receiptOf, samples, signedBy, slotTerms, stranger, writer } from './samples.ts';
+import { ACCUSED, ackOf, answered, auditOf, ballot, certificateOf, cluster, content, entryAt, filler, keyId, keyOf, LEAVES, manifestOf, nodeOf, nonce, nonceRoot, note, NOW_MS, other, receiptOf, samples, signedBy, slotTerms, stranger, WEEK_MS, writer } from './samples.ts';
 
 const judge = (evidence: Evidence): Verdict => judgeEvidence(cluster, evidence, NOW_MS);
 
@@ -197,11 +197,11 @@ describe('next to each kind', () => {
   });
 
   it('E7: a retention that has ended, GOVERNANCE, another entry or version', () => {
-    expect(judgeEvidence(cluster, E7, NOW_MS + 1)).toMatchObject({ proven: false });
-    const governed = manifestOf({ ...slotTerms({ lockMode: 'GOVERNANCE' }), retainUntil: NOW_MS + 1 });
+    expect(judgeEvidence(cluster, E7, NOW_MS + WEEK_MS - 3_600_000)).toMatchObject({ proven: false });
+    const governed = manifestOf({ ...slotTerms({ lockMode: 'GOVERNANCE' }), retainUntil: NOW_MS + WEEK_MS });
     acquits({ ...E7, certificate: certificateOf(governed) }, 'bids nobody');
     acquits({ ...E7, note: note(3, LEAVES), entry: entryAt(LEAVES, 3) }, 'no eviction');
-    const locked = manifestOf({ ...slotTerms({ lockMode: 'COMPLIANCE' }), retainUntil: NOW_MS + 2 });
+    const locked = manifestOf({ ...slotTerms({ lockMode: 'COMPLIANCE' }), retainUntil: NOW_MS + WEEK_MS + 1 });
     acquits({ ...E7, certificate: certificateOf(locked) }, 'another version');
   });
 
@@ -245,6 +245,8 @@ describe('next to each kind', () => {
   it('E12: a lawful manifest; malformed ones and those of strangers are not', () => {
     acquits({ ...E12, receipt: receiptOf(0, one, 5), manifest: one.body }, 'may accept');
     acquits({ ...E12, manifest: one.body }, 'another manifest');
+    const later = manifestOf({ epoch: 2, n: 5 });
+    acquits({ ...E12, receipt: receiptOf(0, later, 5), manifest: later.body }, 'of its epoch');
     const from = (gatewayId: Uint8Array): SignedManifest =>
       manifestOf({ gatewayId, stamp: { ...one.manifest.stamp, writerId: writerIdOf(gatewayId, nonce) } });
     const foreign = from(sha256(utf8('nobody')));

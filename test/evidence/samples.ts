@@ -33,6 +33,7 @@ import { prove } from '../../src/sim/adversaries/stage.ts';
 import { makeCluster, makeNodeKeys, makeWriters, seededKey } from '../../src/sim/members.ts';
 
 export const NOW_MS = Date.UTC(2026, 5, 1);
+export const WEEK_MS = 7 * 24 * 3_600_000;
 const keys = makeNodeKeys(4);
 const writers = makeWriters(2);
 export const cluster = makeCluster(keys, writers, {});
@@ -170,7 +171,7 @@ export const samples: { readonly [T in EvidenceType]: Extract<Evidence, { type: 
   const one = manifestOf();
   const two = manifestOf({ opId: sha256(utf8('another')) });
   const crooked = content(true);
-  const locked = manifestOf({ ...slotTerms({ lockMode: 'COMPLIANCE' }), retainUntil: NOW_MS + 1 });
+  const locked = manifestOf({ ...slotTerms({ lockMode: 'COMPLIANCE' }), retainUntil: NOW_MS + WEEK_MS });
   const evicting = [...LEAVES, encodeEntry('EVICT', encodeEvict({ v: 1, manifestHash: locked.hash, keyId, byHash: one.hash }))];
   const adopting = [...LEAVES, encodeEntry('ADOPT', encodeAdopt(2, cluster.hash))];
   const forked = LEAVES.with(2, filler('another'));

@@ -10,6 +10,7 @@ import { hex } from '../../src/base/bytes.ts';
 import type { OperationError } from '../../src/base/errors.ts';
 import type { Clock, Disk, Frame } from '../../src/base/ports.ts';
 import type { SigningKey } from '../../src/crypto/primitives.ts';
+import type { Proof } from '../../src/evidence/finding.ts';
 import { SystemClock } from '../../src/platform/clock.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';
 import { SystemRandom } from '../../src/platform/random.ts';
@@ -44,6 +45,8 @@ export class World implements WriterStage {
   readonly nodes = new Map<number, StorageNode>();
   readonly disks: Map<number, Disk>;
   readonly lost = new Map<number, OperationError>();
+  /** What the nodes have proof of. */
+  readonly evidence: Proof[] = [];
   readonly interceptors = new Map<number, Interceptor>();
   readonly #listeners = new Map<number, MemoryListener>();
   readonly #tuning: Partial<NodeTuning>;
@@ -106,6 +109,7 @@ export class World implements WriterStage {
       fresh,
       onLost: (error) => this.lost.set(slot, error),
       tuning: this.#tuning,
+      onEvidence: (proof) => this.evidence.push(proof),
     });
     this.nodes.set(slot, node);
     const listener = await this.network.listen({

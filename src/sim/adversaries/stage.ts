@@ -1,6 +1,7 @@
 /** What an adversary among the storage nodes has: the world that everybody sees, the keys of its own nodes, and their place in the network. */
 import type { Clock, Frame, PeerConnection, Random } from '../../base/ports.ts';
 import type { SigningKey } from '../../crypto/primitives.ts';
+import type { EvidenceType } from '../../evidence/evidence.ts';
 import type { Cluster } from '../../protocol/configuration.ts';
 import { signBatch, statementLeaf } from '../../protocol/statement.ts';
 import type { Purpose, StatementProof } from '../../protocol/statement.ts';
@@ -15,6 +16,8 @@ export interface Stage {
   readonly clock: Clock;
   /** The key with which the node of this slot signs. An adversary asks for those of its own nodes alone. */
   nodeKey(slot: number): SigningKey;
+  /** Told of each lie that its hearer could prove, where somebody checks that it is proven. */
+  readonly lied?: (slot: number, type: EvidenceType, to: PeerConnection) => void;
 }
 
 /** What an adversary among the writers has besides: a gateway's identity, and a place in the network. */

@@ -16,8 +16,11 @@ import {
   slow,
   swearsNever,
 } from './nodes.ts';
+import type { EvidenceType } from '../../evidence/evidence.ts';
 import { SeededBits } from '../seeded-bits.ts';
 import { all, liars, swallowing } from './liars.ts';
+import { evictsLocked } from './rewritten-log.ts';
+import { acceptsTwo, acceptsUnlawful, acknowledgesAhead, forgetsVersions, inventsRows } from './signed-lies.ts';
 import type { Interceptor, Stage } from './stage.ts';
 
 type Strategy = (stage: Stage, slot: number) => Interceptor;
@@ -83,11 +86,38 @@ const LIES = {
   late: (stage) => slow(stage, 6_000),
 } satisfies Record<string, Strategy>;
 
-const STRATEGIES = { ...LIES, 'two-faced': twoFaced, fickle } satisfies Record<string, Strategy>;
+/** Lies under signature: whoever hears them has the proof. They stand apart, so that runs that draw from the others stay what they are. */
+const SIGNED = {
+  'acknowledges-ahead': acknowledgesAhead,
+  'denies-what-it-acknowledged': forgetsVersions,
+  'invents-rows': inventsRows,
+  'accepts-two': acceptsTwo,
+  'accepts-unlawful': acceptsUnlawful,
+  'evicts-what-is-locked': evictsLocked,
+} satisfies Record<string, Strategy>;
+
+const UNSIGNED = { ...LIES, 'two-faced': twoFaced, fickle } satisfies Record<string, Strategy>;
+
+const STRATEGIES = { ...UNSIGNED, ...SIGNED } satisfies Record<string, Strategy>;
 
 export type StrategyName = keyof typeof STRATEGIES;
 
 export const strategyNames = Object.keys(STRATEGIES) as readonly StrategyName[];
+export const unsignedNames = Object.keys(UNSIGNED) as readonly StrategyName[];
+export const signedNames = Object.keys(SIGNED) as readonly StrategyName[];
+
+/** Strategies of which a gateway that deals with them must get this kind of proof. */
+export const PROVABLE: Readonly<Partial<Record<StrategyName, EvidenceType>>> = {
+  'denies-cells': 'E6',
+  'forks-its-log': 'E3',
+  'rolls-back-its-log': 'E5-log',
+  'acknowledges-ahead': 'E4',
+  'denies-what-it-acknowledged': 'E5',
+  'invents-rows': 'E6-row',
+  'accepts-two': 'E2',
+  'accepts-unlawful': 'E12',
+  'evicts-what-is-locked': 'E7',
+};
 
 /** Undefined for a name that no strategy has. */
 export function strategyOf(name: string): Strategy | undefined {

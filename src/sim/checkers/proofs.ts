@@ -16,6 +16,13 @@ import type { Request, RequestOf } from '../../protocol/messages.ts';
 /** Answers that come when a read has ended already are heard by nobody, nor are those that a gateway does not outlive. */
 const LIES_MISSED_MAX = 5;
 
+/** Lies of one kind that one peer has heard from one node. */
+interface Told {
+  readonly slot: number;
+  readonly type: EvidenceType;
+  count: number;
+}
+
 /** What one peer has heard from one node. */
 interface Heard {
   readonly slot: number;
@@ -32,6 +39,15 @@ export class ProofWatch {
   readonly #certificates = new Set<string>();
   /** By slot and peer. */
   readonly #heard = new Map<string, Heard>();
+  readonly #told = new Map<string, Told>();
+
+  /** An adversary says that it has told a lie which a gateway can prove. */
+  told(slot: number, type: EvidenceType, from: PeerConnection): void {
+    const name = `${slot} ${type} ${from.peer} ${from.id}`;
+    const told = this.#told.get(name) ?? { slot, type, count: 0 };
+    this.#told.set(name, told);
+    told.count += 1;
+  }
 
   answered(slot: number, request: Request, answer: Frame, from: PeerConnection): void {
     if (request.t === 'COMMIT') this.#learn(request.cert);
@@ -40,14 +56,18 @@ export class ProofWatch {
   }
 
   faults(proofs: readonly Proof[]): string[] {
-    return [...this.#heard.values()].flatMap(({ slot, denials, contradictions }) => {
-      const has = (...types: readonly EvidenceType[]): boolean =>
-        proofs.some(({ evidence, finding: { accused } }) => types.includes(evidence.type) && accused.kind === 'node' && accused.slot === slot);
+    const isProven = (slot: number, types: readonly EvidenceType[]): boolean =>
+      proofs.some(({ evidence, finding: { accused } }) => types.includes(evidence.type) && accused.kind === 'node' && accused.slot === slot);
+    const unproven = [...this.#told.values()].filter(({ slot, type, count }) => count > LIES_MISSED_MAX && !isProven(slot, [type]));
+    const silent = unproven.map(({ slot, type, count }) => `node ${slot} has lied ${count} times so that ${type} proves it, and nobody has the proof`);
+    const heard = [...this.#heard.values()].flatMap(({ slot, denials, contradictions }) => {
+      const has = (...types: readonly EvidenceType[]): boolean => isProven(slot, types);
       return [
         ...(denials > LIES_MISSED_MAX && !has('E6') ? [`node ${slot} has denied ${denials} times what it promised, and nobody has the proof`] : []),
         ...(contradictions > LIES_MISSED_MAX && !has('E3', 'E5-log') ? [`node ${slot} has contradicted its log ${contradictions} times, and nobody has the proof`] : []),
       ];
     });
+    return [...silent, ...heard];
   }
 
   #of(slot: number, from: PeerConnection): Heard {

@@ -1,16 +1,16 @@
 /**
- * From what this client has caught a party at to proof that convinces others (protocol 10). Everything is
- * judged here as a stranger would judge it before it is handed on: what a stranger would not believe stays a
+ * From what a member has caught another at to proof that convinces others (protocol 10). Everything is judged
+ * here as a stranger would judge it before it is handed on: what a stranger would not believe stays a
  * suspicion.
  */
 import { mapKey } from '../base/bytes.ts';
 import type { Clock, Telemetry } from '../base/ports.ts';
 import { sha256 } from '../crypto/primitives.ts';
-import { encodeEvidence } from '../evidence/evidence.ts';
-import type { Evidence } from '../evidence/evidence.ts';
-import type { Proof } from '../evidence/finding.ts';
-import { judgeEvidence } from '../evidence/judge.ts';
 import type { Cluster } from '../protocol/configuration.ts';
+import { encodeEvidence } from './evidence.ts';
+import type { Evidence } from './evidence.ts';
+import type { Proof } from './finding.ts';
+import { judgeEvidence } from './judge.ts';
 
 type Bare<E> = E extends Evidence ? Omit<E, 'v' | 'configHash'> : never;
 
