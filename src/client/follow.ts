@@ -10,7 +10,6 @@
 import { EMPTY } from '../base/bytes.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
 import { verifySignature } from '../crypto/primitives.ts';
-import { isDueStill } from '../evidence/contents.ts';
 import { commitNonce, keepsPromise } from '../evidence/logs.ts';
 import { CHECKPOINT_NONCE_BYTES, logOrigin, openCheckpoint } from '../log/checkpoint.ts';
 import type { SignedCheckpoint } from '../log/checkpoint.ts';
@@ -44,11 +43,22 @@ interface Challenged {
   readonly salt: Uint8Array;
 }
 
-/** A leaf that no correct node has there: another was promised for its place (E4), or it lets go of what is locked (E7). */
-type WrongLeaf = { readonly index: number; readonly leaf: Uint8Array } & (
-  | { readonly promise: PlacePromise }
-  | { readonly certificate: Uint8Array }
-);
+/** A leaf that no correct node has there, because another was promised for its place (E4). */
+interface BrokenPlace {
+  readonly index: number;
+  readonly leaf: Uint8Array;
+  readonly promise: PlacePromise;
+}
+
+/** An eviction, which is none that a correct node logs if the version is locked (E7). */
+interface Evicted {
+  readonly index: number;
+  readonly leaf: Uint8Array;
+  readonly manifestHash: Uint8Array;
+}
+
+/** Of one round; more are not looked at. */
+const EVICTIONS_MAX = 64;
 
 interface Followed {
   readonly slot: number;
@@ -137,12 +147,14 @@ export class LogFollower {
     if (!begun.ok) return refuse(this.#fault(slot, begun, salt));
     const { catchUp } = begun;
     const { size } = target.checkpoint;
-    const wrong: WrongLeaf[] = [];
+    const broken: BrokenPlace[] = [];
+    const evicted: Evicted[] = [];
     while (catchUp.size < size) {
       const from = catchUp.size;
       const leaves = await this.#leaves(slot, from, Math.min(size, from + CHANGES_LEAVES_MAX));
       if (typeof leaves === 'string') return refuse(leaves);
-      wrong.push(...this.#brokenPromises(slot, from, leaves), ...this.#lockedLetGo(from, leaves));
+      broken.push(...this.#brokenPromises(slot, from, leaves));
+      evicted.push(...evictionsIn(from, leaves).slice(0, EVICTIONS_MAX - evicted.length));
       const refusal = catchUp.add(leaves.map((leaf) => leafHash(leaf)));
       if (refusal !== null) return refuse(this.#fault(slot, refusal, salt));
       const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
@@ -151,7 +163,8 @@ export class LogFollower {
     }
     const verdict = catchUp.finish();
     if (!verdict.ok) return refuse(this.#fault(slot, verdict, salt));
-    this.#accuseOf(slot, wrong, target, catchUp);
+    this.#accuseOf(slot, broken, target, catchUp);
+    this.#noteEvictions(evicted, target, catchUp);
     return { ok: true, slot, size };
   }
 
@@ -169,37 +182,25 @@ export class LogFollower {
   }
 
   /** Leaves that stand where the node has promised others. */
-  #brokenPromises(slot: number, from: number, leaves: readonly Uint8Array[]): WrongLeaf[] {
+  #brokenPromises(slot: number, from: number, leaves: readonly Uint8Array[]): BrokenPlace[] {
     return leaves.flatMap((leaf, i) => {
       const promise = this.#ctx.promises.due(slot, from + i);
       return promise === undefined || keepsPromise(promise, leaf) ? [] : [{ index: from + i, leaf, promise }];
     });
   }
 
-  /** Evictions of versions that COMPLIANCE bids the node keep, as far as their certificates were seen. */
-  #lockedLetGo(from: number, leaves: readonly Uint8Array[]): WrongLeaf[] {
-    return leaves.flatMap((leaf, i) => {
-      const entry = decodeEntry(leaf);
-      const evicted = entry?.type === 'EVICT' ? decodeEvict(entry.body) : null;
-      if (evicted?.ok !== true) return [];
-      const certificate = this.#ctx.sightings.lockedCertificate(evicted.value.manifestHash);
-      const opened = certificate === undefined ? null : this.#ctx.certificates.open(certificate);
-      if (certificate === undefined || opened?.ok !== true) return [];
-      return isDueStill(opened.certified.signed.manifest, this.#ctx.clock.nowMs()) ? [{ index: from + i, leaf, certificate }] : [];
-    });
+  #accuseOf(slot: number, broken: readonly BrokenPlace[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
+    for (const { index, leaf, promise } of broken) {
+      this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log has another entry at ${index} than was promised`);
+      const path = catchUp.pathOf(index);
+      if (path !== null) this.#ctx.accuse({ type: 'E4', promise, note, entry: { leaf, index, path: [...path] } });
+    }
   }
 
-  #accuseOf(slot: number, wrong: readonly WrongLeaf[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
-    for (const { index, leaf, ...what } of wrong) {
+  #noteEvictions(evicted: readonly Evicted[], { note }: SignedCheckpoint, catchUp: CatchUp): void {
+    for (const { index, leaf, manifestHash } of evicted) {
       const path = catchUp.pathOf(index);
-      const entry = { leaf, index, path: [...(path ?? [])] };
-      if ('promise' in what) {
-        this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log has another entry at ${index} than was promised`);
-        if (path !== null) this.#ctx.accuse({ type: 'E4', promise: what.promise, note, entry });
-      } else {
-        this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `the log lets a locked version go at ${index}`);
-        if (path !== null) this.#ctx.accuse({ type: 'E7', certificate: what.certificate, note, entry });
-      }
+      if (path !== null) this.#ctx.sightings.eviction(manifestHash, { note, entry: { leaf, index, path: [...path] } });
     }
   }
 
@@ -246,6 +247,14 @@ export class LogFollower {
     }
     return reason;
   }
+}
+
+function evictionsIn(from: number, leaves: readonly Uint8Array[]): Evicted[] {
+  return leaves.flatMap((leaf, i) => {
+    const entry = decodeEntry(leaf);
+    const evicted = entry?.type === 'EVICT' ? decodeEvict(entry.body) : null;
+    return evicted?.ok === true ? [{ index: from + i, leaf, manifestHash: evicted.value.manifestHash }] : [];
+  });
 }
 
 function describe(

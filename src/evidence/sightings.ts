@@ -5,18 +5,21 @@
  * remembered is bounded; what is forgotten only goes uncaught here. Never throws for what it is given.
  */
 import { equal, mapKey } from '../base/bytes.ts';
+import type { Clock } from '../base/ports.ts';
 import { decodeReceipt, encodeReceipt } from '../protocol/receipt.ts';
-import { encodeCertificate, receiptBodyOf, verifiedReceipt } from '../protocol/certificate.ts';
+import { decodeCertificate, encodeCertificate, receiptBodyOf, verifiedReceipt } from '../protocol/certificate.ts';
 import type { Certificate, CertReceipt } from '../protocol/certificate.ts';
 import { openSignedConfiguration } from '../protocol/configuration.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { signedManifestToWire } from '../protocol/manifest.ts';
-import type { SignedManifest } from '../protocol/manifest.ts';
+import type { Manifest, SignedManifest } from '../protocol/manifest.ts';
 import { decodeProposal } from '../protocol/slot.ts';
 import type { Ballot, SignedBody } from '../protocol/slot.ts';
 import { sameStamp, stampText } from '../protocol/stamp.ts';
 import type { StatementVerifier } from '../protocol/statement.ts';
 import type { Accuse } from './accuse.ts';
+import { isDueStill } from './contents.ts';
+import type { EvidenceOf } from './evidence.ts';
 import { unlawfulness } from './receipts.ts';
 
 /** A manifest with what was signed about it. */
@@ -34,25 +37,32 @@ const CONFIGURATIONS_MAX = 16;
 const ALIKE_MAX = 4;
 /** Bodies of manifests that are remembered, all together. */
 const BODY_BYTES_MAX = 16 * 1024 * 1024;
-/** Certificates of locked versions, so that an eviction is known for what it is (E7). */
+/** Certificates of locked versions, and evictions of versions of which none was seen: an eviction must be known for what it is (E7). */
 const LOCKED_MAX = 4096;
+const EVICTIONS_MAX = 1024;
+
+/** An eviction as a node has logged it. */
+export type Eviction = Pick<EvidenceOf<'E7'>, 'note' | 'entry'>;
 
 type MadeUnder = Pick<Certificate, 'signed' | 'ballot'>;
 
 export class Sightings {
   readonly #cluster: Cluster;
   readonly #verifier: StatementVerifier;
+  readonly #clock: Clock;
   readonly #accuse: Accuse;
   readonly #byStamp = new Map<string, Sighting[]>();
   readonly #byBallot = new Map<string, Sighting[]>();
   readonly #proposals = new Map<string, { readonly manifestHash: Uint8Array; readonly signed: SignedBody }>();
   readonly #configurations = new Map<number, { readonly hash: Uint8Array; readonly document: Uint8Array }>();
   readonly #locked = new Map<string, Uint8Array>();
+  readonly #evictions = new Map<string, Eviction>();
   #bodyBytes = 0;
 
-  constructor(cluster: Cluster, verifier: StatementVerifier, accuse: Accuse) {
+  constructor(cluster: Cluster, verifier: StatementVerifier, clock: Clock, accuse: Accuse) {
     this.#cluster = cluster;
     this.#verifier = verifier;
+    this.#clock = clock;
     this.#accuse = accuse;
     this.#configurations.set(cluster.epoch, { hash: cluster.hash, document: cluster.document });
   }
@@ -78,7 +88,29 @@ export class Sightings {
     for (const receipt of cert.receipts) this.receipt(cert, receipt);
     if (cert.signed.manifest.slot?.lockMode !== 'COMPLIANCE') return;
     trim(this.#locked, LOCKED_MAX);
-    this.#locked.set(mapKey(cert.signed.hash), encodeCertificate(cert));
+    const name = mapKey(cert.signed.hash);
+    const certificate = encodeCertificate(cert);
+    this.#locked.set(name, certificate);
+    const eviction = this.#evictions.get(name);
+    this.#evictions.delete(name);
+    if (eviction !== undefined) this.#letGo(cert.signed.manifest, certificate, eviction);
+  }
+
+  /** An eviction that stands in a node's log. It counts once a certificate of a locked version is seen, before or after. */
+  eviction(manifestHash: Uint8Array, eviction: Eviction): void {
+    const name = mapKey(manifestHash);
+    const certificate = this.#locked.get(name);
+    const decoded = certificate === undefined ? null : decodeCertificate(certificate);
+    if (certificate !== undefined && decoded?.ok === true) {
+      this.#letGo(decoded.value.signed.manifest, certificate, eviction);
+      return;
+    }
+    trim(this.#evictions, EVICTIONS_MAX);
+    this.#evictions.set(name, eviction);
+  }
+
+  #letGo(manifest: Manifest, certificate: Uint8Array, eviction: Eviction): void {
+    if (isDueStill(manifest, this.#clock.nowMs())) this.#accuse({ type: 'E7', certificate, ...eviction });
   }
 
   /** A certificate that is not valid: whoever made it up may have signed some of it all the same. */
@@ -124,11 +156,6 @@ export class Sightings {
     } else if (!equal(first.hash, hash)) {
       this.#accuse({ type: 'E9', documents: [first.document, document] });
     }
-  }
-
-  /** The certificate of a version that COMPLIANCE bids everybody keep, as it was seen last. */
-  lockedCertificate(manifestHash: Uint8Array): Uint8Array | undefined {
-    return this.#locked.get(mapKey(manifestHash));
   }
 
   /** The manifest among those of its name, with the others; new ones are remembered while there is room. */

@@ -281,8 +281,8 @@ function judgeAccusations(cluster: SimulatedCluster, violations: string[]): Read
 
 function isBad({ bad, shape, writers }: SimulatedCluster, accused: Accused): boolean {
   if (accused.kind === 'node') return bad.has(accused.slot);
-  const stolen = shape.isWriterStolen ? writers[shape.gateways] : undefined;
-  return accused.kind === 'writer' && stolen !== undefined && equal(accused.gatewayId, stolen.gatewayId);
+  // A stolen writer comes with a stolen reader, and both stand behind the gateways.
+  return accused.kind === 'writer' && writers.slice(shape.gateways).some(({ gatewayId }) => equal(gatewayId, accused.gatewayId));
 }
 
 /** Evidence convinces a stranger who reads it from its file. */

@@ -128,7 +128,7 @@ export class StorageNode {
       signingKey: deps.signingKey,
       signer: new BatchSigner(deps.signingKey, cluster.id, (batch) => verifier.remember(self.signingKey, batch)),
       verifier,
-      sightings: new Sightings(cluster, verifier, accuse),
+      sightings: new Sightings(cluster, verifier, clock, accuse),
       clock,
       random: deps.random,
       disk: deps.disk,

@@ -127,7 +127,7 @@ describe('a client', () => {
       expect(await client.client.writeSlot({ ...about, decide: () => Promise.resolve({ removes: [], ...lock }) })).toMatchObject({ outcome: 'committed' });
     };
     await follow();
-    await write('locked', { lock: { mode: 'COMPLIANCE', retainUntil: Date.now() + 7 * 24 * 3_600_000, legalHold: false } });
+    await write('locked', { lock: { mode: 'COMPLIANCE', retainUntil: Date.now() + 365 * 24 * 3_600_000, legalHold: false } });
     await write('another', {});
     await follow();
     expect(proven(client.evidence).filter((one) => !one.startsWith('E4'))).toEqual([`E7 node-${LIAR}`]);

@@ -16,6 +16,8 @@ import { decodeAnswer, encodeAnswer, encodeRequest } from '../../protocol/messag
 import { requestIn } from './nodes.ts';
 import type { Interceptor, Stage } from './stage.ts';
 
+const MONTH_MS = 30 * 86_400_000;
+
 type Honest = (frame: Frame) => Promise<Frame>;
 
 /** Leaves of the log that it shows, as far as anybody has asked for them. */
@@ -23,16 +25,16 @@ class RewrittenLog {
   readonly #leaves: Uint8Array[] = [];
   /** Evictions that have no place yet. */
   readonly #pending: Uint8Array[] = [];
-  readonly #written: { readonly index: number }[] = [];
+  readonly #written: number[] = [];
   #isOpen = false;
 
   lie(entry: Uint8Array): void {
     this.#pending.push(entry);
   }
 
-  /** How many lies stand below this size. */
-  liesBelow(size: number): number {
-    return this.#written.filter(({ index }) => index < size).length;
+  /** How many lies stand there. */
+  liesIn(from: number, to: number): number {
+    return this.#written.filter((index) => index >= from && index < to).length;
   }
 
   leaf(index: number): Uint8Array | undefined {
@@ -57,7 +59,7 @@ class RewrittenLog {
 
   #take(leaf: Uint8Array): void {
     const entry = this.#isOpen ? this.#pending.shift() : undefined;
-    if (entry !== undefined) this.#written.push({ index: this.#leaves.length });
+    if (entry !== undefined) this.#written.push(this.#leaves.length);
     this.#leaves.push(entry ?? leaf);
   }
 }
@@ -74,7 +76,8 @@ export function evictsLocked(stage: Stage, slot: number): Interceptor {
     const cert = decodeCertificate(bytes);
     if (!cert.ok || cert.value.signed.manifest.slot?.lockMode !== 'COMPLIANCE') return;
     const { hash: manifestHash, manifest } = cert.value.signed;
-    if (evicted.has(String(manifestHash))) return;
+    // Nothing would show for sure that what ends so soon was let go before.
+    if (evicted.has(String(manifestHash)) || manifest.retainUntil < stage.clock.nowMs() + MONTH_MS) return;
     evicted.add(String(manifestHash));
     log.lie(encodeEntry('EVICT', encodeEvict({ v: 1, manifestHash, keyId: manifest.keyId, byHash: manifestHash })));
   };
@@ -87,6 +90,7 @@ export function evictsLocked(stage: Stage, slot: number): Interceptor {
       if (parsed.kind !== 'answer') return answered;
       const { from: first, leaves } = parsed.answer;
       await log.follow(honest, first + leaves.length);
+      for (let lies = log.liesIn(first, first + leaves.length); lies > 0; lies -= 1) stage.lied?.(slot, 'E7', from);
       return { ...answered, body: encodeAnswer('CHANGES', { from: first, leaves: leaves.map((leaf, i) => log.leaf(first + i) ?? leaf) }) };
     }
     const parsed = request?.t === 'CHECKPOINT' ? decodeAnswer('CHECKPOINT', answered.body) : null;
@@ -94,7 +98,6 @@ export function evictsLocked(stage: Stage, slot: number): Interceptor {
     if (opened?.ok !== true) return answered;
     const { checkpoint } = opened.signed;
     await log.follow(honest, checkpoint.size);
-    for (let lies = log.liesBelow(checkpoint.size); lies > 0; lies -= 1) stage.lied?.(slot, 'E7', from);
     const { note } = signCheckpoint({ ...checkpoint, root: log.root(checkpoint.size) }, ed25519Signer(origin, key));
     return { body: encodeAnswer('CHECKPOINT', { text: note }), payload: EMPTY };
   };
