@@ -4,7 +4,7 @@
  */
 import type { RequestType } from '../protocol/messages.ts';
 import { holderCount } from '../protocol/quorum.ts';
-import { unsignedNames } from './adversaries/strategies.ts';
+import { signedNames, unsignedNames } from './adversaries/strategies.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { SimulatedShape } from './simulated-cluster.ts';
 
@@ -68,6 +68,7 @@ const LONG_SHARE = 0.15;
 const LIAR_SHARE = 0.7;
 const FAVOURED = ['promises-all', 'acknowledges-and-forgets', 'two-faced', 'fickle'] as const;
 const FAVOURED_SHARE = 0.4;
+const SIGNED_SHARE = 0.2;
 const DECADE_MS = 10 * 365 * 86_400_000;
 /** Stalls: within all deadlines of the client, beyond most of them, beyond all. */
 const STALLS_MS = [500, 5_000, 12_000, 45_000];
@@ -84,6 +85,8 @@ export interface FaultSpace {
   readonly makers: readonly MakerName[] | undefined;
   /** The only strategy of the bad nodes, if one is asked for. */
   readonly adversary: string | undefined;
+  /** May bad nodes lie under signature, too? */
+  readonly signs: boolean;
   /** Are the clocks of all bad nodes ten years ahead from the beginning? */
   readonly isAhead: boolean;
 }
@@ -93,7 +96,7 @@ export function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
   const faults: Fault[] = [];
   for (const slot of bad) {
     if (adversary !== undefined) faults.push({ kind: 'lie', atMs: 0, slot, strategy: adversary });
-    else if (random.chance(LIAR_SHARE)) faults.push({ kind: 'lie', atMs: 0, slot, strategy: anyStrategy(random) });
+    else if (random.chance(LIAR_SHARE)) faults.push({ kind: 'lie', atMs: 0, slot, strategy: anyStrategy(random, space.signs) });
   }
   if (space.isAhead) for (const slot of bad) faults.push({ kind: 'clock', atMs: 0, process: `node-${slot}`, skewMs: DECADE_MS, rate: 1 });
   // Not all kinds in each run, so that rare combinations get a chance.
@@ -105,8 +108,11 @@ export function makeFaults(random: SeededRandom, space: FaultSpace): Fault[] {
   return faults;
 }
 
-function anyStrategy(random: SeededRandom): string {
-  return random.chance(FAVOURED_SHARE) ? random.pick(FAVOURED) : random.pick(unsignedNames);
+/** Some lie under signature instead, where `signs`; that draws nothing from the stream of the others. */
+function anyStrategy(random: SeededRandom, signs: boolean): string {
+  const drawn = random.chance(FAVOURED_SHARE) ? random.pick(FAVOURED) : random.pick(unsignedNames);
+  const instead = random.fork(`instead of ${drawn}`);
+  return signs && instead.chance(SIGNED_SHARE) ? instead.pick(signedNames) : drawn;
 }
 
 type FaultMaker = (random: SeededRandom, space: FaultSpace) => Fault | null;
@@ -254,8 +260,8 @@ const MAKERS = {
     space.bad.length === 0 ? null : { kind: 'roll-back', atMs, slot: random.pick(space.bad), backMs: span(random, space), forMs: span(random, space) },
   // It lives a piece of its life a second time.
   relive: (random, space) => (space.bad.length === 0 ? null : { kind: 'relive', atMs, slot: random.pick(space.bad), forMs: span(random, space) }),
-  lie: (random, { bad, adversary }) =>
-    bad.length === 0 ? null : { kind: 'lie', atMs, slot: random.pick(bad), strategy: adversary ?? anyStrategy(random) },
+  lie: (random, { bad, adversary, signs }) =>
+    bad.length === 0 ? null : { kind: 'lie', atMs, slot: random.pick(bad), strategy: adversary ?? anyStrategy(random, signs) },
 } satisfies Record<string, FaultMaker>;
 
 /** Those of the themes that name them, so that a selection of all stays what it was. */

@@ -115,7 +115,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const isGreedy = theme.isGreedy || options.adversary === GREEDY;
   const named = options.adversary === GREEDY ? undefined : options.adversary;
   const adversary = named ?? (isGreedy ? GREEDY_NODES : undefined);
-  const space = { shape, bad, horizonMs, everyMs, spanMs: base.pick(theme.spanMs), makers: theme.makers, adversary, isAhead: theme.versions === 'locked' };
+  const space = { shape, bad, horizonMs, everyMs, spanMs: base.pick(theme.spanMs), makers: theme.makers, adversary, isAhead: theme.versions === 'locked', signs: options.buckets === undefined };
   const all = makeFaults(random.fork('faults'), space);
   const calm = options.calm === true;
   const faults = calm ? all.filter(({ kind, atMs }) => kind === 'lie' || (kind === 'clock' && atMs === 0)) : all;

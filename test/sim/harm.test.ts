@@ -47,6 +47,12 @@ const HARM: Readonly<Record<string, Harm>> = {
   'promises-all': { without: ['c-holders'], theme: 'greedy' },
   'signs-everything': { without: ['quorums-meet'], theme: 'theft', seeds: 16 },
   'swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
+  'acknowledges-ahead': { without: ['places-are-checked'] },
+  'denies-what-it-acknowledged': { without: ['forgetting-is-evidence'] },
+  'invents-rows': { without: ['rows-are-evidence'] },
+  'accepts-two': { without: ['two-receipts-are-evidence'] },
+  'accepts-unlawful': { without: ['unlawful-receipts-are-evidence'] },
+  'evicts-what-is-locked': { without: ['evictions-are-evidence'], theme: 'locks' },
   'signs-and-swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
 };
 

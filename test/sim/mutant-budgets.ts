@@ -71,18 +71,24 @@ export const seedBudgets: Readonly<Record<string, Budget>> = {
   'key-stays': { seeds: 10, theme: 'locks' },
   'fork-is-evidence': { seeds: 10, adversary: 'forks-its-log' },
   'rollback-is-evidence': { seeds: 10, adversary: 'rolls-back-its-log' },
+  'places-are-checked': { seeds: 10, adversary: 'acknowledges-ahead' },
+  'forgetting-is-evidence': { seeds: 10, adversary: 'denies-what-it-acknowledged' },
+  'rows-are-evidence': { seeds: 10, adversary: 'invents-rows' },
+  'two-receipts-are-evidence': { seeds: 10, adversary: 'accepts-two' },
+  'unlawful-receipts-are-evidence': { seeds: 10, adversary: 'accepts-unlawful' },
+  'evictions-are-evidence': { seeds: 12, theme: 'locks', adversary: 'evicts-what-is-locked' },
 };
 
 const SERIALISED_ONLY = 'a rule of serialised buckets that no theme has been measured against yet';
 
-const SIGNED_LIES = 'no node of a run signs such a lie';
-
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
 export const unseen: Readonly<Record<string, string>> = {
-  'places-are-checked': SIGNED_LIES,
-  'forgetting-is-evidence': SIGNED_LIES,
   'confirms-its-own-log-only': 'no asker of a run quotes a checkpoint that it made up',
-  'rows-are-evidence': SIGNED_LIES,
+  'clocks-are-apart': 'no run lets go of what it locked so near the end that clocks could differ about it',
+  'two-manifests-are-evidence': 'no run asks whether there is proof against a writer',
+  'two-proposals-are-evidence': 'no writer of a run proposes twice in a ballot',
+  'two-configurations-are-evidence': 'no admin of a run signs two configurations',
+  'receipts-have-an-epoch': 'a run has one epoch',
   'configured-k': 'a configuration with such a k is refused before there is a run',
   'certified-k': 'needs q receipts of correct nodes for what none of them signs',
   'certified-epoch': 'needs q receipts of correct nodes for what none of them signs',
