@@ -227,6 +227,21 @@ export class CellJournal {
     throw new OperationError('CORRUPT', `The record at byte ${pointer.offset} of ${this.#pathOf(pointer.segment)} is damaged.`);
   }
 
+  /**
+   * Is the whole segment gone, or its header damaged? Both are durable before the first record is written there,
+   * so this is never the mark of a write that a power loss cut short.
+   */
+  async isLost(segment: number): Promise<boolean> {
+    const known = this.#segments.get(segment);
+    if (known === undefined) return true;
+    try {
+      return (await this.#instanceOf(known)) === null;
+    } catch (error) {
+      if (isOperationError(error, 'NOT_FOUND')) return true;
+      throw error;
+    }
+  }
+
   /** The owner no longer needs the record, and its log says so durably. Its bytes may be overwritten from now on. */
   release(pointer: Pointer): void {
     const segment = this.#segments.get(pointer.segment);

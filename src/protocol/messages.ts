@@ -372,6 +372,12 @@ const answers = {
     liveBytes: uint,
     keys: uint,
     holes: uint,
+    /** Contents that were about to be deleted although a certified version names them. */
+    quarantineAlarms: uint.optional(),
+    /** What the node finds when it reads its own disk. Bytes of this pass; times are Unix milliseconds. */
+    scrub: z
+      .strictObject({ pass: uint, startedMs: uint, endedMs: uint.nullable(), checkedBytes: uint, damagedLeaves: uint })
+      .optional(),
     state: z.enum(['CHECKING', 'SERVING', 'STOPPED']),
   }),
 } as const;

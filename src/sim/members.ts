@@ -47,6 +47,17 @@ export function makeWriters(count: number): readonly SimulatedWriter[] {
   }));
 }
 
+/** The cluster's controller: it audits and repairs, and writes nothing. */
+export function makeController(): SimulatedWriter {
+  return {
+    gatewayId: sha256(utf8('controller')),
+    signingKey: seededKey('controller'),
+    tlsKey: seededKey('controller tls'),
+    name: 'controller',
+    capabilities: ['repair'],
+  };
+}
+
 /** A configuration of these nodes and writers; throws when it is refused. */
 export function makeCluster(keys: readonly NodeKeys[], writers: readonly SimulatedWriter[], shape: ClusterShape): Cluster {
   const f = shape.f ?? 1;

@@ -31,7 +31,7 @@ import { ProofWatch } from './checkers/proofs.ts';
 import { ReceiptWatch } from './checkers/receipts.ts';
 import { CountingTelemetry } from './counting-telemetry.ts';
 import { FaultyDisk } from './faulty-disk.ts';
-import { makeCluster, makeNodeKeys, makeWriters } from './members.ts';
+import { makeCluster, makeController, makeNodeKeys, makeWriters } from './members.ts';
 import type { NodeKeys, SimulatedWriter } from './members.ts';
 import { MemoryNetwork } from './memory-transport.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -130,6 +130,7 @@ export class SimulatedCluster implements WriterStage {
   readonly clock: SimulatedClock;
   readonly network: MemoryNetwork;
   readonly writers: readonly SimulatedWriter[];
+  readonly controller: SimulatedWriter = makeController();
   readonly random: SeededRandom;
   readonly telemetry = new CountingTelemetry();
   readonly shape: SimulatedShape;
@@ -171,7 +172,7 @@ export class SimulatedCluster implements WriterStage {
     const members = makeWriters(shape.gateways + (shape.isWriterStolen ? 2 : 0));
     this.writers = members.map((member, i) => (i > shape.gateways ? { ...member, capabilities: [] } : member));
     this.random = random.fork('adversaries');
-    this.cluster = makeCluster(this.#keys, this.writers, { ...shape, amend: (config) => ({ ...config, uncertifiedBytesMax: UNCERTIFIED_BYTES_MAX }) });
+    this.cluster = makeCluster(this.#keys, [...this.writers, this.controller], { ...shape, amend: (config) => ({ ...config, uncertifiedBytesMax: UNCERTIFIED_BYTES_MAX }) });
     const latency = random.fork('latency');
     const latencyMs = (from: string, to: string, bytes: number): number =>
       0.1 + latency.around(0.5) + bytes / 100_000 + (this.#slowness.get(from) ?? 0) + (this.#slowness.get(to) ?? 0);

@@ -20,9 +20,6 @@ import type { Superseded, Version } from './register.ts';
 import { Refused } from './reply.ts';
 import type { HeldBucketRecord } from './state.ts';
 
-/** Contents freed in one turn, so that upkeep never holds the event loop for long. */
-const FREED_PER_ROUND_MAX = 4096;
-
 /** One round over at most one batch of keys. Returns how many versions were evicted. */
 export async function collectGarbage(ctx: NodeContext): Promise<number> {
   const candidates = takeCandidates(ctx);
@@ -136,19 +133,6 @@ async function takeInRecord(ctx: NodeContext, bytes: Uint8Array, held: HeldBucke
     if (error instanceof Refused) return 'forged';
     throw error;
   }
-}
-
-/** Gives back the space of contents that nothing has named for the quarantine's length. */
-export async function freeUnbound(ctx: NodeContext): Promise<number> {
-  const before = ctx.clock.monotonicMs() - ctx.tuning.quarantineMs;
-  let freed = 0;
-  for (const content of ctx.state.contents.unbound()) {
-    if (content.unboundAtMs === null || content.unboundAtMs > before || freed >= FREED_PER_ROUND_MAX) continue;
-    ctx.state.write({ r: 'FREED', contentId: content.id });
-    freed += 1;
-  }
-  if (freed > 0) await ctx.state.queuedIsDurable();
-  return freed;
 }
 
 /** Forgets leases that ran out. */

@@ -25,6 +25,12 @@ export interface NodeTuning {
   readonly timeMs: number;
   /** Between looks into the others' logs for what this node has missed. */
   readonly followMs: number;
+  /** Bytes a second that the node reads of its own disk to find what is damaged. */
+  readonly scrubBytesPerSecond: number;
+  /** Between two passes over the whole disk. */
+  readonly scrubPauseMs: number;
+  /** Bytes a second that one controller may bring, and by how much it may be ahead. */
+  readonly repairBytesPerSecond: number;
 }
 
 export const TUNING_DEFAULT: NodeTuning = {
@@ -36,6 +42,9 @@ export const TUNING_DEFAULT: NodeTuning = {
   peerTimeoutMs: 5_000,
   timeMs: 60_000,
   followMs: 60_000,
+  scrubBytesPerSecond: 16 * 1024 * 1024,
+  scrubPauseMs: 6 * 3_600_000,
+  repairBytesPerSecond: 128 * 1024 * 1024,
 };
 
 export interface NodeContext {

@@ -17,21 +17,27 @@ import { PROTOCOL_VERSION } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
 import { handleCommit } from './accept-certificate.ts';
 import { handlePrepare } from './accept-manifest.ts';
+import { handleRepair } from './accept-repair.ts';
 import { handleAudit } from './answer-audit.ts';
 import { bootCheck, catchUp, handleBoot, handleRemember, ask } from './boot.ts';
-import { collectGarbage, dropLeases, freeUnbound } from './collect-garbage.ts';
+import { collectGarbage, dropLeases } from './collect-garbage.ts';
 import { compactCells } from './compact-cells.ts';
 import { memberOf, TUNING_DEFAULT } from './context.ts';
 import type { Member, NodeContext, NodeTuning } from './context.ts';
 import { OwedSignatures } from './owed-signatures.ts';
 import { handlePromise } from './promise-ballot.ts';
+import { Quarantine } from './quarantine.ts';
 import { recover } from './recover.ts';
 import type { Recovered, RecoveryDeps } from './recover.ts';
+import { RepairQuota } from './repair-quota.ts';
 import { Refused, reply } from './reply.ts';
 import { RetentionClock } from './retention-clock.ts';
 import { handleRevocations, handleRevoke, learnRevocations, requireNotRevoked } from './revoke-writer.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleHistory, handleQuery, handleShown } from './serve.ts';
+import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
+import { noteLostSegments, Scrub } from './scrub.ts';
+import type { ScrubStatus } from './scrub.ts';
 import { handleRelease, handleRests, handleStage, handleStages, handleUnstage } from './stage-content.ts';
 import { Uploads } from './uploads.ts';
 
@@ -78,6 +84,9 @@ export interface NodeStatus {
   /** Contents kept ahead of their manifests. */
   readonly stages: number;
   readonly holes: number;
+  /** Contents that were about to be deleted although a certified version names them. */
+  readonly quarantineAlarms: number;
+  readonly scrub: ScrubStatus;
   readonly liveBytes: number;
   readonly space: DiskSpace;
   readonly recovery: { readonly records: number; readonly fromSnapshot: boolean; readonly ms: number };
@@ -89,6 +98,9 @@ export class StorageNode {
   readonly #stopping = new AbortController();
   readonly #deps: NodeDeps;
   readonly #owed: OwedSignatures;
+  readonly #scrub: Scrub;
+  readonly #repairs: RepairQuota;
+  readonly #quarantine: Quarantine;
   #state: NodeStatus['state'] = 'CHECKING';
   #lost: OperationError | null = null;
   #space: DiskSpace = { totalBytes: 0, freeBytes: 0 };
@@ -98,6 +110,9 @@ export class StorageNode {
     this.#deps = deps;
     this.#ctx = ctx;
     this.#recovered = recovered;
+    this.#scrub = new Scrub(ctx);
+    this.#repairs = new RepairQuota(ctx.clock, ctx.tuning.repairBytesPerSecond);
+    this.#quarantine = new Quarantine(ctx);
     this.#owed = new OwedSignatures(ctx.cluster, ctx.self, ctx.signingKey, ctx.clock);
   }
 
@@ -152,13 +167,14 @@ export class StorageNode {
     try {
       const sizes = await bootCheck(this.#ctx, signal);
       await catchUp(this.#ctx, sizes);
+      await noteLostSegments(this.#ctx);
     } catch (error) {
       if (isOperationError(error, 'LOST_STATE')) this.lose(error);
       throw error;
     }
     if (this.#state !== 'CHECKING') throw this.#lost ?? new OperationError('STOPPED', 'The node is stopping.');
     this.#state = 'SERVING';
-    this.#upkeep = this.#keepUp(signal);
+    this.#upkeep = Promise.all([this.#keepUp(signal), this.#scrub.run(signal)]).then(() => undefined);
   }
 
   /** Answers one frame of an authenticated peer. Never rejects for what the frame holds. */
@@ -235,6 +251,7 @@ export class StorageNode {
       case 'QUERY':
         return handleQuery(ctx, request, true);
       case 'CELL':
+        if (writer.capabilities.includes('repair')) this.#repairs.take(writer.gatewayId, payload.length);
         await ctx.uploads.cell(from, writer.gatewayId, request, payload, (bytes) => this.#mayReserve(writer.gatewayId, bytes));
         return reply('CELL', {});
       case 'PREPARE':
@@ -262,7 +279,9 @@ export class StorageNode {
       case 'AUDIT':
         return handleAudit(ctx, request);
       case 'REPAIR':
-        throw new Refused('DENIED', 'this node takes no repairs');
+        this.#requireRoom(payload.length);
+        this.#repairs.take(writer.gatewayId, payload.length);
+        return handleRepair(ctx, from, writer, request, payload);
       case 'CHECKPOINT':
         return handleCheckpoint(ctx, request);
       case 'CHANGES':
@@ -314,6 +333,8 @@ export class StorageNode {
       superseded: state.register.supersededCount,
       stages: state.stages.count,
       holes: state.holes.size,
+      quarantineAlarms: this.#quarantine.alarms,
+      scrub: this.#scrub.status,
       liveBytes: state.cells.liveBytes,
       space: this.#space,
       recovery: this.#recovered.summary,
@@ -376,7 +397,7 @@ export class StorageNode {
         () => ctx.uploads.dropExpired(),
         () => dropLeases(ctx),
         () => collectGarbage(ctx),
-        () => freeUnbound(ctx),
+        () => this.#quarantine.free(),
         () => compactCells(ctx),
         () => this.#recovered.snapshotWhenDue(),
       ];

@@ -74,9 +74,15 @@ async function readPiece(
   }
 }
 
+/** Are the hashes of the rows beside this one here? Without them the row's place cannot be shown. */
+export async function hasBlock(ctx: NodeContext, content: Content, stripe: number): Promise<boolean> {
+  return (await pathOf(ctx, content, stripe)) !== null;
+}
+
 async function pathOf(ctx: NodeContext, content: Content, stripe: number): Promise<Uint8Array[] | null> {
   if (stripeCount(content.layout) === 1) return [];
   const index = Math.floor(stripe / BLOCK_ROWS);
+  if (index >= extentCount(content.blocks)) return null;
   const packed = await readPiece(ctx, content, () => extentAt(content.blocks, index));
   if (packed === null || packed.length % 32 !== 0) return null;
   const leaves = Array.from({ length: packed.length / 32 }, (_, i) => packed.subarray(32 * i, 32 * i + 32));
@@ -84,11 +90,15 @@ async function pathOf(ctx: NodeContext, content: Content, stripe: number): Promi
   return rowPath(leaves, roots, stripe);
 }
 
-/** Logs a missing cell once. */
 async function noteHole(ctx: NodeContext, contentId: Uint8Array, stripe: number): Promise<void> {
   if (ctx.state.isHole(contentId, stripe)) return;
-  ctx.telemetry.count('holes');
   ctx.telemetry.event('error', 'a cell on disk is missing or damaged', { slot: ctx.self.slot, stripe });
+  await logHole(ctx, contentId, stripe);
+}
+
+/** Logs a missing cell. The caller has looked whether it is known. */
+export async function logHole(ctx: NodeContext, contentId: Uint8Array, stripe: number): Promise<void> {
+  ctx.telemetry.count('holes');
   const leaf = encodeEntry('HOLE', encodeHole(contentId, stripe));
   await ctx.state.write({ r: 'HOLE', leaf, contentId, stripe }).durable;
 }

@@ -59,6 +59,8 @@ const recordSchema = z.discriminatedUnion('r', [
   z.strictObject({ r: z.literal('COMMITTED'), leaf, cert: certBytes, content: contentSchema.nullable(), binds }),
   /** The content of a certified version came after its certificate. */
   z.strictObject({ r: z.literal('REPAIRED'), leaf, content: contentSchema.nullable(), binds }),
+  /** Pieces of a content that had been lost are here again, at new places. */
+  z.strictObject({ r: z.literal('RESTORED'), leaf, content: contentSchema }),
   z.strictObject({ r: z.literal('EVICT'), leaf }),
   z.strictObject({ r: z.literal('ABORT'), leaf }),
   z.strictObject({ r: z.literal('NEVER'), leaf }),

@@ -131,7 +131,8 @@ async function isWhole(cells: CellJournal, slot: number, record: NodeRecord): Pr
     const piece = await cells.read(place, 32 * n);
     return equal(sha256(piece.subarray(32 * n)), piece.subarray(32 * slot, 32 * slot + 32));
   } catch (error) {
-    if (isOperationError(error, 'CORRUPT') || isOperationError(error, 'NOT_FOUND')) return false;
-    throw error;
+    if (!isOperationError(error, 'CORRUPT') && !isOperationError(error, 'NOT_FOUND')) throw error;
+    // Cells that were lost later are a hole, and no reason to forget what was promised.
+    return cells.isLost(place.segment);
   }
 }

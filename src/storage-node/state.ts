@@ -240,6 +240,10 @@ export class NodeState {
         if (record.content !== null) spare = this.contents.add(record.content, this.#clock.monotonicMs());
         this.#repaired(record.leaf, record.binds);
         break;
+      case 'RESTORED':
+        spare = this.contents.moved(record.content);
+        this.#restored(record.leaf);
+        break;
       case 'EVICT':
         this.#evict(record.leaf);
         break;
@@ -371,8 +375,11 @@ export class NodeState {
 
   /** The leaf bytes at an index below the durable size. */
   async readLeaf(index: number): Promise<Uint8Array> {
-    const recent = this.#recentLeaves.get(index);
-    if (recent !== undefined) return recent;
+    return this.#recentLeaves.get(index) ?? this.readStoredLeaf(index);
+  }
+
+  /** As `readLeaf`, from the disk in any case. */
+  async readStoredLeaf(index: number): Promise<Uint8Array> {
     const record = decodeRecord(await this.journal.read(this.places.get(index)));
     if (!('leaf' in record)) throw damaged('a leaf was expected');
     return record.leaf;
@@ -460,7 +467,19 @@ export class NodeState {
     if (version === undefined) return;
     version.binds = binds;
     this.#bindAll(version);
-    const prefix = `${mapKey(body.value.contentId)}:`;
+    this.#closeHoles(body.value.contentId);
+  }
+
+  #restored(leaf: Uint8Array): void {
+    const body = decodeRepaired(leaf.subarray(1));
+    if (!body.ok) throw damaged(body.reason);
+    const { contentId, stripe } = body.value;
+    if (stripe === undefined) this.#closeHoles(contentId);
+    else this.holes.delete(`${mapKey(contentId)}:${stripe}`);
+  }
+
+  #closeHoles(contentId: Uint8Array): void {
+    const prefix = `${mapKey(contentId)}:`;
     for (const hole of this.holes) if (hole.startsWith(prefix)) this.holes.delete(hole);
   }
 

@@ -17,7 +17,7 @@ import { SystemRandom } from '../../src/platform/random.ts';
 import type { Cluster } from '../../src/protocol/configuration.ts';
 import type { Interceptor, WriterStage } from '../../src/sim/adversaries/stage.ts';
 import { CountingTelemetry } from '../../src/sim/counting-telemetry.ts';
-import { makeCluster, makeNodeKeys, makeWriters } from '../../src/sim/members.ts';
+import { makeCluster, makeController, makeNodeKeys, makeWriters } from '../../src/sim/members.ts';
 import type { ClusterShape, NodeKeys, SimulatedWriter } from '../../src/sim/members.ts';
 import { MemoryNetwork } from '../../src/sim/memory-transport.ts';
 import type { MemoryListener } from '../../src/sim/memory-transport.ts';
@@ -41,6 +41,7 @@ export class World implements WriterStage {
   readonly random = new SystemRandom();
   readonly telemetry = new CountingTelemetry();
   readonly writers: readonly SimulatedWriter[];
+  readonly controller: SimulatedWriter = makeController();
   readonly folder: string;
   readonly nodes = new Map<number, StorageNode>();
   readonly disks: Map<number, Disk>;
@@ -61,7 +62,7 @@ export class World implements WriterStage {
     this.#tuning = { upkeepMs: 50, quarantineMs: 100, peerTimeoutMs: 2_000, ...options.tuning };
     this.#keys = makeNodeKeys(n);
     this.writers = makeWriters(options.writers ?? 1);
-    this.cluster = makeCluster(this.#keys, this.writers, options);
+    this.cluster = makeCluster(this.#keys, [...this.writers, this.controller], options);
     this.network = new MemoryNetwork({ clock: this.clock });
   }
 
