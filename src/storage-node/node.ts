@@ -35,7 +35,6 @@ import { RetentionClock } from './retention-clock.ts';
 import { handleRevocations, handleRevoke, learnRevocations, requireNotRevoked } from './revoke-writer.ts';
 import { handleAbort, handleResolve } from './resolve-orphan.ts';
 import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleHistory, handleQuery, handleShown } from './serve.ts';
-import { handleBody, handleCerts, handleChanges, handleCheckpoint, handleFetch, handleQuery, handleShown } from './serve.ts';
 import { noteLostSegments, Scrub } from './scrub.ts';
 import type { ScrubStatus } from './scrub.ts';
 import { handleRelease, handleRests, handleStage, handleStages, handleUnstage } from './stage-content.ts';
