@@ -61,6 +61,11 @@ describe('a copy', () => {
     await putBytes(other.store, BUCKET, 'target', utf8('written since'));
     expect(await copy(store, 'source', 'target', etag, once)).toMatchObject({ outcome: 'stored', etag });
     expect(await getBytesOf(other.store, BUCKET, 'target')).toEqual(utf8('written since'));
+    // Nor when its source is another by now.
+    const changed = utf8('y'.repeat(50_000));
+    await putBytes(store, BUCKET, 'source', changed);
+    expect(await copy(store, 'source', 'target', etagOf(changed), once)).toMatchObject({ outcome: 'stored', etag });
+    expect(await getBytesOf(other.store, BUCKET, 'target')).toEqual(utf8('written since'));
   });
 
   it('that was acknowledged stays whole while its source is replaced, deleted and collected', async () => {

@@ -70,12 +70,12 @@ export async function copyObject(ctx: StoreContext, request: CopyObject): Promis
   if (source.outcome !== 'source') return source;
   if (asksForLock(bucket, request.attributes)) return { outcome: 'lock-disabled' };
   if (isUnsupported(bucket, request.condition)) return { outcome: 'condition-unsupported' };
-  const copy = planCopy(ctx, bucket, request, source);
+  const copy = planCopy(request, source);
   const result = (await copyByReference(ctx, bucket, copy)) ?? (await copyByData(ctx, bucket, copy));
   return result.outcome === 'stored' ? { ...result, sourceVersionId: source.versionId } : result;
 }
 
-/** A copy under way. The fingerprint is the same whether the content moves or not: the request is. */
+/** A copy under way. Its fingerprint is of what was asked, so that it is the same whether the content moves or not, and when the source has changed since. */
 interface PlannedCopy {
   readonly request: CopyObject;
   readonly source: Source;
@@ -84,14 +84,14 @@ interface PlannedCopy {
   readonly fingerprint: Uint8Array;
 }
 
-function planCopy(ctx: StoreContext, bucket: Bucket, request: CopyObject, source: Source): PlannedCopy {
-  const { version } = source;
-  const headers = request.metadata === undefined ? version.meta.headers : toStoredHeaders(request.metadata);
-  const attributes = { ...request.attributes, tags: request.attributes.tags ?? toAttributes(source.attributes).tags };
-  const { tags } = attributesIn(ctx, bucket, attributes);
-  const { condition = null } = request;
-  const fingerprint = fingerprintOf({ t: 'copy', source: version.signed.hash, headers, tags, condition });
-  return { request, source, headers, attributes, fingerprint };
+function planCopy(request: CopyObject, source: Source): PlannedCopy {
+  const { bucket, key, versionId = null } = request.source;
+  const { condition = null, checksum = null } = request;
+  const asked = request.metadata === undefined ? null : toStoredHeaders(request.metadata);
+  const { tags = null } = request.attributes;
+  const fingerprint = fingerprintOf({ t: 'copy', source: { bucket, key, versionId }, headers: asked, tags, condition, checksum });
+  const attributes = { ...request.attributes, tags: tags ?? toAttributes(source.attributes).tags };
+  return { request, source, headers: asked ?? source.version.meta.headers, attributes, fingerprint };
 }
 
 /** Null: the content must be moved. */
