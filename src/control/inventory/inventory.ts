@@ -1,0 +1,537 @@
+/**
+ * What the controller knows of the cluster's contents: every live certified version by its ids, and which
+ * slots are confirmed to hold its cells. It is kept in an ordered store, so that many versions take disk and
+ * not memory, and it may be lost: the nodes' logs say all of it again. Changes are made one after the other;
+ * each is one batch of the store.
+ */
+import { concat, equal, mapKey } from '../../base/bytes.ts';
+import { OperationError } from '../../base/errors.ts';
+import type { Clock, KeyValueOperation, KeyValueStore } from '../../base/ports.ts';
+import type { Certified } from '../../client/certificates.ts';
+import { promisesContent } from '../../protocol/certificate.ts';
+import type { Part } from '../../protocol/manifest.ts';
+import { stageOf } from '../../protocol/manifest.ts';
+import { compareStamps } from '../../protocol/stamp.ts';
+import type { Stamp } from '../../protocol/stamp.ts';
+import { stampSchema } from '../../protocol/stamp.ts';
+import { decodeOwn, encode } from '../../protocol/encoding.ts';
+import {
+  cellsOf,
+  contentKey,
+  encodeBits,
+  encodeHoleState,
+  encodeMissing,
+  encodePart,
+  encodeStage,
+  encodeVersion,
+  floorKey,
+  FORMAT,
+  FORMAT_KEY,
+  hasContent,
+  holeAt,
+  holeKey,
+  keyKey,
+  missingKey,
+  openBits,
+  openHoleState,
+  openMissing,
+  openPart,
+  openStage,
+  openVersion,
+  ownContent,
+  partKey,
+  PREFIX,
+  preparedKey,
+  removedKey,
+  stageKey,
+  tailKey,
+  under,
+  versionKey,
+  watchKey,
+  WHOLE_CONTENT,
+  u48be,
+} from './rows.ts';
+import type { Hole, HolePlace, HoleState, KeptContent, MissingRow, VersionRow } from './rows.ts';
+import { countBits, groupRange, holdsBit, Tallies, withBit, withoutBit } from './tallies.ts';
+
+/** How long what only logs have named is remembered: an upload may take so long to be certified. */
+const NAMED_MS = 24 * 3600 * 1000;
+
+export interface InventoryOptions {
+  readonly store: KeyValueStore;
+  readonly clock: Clock;
+  readonly n: number;
+  /** After so long a slot whose log does not say that it holds a version is asked. */
+  readonly graceMs: number;
+}
+
+/** One cell of one version. */
+export interface CellRef {
+  readonly hash: Uint8Array;
+  readonly row: VersionRow;
+  readonly place: number;
+  readonly stripe: number;
+  readonly content: KeptContent;
+}
+
+/** A version with cells that are lost, or not known to be there. */
+export interface AtRisk {
+  readonly hash: Uint8Array;
+  /** Slots that are confirmed to hold all of it. */
+  readonly confirmed: number;
+}
+
+/** What is due to be looked at. */
+export interface Due {
+  readonly key: Uint8Array;
+  readonly kind: string;
+  readonly id: Uint8Array;
+}
+
+export class Inventory {
+  readonly n: number;
+  readonly tallies: Tallies;
+  readonly #store: KeyValueStore;
+  readonly #clock: Clock;
+  readonly #graceMs: number;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor({ store, clock, n, graceMs }: InventoryOptions) {
+    this.n = n;
+    this.tallies = new Tallies(n);
+    this.#store = store;
+    this.#clock = clock;
+    this.#graceMs = graceMs;
+  }
+
+  /** Opens what is there, or begins anew where the format is another one. Errors: those of the store. */
+  static async open(options: InventoryOptions): Promise<Inventory> {
+    const { store } = options;
+    const format = await store.get(FORMAT_KEY);
+    if (format === undefined || !equal(format, FORMAT)) {
+      await store.clear();
+      await store.batch([{ type: 'put', key: FORMAT_KEY, value: FORMAT }], { sync: true });
+    }
+    const inventory = new Inventory(options);
+    for await (const [key, value] of store.range(under(PREFIX.version))) {
+      inventory.tallies.changed(key.subarray(1), undefined, openVersion(value));
+    }
+    return inventory;
+  }
+
+  /** How far each log was followed. */
+  async tails(): Promise<ReadonlyMap<number, Uint8Array>> {
+    const tails = new Map<number, Uint8Array>();
+    for await (const [key, value] of this.#store.range(under(PREFIX.tail))) tails.set(key[1] ?? 0, value.slice());
+    return tails;
+  }
+
+  saveTail(slot: number, bytes: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#store.batch([{ type: 'put', key: tailKey(slot), value: bytes }]));
+  }
+
+  async version(hash: Uint8Array): Promise<VersionRow | undefined> {
+    const bytes = await this.#store.get(versionKey(hash));
+    return bytes === undefined ? undefined : openVersion(bytes);
+  }
+
+  /** Has the version ended, by what is known of its key? */
+  async hasEnded(keyId: Uint8Array, stamp: Stamp): Promise<boolean> {
+    const floor = await this.#floor(keyId);
+    if (floor !== null && compareStamps(stamp, floor) < 0) return true;
+    return (await this.#store.get(removedKey(keyId, stamp))) !== undefined;
+  }
+
+  /** The content at a place of the version; null: it has none there, or its table was not read yet. */
+  async content(hash: Uint8Array, row: VersionRow, place: number): Promise<KeptContent | null> {
+    if (place === 0) return ownContent(row, this.n);
+    const bytes = await this.#store.get(partKey(hash, place));
+    if (bytes === undefined) return null;
+    const { contentId, ...layout } = openPart(bytes);
+    return { contentId, layout };
+  }
+
+  /** In order of places, stripes and slots, the whole contents first. */
+  async *holes(hash: Uint8Array): AsyncGenerator<Hole, void> {
+    for await (const [key, value] of this.#store.range(under(concat(PREFIX.hole, hash)))) {
+      yield { ...holeAt(key), state: openHoleState(value) };
+    }
+  }
+
+  /** Live versions in the order of their hashes, from one on; at most `limit`. */
+  async *versions(from: Uint8Array, limit: number): AsyncGenerator<{ readonly hash: Uint8Array; readonly row: VersionRow }, void> {
+    const { lt } = under(PREFIX.version);
+    for await (const [key, value] of this.#store.range({ gte: versionKey(from), lt, limit })) {
+      yield { hash: key.slice(1), row: openVersion(value) };
+    }
+  }
+
+  /**
+   * The cell at a position of all that the slot is confirmed to hold, from 0 up to but not including
+   * `tallies.cells(slot)`; null when the inventory has changed meanwhile.
+   */
+  async cellAt(slot: number, position: number): Promise<CellRef | null> {
+    const found = this.tallies.find(slot, position);
+    if (found === null) return null;
+    let { offset } = found;
+    const { from, to } = groupRange(found.group);
+    const lt = to === null ? under(PREFIX.version).lt : versionKey(to);
+    for await (const [key, value] of this.#store.range({ gte: versionKey(from), lt })) {
+      const row = openVersion(value);
+      if (!hasContent(row) || !holdsBit(row.confirmed, slot)) continue;
+      if (offset < row.cells) return this.#cellOf(key.slice(1), row, offset);
+      offset -= row.cells;
+    }
+    return null;
+  }
+
+  /** The contents of a version, its own first. */
+  async *contents(hash: Uint8Array, row: VersionRow): AsyncGenerator<{ readonly place: number; readonly content: KeptContent }, void> {
+    yield { place: 0, content: ownContent(row, this.n) };
+    for (let place = 1; place <= (row.parts ?? 0); place += 1) {
+      const content = await this.content(hash, row, place);
+      if (content !== null) yield { place, content };
+    }
+  }
+
+  async #cellOf(hash: Uint8Array, row: VersionRow, offset: number): Promise<CellRef | null> {
+    let left = offset;
+    for await (const { place, content } of this.contents(hash, row)) {
+      const cells = cellsOf(content);
+      if (left < cells) return { hash, row, place, stripe: left, content };
+      left -= cells;
+    }
+    return null;
+  }
+
+  /** The slot's log says that it prepared these versions. */
+  prepared(slot: number, hashes: readonly Uint8Array[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const operations: KeyValueOperation[] = [];
+      for (const hash of hashes) {
+        const row = await this.version(hash);
+        if (row !== undefined) {
+          await this.#confirmByLog(hash, row, slot, operations);
+          continue;
+        }
+        const key = preparedKey(hash);
+        const bits = openBits(await this.#store.get(key));
+        if (bits === 0) operations.push({ type: 'put', key: watchKey(this.#nowMs() + NAMED_MS, 'p', hash), value: new Uint8Array(0) });
+        operations.push({ type: 'put', key, value: encodeBits(withBit(bits, slot)) });
+      }
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** The slot's log says that it staged this content. */
+  staged(slot: number, stageId: Uint8Array, contentId: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      const key = stageKey(stageId);
+      const known = await this.#stage(stageId);
+      const slots = known !== undefined && equal(known.contentId, contentId) ? withBit(known.slots, slot) : withBit(0, slot);
+      const operations: KeyValueOperation[] = [{ type: 'put', key, value: encodeStage({ contentId, slots }) }];
+      if (known === undefined) operations.push({ type: 'put', key: watchKey(this.#nowMs() + NAMED_MS, 'g', stageId), value: new Uint8Array(0) });
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** The slot's log says that it committed a version which the inventory knows. */
+  committed(slot: number, hash: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      const operations: KeyValueOperation[] = [];
+      if (row !== undefined && row.stageId !== null) await this.#confirmByLog(hash, row, slot, operations);
+      if (operations.length > 0) await this.#store.batch(operations);
+    });
+  }
+
+  /** A log has named a certificate that no node gives now. */
+  missed(hash: Uint8Array, row: MissingRow): Promise<void> {
+    return this.#inTurn(() => this.#store.batch([{ type: 'put', key: missingKey(hash), value: encodeMissing(row) }]));
+  }
+
+  async missing(limit: number): Promise<readonly { readonly hash: Uint8Array; readonly row: MissingRow }[]> {
+    const found = [];
+    for await (const [key, value] of this.#store.range({ ...under(PREFIX.missing), limit })) {
+      found.push({ hash: key.slice(1), row: openMissing(value) });
+    }
+    return found;
+  }
+
+  notMissing(hash: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#store.batch([{ type: 'del', key: missingKey(hash) }]));
+  }
+
+  /** Takes a certified version in, and lets go of those that it ends. */
+  take(certified: Certified): Promise<void> {
+    return this.#inTurn(async () => {
+      const { manifest, hash } = certified.signed;
+      if ((await this.version(hash)) !== undefined) return;
+      const operations: KeyValueOperation[] = [{ type: 'del', key: missingKey(hash) }];
+      await this.#endOthers(certified, operations);
+      if (!(await this.hasEnded(manifest.keyId, manifest.stamp))) await this.#begin(certified, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** The version is gone: its key has moved on, as a certificate shows. */
+  end(hash: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      if (row === undefined) return;
+      const operations: KeyValueOperation[] = [];
+      await this.#end(hash, row, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** What the part table of a version names. */
+  takeTable(hash: Uint8Array, parts: readonly Part[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      if (row?.kind !== 'TABLE' || row.parts !== null) return;
+      const operations: KeyValueOperation[] = [];
+      let cells = 1;
+      for (const [i, { contentId, k, cellBytes, size, n }] of parts.entries()) {
+        operations.push({ type: 'put', key: partKey(hash, i + 1), value: encodePart({ contentId, k, cellBytes, size, n }) });
+        operations.push({ type: 'put', key: contentKey(contentId, hash), value: encodeBits(i + 1) });
+        cells += cellsOf({ contentId, layout: { k, n, cellBytes, size } });
+      }
+      this.#put(hash, row, { ...row, parts: parts.length, cells }, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** A slot is confirmed to hold a version. */
+  confirm(hash: Uint8Array, slot: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      if (row === undefined) return;
+      const operations: KeyValueOperation[] = [];
+      this.#confirm(hash, row, slot, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
+  /** Notes cells of a version as lost, or as not known to be there. Null when the version is gone. */
+  note(hash: Uint8Array, places: readonly HolePlace[], state: HoleState): Promise<AtRisk | null> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      if (row === undefined || !hasContent(row)) return null;
+      const operations: KeyValueOperation[] = [];
+      const holes = [...row.holes];
+      let { confirmed } = row;
+      for (const place of places) {
+        const key = holeKey(hash, place);
+        const known = await this.#store.get(key);
+        if (known === undefined) holes[place.slot] = (holes[place.slot] ?? 0) + 1;
+        // What is known to be lost is not unknown again, and what was given back is audited first.
+        else if (state === 'UNKNOWN') continue;
+        confirmed = withoutBit(confirmed, place.slot);
+        operations.push({ type: 'put', key, value: encodeHoleState(state) });
+      }
+      this.#put(hash, row, { ...row, holes, confirmed }, operations);
+      await this.#store.batch(operations);
+      return { hash, confirmed: countBits(confirmed) };
+    });
+  }
+
+  /** The slot says that it has lost a cell of a content: of every version that names it. */
+  async noteContent(contentId: Uint8Array, stripe: number, slot: number, state: HoleState): Promise<readonly AtRisk[]> {
+    const risks: AtRisk[] = [];
+    for (const { hash, place } of await this.#naming(contentId)) {
+      const risk = await this.note(hash, [{ place, stripe, slot }], state);
+      if (risk !== null) risks.push(risk);
+    }
+    return risks;
+  }
+
+  /** The slot says that it has a lost cell of a content again: to be audited. */
+  async backAgain(contentId: Uint8Array, stripe: number, slot: number): Promise<readonly AtRisk[]> {
+    const risks: AtRisk[] = [];
+    for (const { hash, place } of await this.#naming(contentId)) {
+      const hole = { place, stripe, slot };
+      const isKnown = (await this.#store.get(holeKey(hash, hole))) !== undefined;
+      const risk = isKnown ? await this.note(hash, [hole], 'REPAIRED') : null;
+      if (risk !== null) risks.push(risk);
+    }
+    return risks;
+  }
+
+  /** Versions that name the content, and where. */
+  async #naming(contentId: Uint8Array): Promise<readonly { readonly hash: Uint8Array; readonly place: number }[]> {
+    const named: { readonly hash: Uint8Array; readonly place: number }[] = [];
+    for await (const [key, value] of this.#store.range(under(concat(PREFIX.content, contentId)))) {
+      named.push({ hash: key.slice(33), place: openBits(value) });
+    }
+    return named;
+  }
+
+  /** A cell is there, as an audit has shown. True when the slot now is confirmed to hold the whole version. */
+  heal(hash: Uint8Array, place: HolePlace): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      const key = holeKey(hash, place);
+      if (row === undefined || (await this.#store.get(key)) === undefined) return false;
+      const operations: KeyValueOperation[] = [{ type: 'del', key }];
+      const holes = row.holes.map((count, slot) => (slot === place.slot ? count - 1 : count));
+      const isWhole = holes[place.slot] === 0;
+      const confirmed = isWhole ? withBit(row.confirmed, place.slot) : row.confirmed;
+      this.#put(hash, row, { ...row, holes, confirmed }, operations);
+      await this.#store.batch(operations);
+      return isWhole;
+    });
+  }
+
+  /** What was to be looked at before now. */
+  async due(limit: number): Promise<readonly Due[]> {
+    const found: Due[] = [];
+    const range = { gte: PREFIX.watch, lt: concat(PREFIX.watch, u48be(this.#nowMs() + 1)), limit };
+    for await (const [key] of this.#store.range(range)) {
+      found.push({ key: key.slice(), kind: String.fromCharCode(key[7] ?? 0), id: key.slice(8) });
+    }
+    return found;
+  }
+
+  /** Looks at what is due. `followedMs`: since when each slot's log is known to say all. Null: nothing is at risk. */
+  judge({ key, kind, id }: Due, followedMs: readonly number[]): Promise<AtRisk | null> {
+    return this.#inTurn(async () => {
+      const operations: KeyValueOperation[] = [{ type: 'del', key }];
+      if (kind === 'p') operations.push({ type: 'del', key: preparedKey(id) });
+      if (kind === 'g') operations.push({ type: 'del', key: stageKey(id) });
+      const row = kind === 'v' ? await this.version(id) : undefined;
+      const risk = row === undefined ? null : await this.#judgeVersion(id, row, followedMs, operations);
+      await this.#store.batch(operations);
+      return risk;
+    });
+  }
+
+  async #judgeVersion(hash: Uint8Array, row: VersionRow, followedMs: readonly number[], operations: KeyValueOperation[]): Promise<AtRisk | null> {
+    const again = (): void => void operations.push({ type: 'put', key: watchKey(this.#nowMs() + this.#graceMs, 'v', hash), value: new Uint8Array(0) });
+    if (row.kind === 'TABLE' && row.parts === null) {
+      again();
+      return null;
+    }
+    const holes = [...row.holes];
+    for (let slot = 0; slot < this.n; slot += 1) {
+      if (holdsBit(row.confirmed, slot) || (holes[slot] ?? 0) > 0) continue;
+      // Its log may say it yet; a slot that cannot be followed is not waited for without end.
+      const mayYet = (followedMs[slot] ?? 0) < row.seenMs + this.#graceMs / 2 && this.#nowMs() < row.seenMs + 5 * this.#graceMs;
+      if (mayYet) {
+        again();
+        return null;
+      }
+    }
+    for (let slot = 0; slot < this.n; slot += 1) {
+      if (holdsBit(row.confirmed, slot) || (holes[slot] ?? 0) > 0) continue;
+      for (let place = 0; place <= (row.parts ?? 0); place += 1) {
+        operations.push({ type: 'put', key: holeKey(hash, { place, stripe: WHOLE_CONTENT, slot }), value: encodeHoleState('UNKNOWN') });
+        holes[slot] = (holes[slot] ?? 0) + 1;
+      }
+    }
+    if (row.stageId !== null) operations.push({ type: 'del', key: stageKey(row.stageId) });
+    const after = { ...row, holes, stageId: null };
+    this.#put(hash, row, after, operations);
+    return holes.some((count) => count > 0) ? { hash, confirmed: countBits(row.confirmed) } : null;
+  }
+
+  async #begin(certified: Certified, operations: KeyValueOperation[]): Promise<void> {
+    const { cert, signed } = certified;
+    const { manifest, hash } = signed;
+    const { keyId, stamp, kind, contentId, k, cellBytes, size } = manifest;
+    const stageId = stageOf(manifest)?.id ?? null;
+    const named = openBits(await this.#store.get(preparedKey(hash)));
+    const stage = stageId === null ? undefined : await this.#stage(stageId);
+    let confirmed = 0;
+    for (let slot = 0; slot < this.n; slot += 1) {
+      const isStaged = stage !== undefined && equal(stage.contentId, contentId) && holdsBit(stage.slots, slot);
+      const byLog = stageId === null ? holdsBit(named, slot) : isStaged;
+      if (byLog || promisesContent(cert, slot)) confirmed = withBit(confirmed, slot);
+    }
+    const bare = { keyId, stamp, kind, contentId, k, cellBytes, size, stageId, seenMs: this.#nowMs(), holes: Array.from({ length: this.n }, () => 0) };
+    const row: VersionRow = { ...bare, confirmed: hasContent(manifest) ? confirmed : 0, parts: kind === 'TABLE' ? null : 0, cells: 1 };
+    const cells = hasContent(row) ? cellsOf(ownContent(row, this.n)) : 0;
+    this.#put(hash, undefined, { ...row, cells }, operations);
+    operations.push({ type: 'put', key: keyKey(keyId, stamp), value: hash }, { type: 'del', key: preparedKey(hash) });
+    if (!hasContent(row)) return;
+    operations.push({ type: 'put', key: contentKey(contentId, hash), value: encodeBits(0) });
+    operations.push({ type: 'put', key: watchKey(this.#nowMs() + this.#graceMs, 'v', hash), value: new Uint8Array(0) });
+  }
+
+  /** Versions of the key that this one ends: all below it, or those that it names. */
+  async #endOthers({ signed: { manifest, hash }, stamp }: Certified, operations: KeyValueOperation[]): Promise<void> {
+    const removes = manifest.slot?.removes ?? 'ALL';
+    const { keyId } = manifest;
+    const others: Uint8Array[] = [];
+    if (removes === 'ALL') {
+      const floor = await this.#floor(keyId);
+      if (floor === null || compareStamps(stamp, floor) > 0) operations.push({ type: 'put', key: floorKey(keyId), value: encode(stamp) });
+      const below = { gte: concat(PREFIX.key, keyId), lt: keyKey(keyId, stamp) };
+      for await (const [, other] of this.#store.range(below)) others.push(other.slice());
+    } else {
+      for (const removed of removes) {
+        operations.push({ type: 'put', key: removedKey(keyId, removed), value: new Uint8Array(0) });
+        const other = await this.#store.get(keyKey(keyId, removed));
+        if (other !== undefined) others.push(other);
+      }
+    }
+    const ended = new Set<string>();
+    for (const other of others) {
+      const row = equal(other, hash) || ended.has(mapKey(other)) ? undefined : await this.version(other);
+      ended.add(mapKey(other));
+      if (row !== undefined) await this.#end(other, row, operations);
+    }
+  }
+
+  async #end(hash: Uint8Array, row: VersionRow, operations: KeyValueOperation[]): Promise<void> {
+    for await (const { content } of this.contents(hash, row)) operations.push({ type: 'del', key: contentKey(content.contentId, hash) });
+    for (const prefix of [PREFIX.part, PREFIX.hole]) {
+      for await (const [key] of this.#store.range(under(concat(prefix, hash)))) operations.push({ type: 'del', key: key.slice() });
+    }
+    operations.push({ type: 'del', key: keyKey(row.keyId, row.stamp) });
+    this.#put(hash, row, undefined, operations);
+  }
+
+  async #confirmByLog(hash: Uint8Array, row: VersionRow, slot: number, operations: KeyValueOperation[]): Promise<void> {
+    if (row.stageId !== null) {
+      const stage = await this.#stage(row.stageId);
+      if (stage === undefined || !holdsBit(stage.slots, slot) || !equal(stage.contentId, row.contentId)) return;
+    }
+    this.#confirm(hash, row, slot, operations);
+  }
+
+  #confirm(hash: Uint8Array, row: VersionRow, slot: number, operations: KeyValueOperation[]): void {
+    if (!hasContent(row) || holdsBit(row.confirmed, slot) || (row.holes[slot] ?? 0) > 0) return;
+    this.#put(hash, row, { ...row, confirmed: withBit(row.confirmed, slot) }, operations);
+  }
+
+  #put(hash: Uint8Array, from: VersionRow | undefined, to: VersionRow | undefined, operations: KeyValueOperation[]): void {
+    this.tallies.changed(hash, from, to);
+    const key = versionKey(hash);
+    operations.push(to === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeVersion(to) });
+  }
+
+  async #stage(stageId: Uint8Array): Promise<ReturnType<typeof openStage> | undefined> {
+    const bytes = await this.#store.get(stageKey(stageId));
+    return bytes === undefined ? undefined : openStage(bytes);
+  }
+
+  async #floor(keyId: Uint8Array): Promise<Stamp | null> {
+    const bytes = await this.#store.get(floorKey(keyId));
+    if (bytes === undefined) return null;
+    const decoded = decodeOwn<Stamp>(stampSchema, bytes);
+    if (decoded.ok) return decoded.value;
+    throw new OperationError('CORRUPT', `The inventory holds a damaged row: ${decoded.reason}.`);
+  }
+
+  #nowMs(): number {
+    return Math.max(0, Math.floor(this.#clock.nowMs()));
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(task, task);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
