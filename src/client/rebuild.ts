@@ -30,6 +30,8 @@ export interface RebuiltStripe {
 export type Given =
   | { readonly kind: 'taken' }
   | { readonly kind: 'superseded'; readonly by: Certified }
+  /** It has lost more than this cell, and takes the content as a whole only. */
+  | { readonly kind: 'conflict' }
   /** It does not take it, for a reason that another attempt will not change. */
   | { readonly kind: 'refused'; readonly code: RefusedAnswer['code']; readonly reason: string }
   | { readonly kind: 'unanswered'; readonly reason: string };
@@ -148,6 +150,7 @@ function judgeGiven(ctx: ClientContext, slot: number, { version }: GiveOptions, 
   }
   const { code, reason, cert } = result.refused;
   if (code === 'BUSY') return { kind: 'unanswered', reason: `${code}: ${reason}` };
+  if (code === 'CONFLICT') return { kind: 'conflict' };
   if (code !== 'SUPERSEDED') return { kind: 'refused', code, reason };
   const shown = cert === null ? undefined : openShown(ctx, slot, version.signed.manifest.keyId, cert);
   if (shown !== undefined && shown !== null && compareStamps(shown.stamp, version.stamp) > 0) return { kind: 'superseded', by: shown };

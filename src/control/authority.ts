@@ -19,7 +19,7 @@ export interface AuthorityOptions {
   readonly telemetry: Telemetry;
 }
 
-const LOOK_MS = 5_000;
+const LOOK_MS = 1_000;
 /** Once it lasts less than this it is asked for anew. */
 const RENEW_MS = 12 * 3600 * 1000;
 

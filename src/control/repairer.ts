@@ -62,6 +62,8 @@ interface Patient {
   /** Slots that answered in this turn; others are left for another. */
   readonly reached: Map<number, boolean>;
   hasEnded: boolean;
+  /** Single cells have turned into a whole content: the next turn gives that. */
+  isRecut: boolean;
 }
 
 export class Repairer {
@@ -117,7 +119,7 @@ export class Repairer {
     const certified = await witness.certificate({ row });
     if (certified === null) return (await this.#hasEnded(row)) ? null : 'no certificate';
     if (row.kind === 'TABLE' && row.parts === null && !(await reader.readTable(certified))) return 'cells not to be had';
-    const patient: Patient = { hash, row, certified, signal, authority: authority.current(), reached: new Map(), hasEnded: false };
+    const patient: Patient = { hash, row, certified, signal, authority: authority.current(), reached: new Map(), hasEnded: false, isRecut: false };
     for (const hole of await this.#holes(patient, (state) => state !== 'LOST')) await this.#ask(patient, hole);
     const lost = await this.#holes(patient, (state) => state === 'LOST');
     if (patient.hasEnded) return null;
@@ -132,7 +134,7 @@ export class Repairer {
     if (left.length === 0) return null;
     if (left.some(({ slot }) => patient.reached.get(slot) === false)) return 'node not reachable';
     // What was a whole content turned into single cells when it was looked at: there is more to do at once.
-    return left.some(({ state }) => state === 'UNKNOWN') ? 'more' : 'node does not keep it';
+    return patient.isRecut || left.some(({ state }) => state === 'UNKNOWN') ? 'more' : 'node does not keep it';
   }
 
   /** Has the version ended, as whatever certificate of its key is there now says? */
@@ -197,10 +199,8 @@ export class Repairer {
       return;
     }
     // The slot knows the content and has lost cells of it: which, each one tells.
-    const stripes = Array.from({ length: cellsOf(content) }, (_, stripe) => ({ place, stripe, slot }));
-    await inventory.note(hash, stripes, 'UNKNOWN');
-    await inventory.note(hash, stripes.slice(0, 1), 'LOST');
-    await inventory.heal(hash, hole);
+    await inventory.split(hash, { place, slot }, cellsOf(content), 'UNKNOWN');
+    await inventory.note(hash, [{ place, stripe: 0, slot }], 'LOST');
   }
 
   async #repairContent(patient: Patient, place: number, holes: readonly Hole[]): Promise<void> {
@@ -262,13 +262,18 @@ export class Repairer {
     };
     const given = await client.giveContent(hole.slot, ref, stripes, options);
     await this.#given(patient, hole, given);
-    if (given.kind === 'taken') await inventory.note(patient.hash, [hole], 'REPAIRED');
+    // From here on each cell is asked for.
+    if (given.kind === 'taken') await inventory.split(patient.hash, hole, cellsOf(content), 'REPAIRED');
   }
 
-  async #given(patient: Patient, { slot }: Hole, given: Given): Promise<void> {
+  async #given(patient: Patient, { place, slot }: Hole, given: Given): Promise<void> {
     const { inventory, tally, telemetry } = this.#options;
     switch (given.kind) {
       case 'taken':
+        return;
+      case 'conflict':
+        await inventory.join(patient.hash, { place, slot });
+        patient.isRecut = true;
         return;
       case 'superseded':
         await inventory.take(given.by);

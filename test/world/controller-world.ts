@@ -19,8 +19,8 @@ import type { World } from './world.ts';
 export const QUICK: Partial<ControllerTuning> = {
   followMs: 50,
   graceMs: 200,
-  // Everything within ten seconds, which begin again and again.
-  auditGoal: { lossShare: 0.01, missProbability: 1e-6, periodMs: 10_000 },
+  // Everything within two seconds, which begin again and again.
+  auditGoal: { lossShare: 0.01, missProbability: 1e-6, periodMs: 2_000 },
   workers: 2,
 };
 

@@ -383,6 +383,39 @@ export class Inventory {
     });
   }
 
+  /** A slot's whole content turns into its single cells, in this state. */
+  split(hash: Uint8Array, { place, slot }: Pick<HolePlace, 'place' | 'slot'>, cells: number, state: HoleState): Promise<void> {
+    return this.#recut(hash, slot, [{ place, stripe: WHOLE_CONTENT, slot }], Array.from({ length: cells }, (_, stripe) => ({ place, stripe, slot })), state);
+  }
+
+  /** A slot's single cells turn into the whole content, which is lost. */
+  async join(hash: Uint8Array, { place, slot }: Pick<HolePlace, 'place' | 'slot'>): Promise<void> {
+    const cells: HolePlace[] = [];
+    for await (const hole of this.holes(hash)) if (hole.place === place && hole.slot === slot && hole.stripe !== WHOLE_CONTENT) cells.push(hole);
+    await this.#recut(hash, slot, cells, [{ place, stripe: WHOLE_CONTENT, slot }], 'LOST');
+  }
+
+  /** Holes of one slot give way to others, in one batch: it never looks whole in between. */
+  #recut(hash: Uint8Array, slot: number, from: readonly HolePlace[], to: readonly HolePlace[], state: HoleState): Promise<void> {
+    return this.#inTurn(async () => {
+      const row = await this.version(hash);
+      if (row === undefined) return;
+      const operations: KeyValueOperation[] = [];
+      let count = row.holes[slot] ?? 0;
+      for (const place of from) {
+        if ((await this.#store.get(holeKey(hash, place))) === undefined) continue;
+        operations.push({ type: 'del', key: holeKey(hash, place) });
+        count -= 1;
+      }
+      for (const place of to) {
+        if ((await this.#store.get(holeKey(hash, place))) === undefined) count += 1;
+        operations.push({ type: 'put', key: holeKey(hash, place), value: encodeHoleState(state) });
+      }
+      this.#put(hash, row, { ...row, holes: row.holes.map((old, i) => (i === slot ? count : old)), confirmed: withoutBit(row.confirmed, slot) }, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
   /** What was to be looked at before now. */
   async due(limit: number): Promise<readonly Due[]> {
     const found: Due[] = [];
