@@ -70,6 +70,12 @@ export function ownerFolder(dir: string): string {
   });
 }
 
+/** As `ownerFolder`, of any member with an identity: also one that has no owner's secret. NOT_FOUND. */
+export function memberFolder(dir: string): string {
+  for (const folder of [dir, gatewayFolder(dir)]) if (existsSync(path.join(folder, IDENTITY_FILE))) return folder;
+  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster nor of a gateway.`, { remedy: 'Name one with --dir.' });
+}
+
 /** BAD_GEOMETRY before anything is made, when the cluster is still to be made. */
 export function requireAskedGeometry(dir: string, asked: AskedGeometry): void {
   if (!existsSync(path.join(dir, CONFIG_FILE))) geometryOf(asked);

@@ -10,6 +10,7 @@ import process from 'node:process';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { readAccessRegister } from './access-folder.ts';
+import { listAsOf, versionAsOf } from './as-of.ts';
 import { gatewayFolder } from './cluster-folder.ts';
 import { readEndpoint } from './endpoint-file.ts';
 import { parseObjectAddress, requireKey } from './object-address.ts';
@@ -85,11 +86,17 @@ async function* counted(source: AsyncIterable<Uint8Array>, progress: Progress): 
   }
 }
 
+export interface GetOptions extends ObjectCommandOptions {
+  /** A date, or the file of a state root; undefined: now. */
+  readonly asOf: string | undefined;
+}
+
 /** `target` is a file, a folder, `-` for standard output, or undefined for the key's last part in this folder. */
-export async function getCommand(source: string, target: string | undefined, options: ObjectCommandOptions): Promise<void> {
+export async function getCommand(source: string, target: string | undefined, options: GetOptions): Promise<void> {
   const { bucket, key } = requireKey(source);
+  const versionId = options.asOf === undefined ? undefined : await versionAsOf(bucket, key, options.asOf, options.dir);
   await withClient(options, async (client) => {
-    const { head, body } = await client.get(bucket, key);
+    const { head, body } = await client.get(bucket, key, versionId);
     const progress = options.terminal.progress(`get ${bucket}/${key}`, head.size, 'bytes');
     try {
       if (target === '-') {
@@ -132,9 +139,12 @@ async function writeAside(file: string, bytes: AsyncIterable<Uint8Array>): Promi
 
 export interface ListOptions extends ObjectCommandOptions {
   readonly recursive: boolean;
+  /** A date, or the file of a state root; undefined: now. */
+  readonly asOf: string | undefined;
 }
 
 export async function lsCommand(target: string | undefined, options: ListOptions): Promise<void> {
+  if (options.asOf !== undefined) return lsAsOf(target, options.asOf, options);
   await withClient(options, async (client) => {
     if (target === undefined) {
       for (const bucket of await client.buckets()) {
@@ -153,6 +163,12 @@ export async function lsCommand(target: string | undefined, options: ListOptions
       }
     }
   });
+}
+
+async function lsAsOf(target: string | undefined, asOf: string, options: ObjectCommandOptions): Promise<void> {
+  if (target === undefined) throw new OperationError('BAD_ARGUMENT', 'Name the bucket to be listed as of then.');
+  const { bucket, key: prefix } = parseObjectAddress(target);
+  await listAsOf(bucket, prefix, asOf, options);
 }
 
 /** What the newest versions of each bucket hold, and what it may hold: counted by walking its listing. */

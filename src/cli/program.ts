@@ -8,6 +8,7 @@ import { utf8 } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
 import { SOFTWARE_VERSION } from '../storage-node/node.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { addHistory } from './program-history.ts';
 import { processTerminal } from './terminal.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -99,6 +100,7 @@ function program(output: Output): Command {
   addAccess(root, output);
   addWebhook(root, output);
   addEvidence(root, output);
+  addHistory(root, output, { dir: dirOption, path: pathOption, json: jsonOption });
   addCluster(root, output);
   refuseRepeated(root);
   return root;
@@ -145,17 +147,18 @@ function addObjectCommands(root: Command, output: Output): void {
       const { putCommand } = await import('./object-commands.ts');
       await putCommand(file, target, { ...of(options), makeBucket: options.makeBucket === true, contentType: options.contentType });
     });
-  command('get <bucket/key> [file]', 'read an object into a file, a folder, or - for standard output').action(
-    async (source: string, file: string | undefined, options: ObjectOptions) => {
+  command('get <bucket/key> [file]', 'read an object into a file, a folder, or - for standard output')
+    .option('--as-of <time>', 'as it was then: a date, or the file of a state root')
+    .action(async (source: string, file: string | undefined, options: ObjectOptions & { asOf?: string }) => {
       const { getCommand } = await import('./object-commands.ts');
-      await getCommand(source, file, of(options));
-    },
-  );
+      await getCommand(source, file, { ...of(options), asOf: options.asOf });
+    });
   command('ls [bucket/prefix]', 'list buckets, or the objects of one')
     .option('--recursive', 'all objects below the prefix, not one level')
-    .action(async (target: string | undefined, options: ObjectOptions & { recursive?: boolean }) => {
+    .option('--as-of <time>', 'all objects as they were then: a date, or the file of a state root')
+    .action(async (target: string | undefined, options: ObjectOptions & { recursive?: boolean; asOf?: string }) => {
       const { lsCommand } = await import('./object-commands.ts');
-      await lsCommand(target, { ...of(options), recursive: options.recursive === true });
+      await lsCommand(target, { ...of(options), recursive: options.recursive === true, asOf: options.asOf });
     });
   command('usage [bucket]', 'what buckets hold, and what they may').action(async (bucket: string | undefined, options: ObjectOptions) => {
     const { usageCommand } = await import('./object-commands.ts');

@@ -91,9 +91,9 @@ export class S3Client {
   }
 
   /** The head, and the content to be read once; the iteration rejects with DAMAGED when it is not what was stored. */
-  async get(bucket: string, key: string): Promise<{ readonly head: ObjectHead; readonly body: AsyncIterable<Uint8Array> }> {
+  async get(bucket: string, key: string, versionId?: string): Promise<{ readonly head: ObjectHead; readonly body: AsyncIterable<Uint8Array> }> {
     const headers = { 'x-amz-checksum-mode': 'ENABLED' };
-    const response = await this.#call({ method: 'GET', bucket, key, headers });
+    const response = await this.#call({ method: 'GET', bucket, key, headers, query: versionId === undefined ? [] : [['versionId', versionId]] });
     return { head: headOf(response), body: checkedBody(response) };
   }
 
@@ -101,6 +101,19 @@ export class S3Client {
     const response = await this.#call({ method: 'HEAD', bucket, key });
     response.resume();
     return headOf(response);
+  }
+
+  /** Writes an older version of a key anew, as its newest. */
+  async copyVersion(bucket: string, key: string, versionId: string): Promise<void> {
+    const source = `${objectPath(bucket, key)}?versionId=${encodeURIComponent(versionId)}`;
+    await answerText(await this.#call({ method: 'PUT', bucket, key, headers: { 'x-amz-copy-source': source } }));
+  }
+
+  /** NEVER, ENABLED or SUSPENDED. */
+  async versioning(bucket: string): Promise<'never' | 'enabled' | 'suspended'> {
+    const root = await this.#xml({ method: 'GET', bucket, key: '', query: [['versioning', '']] });
+    const status = children(root, 'Status')[0] === undefined ? '' : textIn(root, 'Status');
+    return status === 'Enabled' ? 'enabled' : status === 'Suspended' ? 'suspended' : 'never';
   }
 
   async remove(bucket: string, key: string): Promise<void> {

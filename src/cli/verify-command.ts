@@ -4,7 +4,6 @@
  * that contents are codewords. May run beside a working cluster: a version replaced meanwhile is looked at
  * again. Ends with DAMAGED (exit code 3) when anything was found.
  */
-import fs from 'node:fs';
 import path from 'node:path';
 import { OperationError } from '../base/errors.ts';
 import { CELL_BYTES_MAX, CERTS_BATCH_MAX } from '../base/limits.ts';
@@ -19,8 +18,8 @@ import { TlsTransport } from '../platform/tls-transport.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { StatementVerifier } from '../protocol/statement.ts';
 import { boundCluster, readDocument } from './bound-cluster.ts';
-import { gatewayFolder } from './cluster-folder.ts';
-import { CONFIG_FILE, IDENTITY_FILE, readGatewayIdentity } from './identity-folder.ts';
+import { memberFolder } from './cluster-folder.ts';
+import { CONFIG_FILE, readGatewayIdentity } from './identity-folder.ts';
 import { processTelemetry } from './process-telemetry.ts';
 import { openConfiguration } from './root-configuration.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
@@ -109,10 +108,4 @@ async function verifyAll(verifier: ObjectVerifier, keys: readonly Uint8Array[], 
   };
   await Promise.all(Array.from({ length: BATCHES }, work));
   progress.end();
-}
-
-function memberFolder(dir: string): string {
-  if (fs.existsSync(path.join(dir, IDENTITY_FILE))) return dir;
-  if (fs.existsSync(path.join(gatewayFolder(dir), IDENTITY_FILE))) return gatewayFolder(dir);
-  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster nor of a gateway.`, { remedy: 'Name one with --dir.' });
 }

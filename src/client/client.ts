@@ -5,6 +5,7 @@
  */
 import { isOperationError } from '../base/errors.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
+import type { Checkpoint } from '../log/checkpoint.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
 import type { SignedManifest } from '../protocol/manifest.ts';
 import type { Stamp } from '../protocol/stamp.ts';
@@ -18,7 +19,9 @@ import type { ClientContext } from './context.ts';
 import { makeContext } from './make-context.ts';
 import type { ContextOptions } from './make-context.ts';
 import { LogFollower } from './follow.ts';
-import type { TakeEntries } from './follow.ts';
+import type { TakeEntries, TakeLeaves } from './follow.ts';
+import { beginsWith, committedAt } from './history.ts';
+import type { Beginning, LoggedCommit } from './history.ts';
 import type { SlotHealth } from './peers.ts';
 import { head, headAt, read } from './read.ts';
 import type { ReadOptions, ReadPlan, ReadResult, ReadTrust, VersionHead } from './read.ts';
@@ -130,6 +133,21 @@ export class ProtocolClient {
   follow(take: TakeEntries, saved?: ReadonlyMap<number, Uint8Array>): LogFollower {
     this.#follower = new LogFollower(this.#ctx, take, saved);
     return this.#follower;
+  }
+
+  /** Follows the logs beside, for another purpose; its checkpoints are not quoted. */
+  followLeaves(take: TakeLeaves, saved?: ReadonlyMap<number, Uint8Array>): LogFollower {
+    return new LogFollower(this.#ctx, () => undefined, saved, take);
+  }
+
+  /** See history.ts. */
+  committedAt(slot: number, entries: readonly LoggedCommit[]): Promise<readonly (Certified | null)[]> {
+    return committedAt(this.#ctx, slot, entries);
+  }
+
+  /** See history.ts. */
+  beginsWith(slot: number, checkpoint: Checkpoint): Promise<Beginning> {
+    return beginsWith(this.#ctx, slot, checkpoint);
   }
 
   certificates(wanted: readonly WantedCertificate[]): Promise<readonly (Certified | null)[]> {

@@ -29,8 +29,8 @@ import type { SuspicionKind } from './suspicions.ts';
 /** COMMITTED entries of one slot's log, in order. Awaited: it holds the following of this slot back. */
 export type TakeEntries = (slot: number, entries: readonly CommittedBody[]) => Promise<void> | void;
 
-/** All leaves of one slot's log, in order, as they were given. Awaited as `TakeEntries` is. */
-export type TakeLeaves = (slot: number, leaves: readonly Uint8Array[]) => Promise<void> | void;
+/** All leaves of one slot's log from index `from` on, in order, as they were given. Awaited as `TakeEntries` is. */
+export type TakeLeaves = (slot: number, leaves: readonly Uint8Array[], from: number) => Promise<void> | void;
 
 export type FreshVerdict =
   /** The log was followed to `size`, which its node signed for a nonce drawn after the call. */
@@ -103,6 +103,11 @@ export class LogFollower {
     return this.#slots[slot]?.tail.serialise() ?? null;
   }
 
+  /** The highest checkpoint of a slot that was verified, with the node's signature. */
+  checkpoint(slot: number): SignedCheckpoint | null {
+    return this.#slots[slot]?.tail.highest ?? null;
+  }
+
   /** The highest checkpoint of a slot that was verified, to be quoted in requests. */
   seen(slot: number): Seen {
     const highest = this.#slots[slot]?.tail.highest?.checkpoint;
@@ -159,7 +164,7 @@ export class LogFollower {
       if (refusal !== null) return refuse(this.#fault(slot, refusal, salt));
       const entries = leaves.flatMap((leaf) => this.#entry(slot, leaf));
       if (entries.length > 0) await this.#take(slot, entries);
-      await this.#takeLeaves?.(slot, leaves);
+      await this.#takeLeaves?.(slot, leaves, from);
     }
     const verdict = catchUp.finish();
     if (!verdict.ok) return refuse(this.#fault(slot, verdict, salt));

@@ -28,6 +28,7 @@ export type Purpose =
   | 'audit'
   | 'repair-authority'
   | 'config'
+  | 'bucket-root'
   | 'revocation'
   | 'revoked'
   | 'join'
