@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import fsp from 'node:fs/promises';
 import readline from 'node:readline';
-import { equal, fromHex, hex } from '../base/bytes.ts';
+import { equal, hex } from '../base/bytes.ts';
 import { isOperationError, OperationError } from '../base/errors.ts';
 import { CERTS_BATCH_MAX } from '../base/limits.ts';
 import {
@@ -13,9 +13,11 @@ import {
   BUCKET_ROOT_BYTES_MAX,
   encodeBucketProof,
   foldLeaves,
+  formatListLine,
   leavesAt,
   openBucketProof,
   openBucketRoot,
+  parseListLine,
   proveLeaf,
   signBucketRoot,
 } from '../gateway/history/bucket-root.ts';
@@ -92,31 +94,19 @@ async function keepRoot(dir: string, { bucket, madeMs }: BucketRoot, document: U
 async function writeList(file: string, leaves: AsyncIterable<BucketLeaf>): Promise<void> {
   const handle = await fsp.open(file, 'w');
   try {
-    for await (const { stamp, manifestHash, ...leaf } of leaves) {
-      const { gen, counter, writerId } = stamp;
-      await handle.write(`${JSON.stringify({ ...leaf, manifestHash: hex(manifestHash), gen, counter, writerId: hex(writerId) })}\n`);
-    }
+    for await (const leaf of leaves) await handle.write(`${formatListLine(leaf)}\n`);
     await handle.sync();
   } finally {
     await handle.close();
   }
 }
 
-/** Whatever the file says, its leaves count only if they fold to the signed root. */
+/** BAD_MESSAGE for a line that is no version. */
 async function* readList(file: string): AsyncIterable<BucketLeaf> {
   for await (const line of readline.createInterface({ input: fs.createReadStream(file) })) {
-    const { manifestHash, gen, counter, writerId, ...leaf } = parseLine(line, file);
-    yield { ...leaf, manifestHash: fromHex(manifestHash), stamp: { gen, counter, writerId: fromHex(writerId) } };
-  }
-}
-
-type ListLine = Omit<BucketLeaf, 'stamp' | 'manifestHash'> & { manifestHash: string; gen: number; counter: number; writerId: string };
-
-function parseLine(line: string, file: string): ListLine {
-  try {
-    return JSON.parse(line) as ListLine;
-  } catch (cause) {
-    throw new OperationError('BAD_MESSAGE', `${file} is not a list of versions.`, { cause });
+    const leaf = parseListLine(line);
+    if (leaf === null) throw new OperationError('BAD_MESSAGE', `${file} is not a list of versions.`);
+    yield leaf;
   }
 }
 

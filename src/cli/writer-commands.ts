@@ -69,7 +69,8 @@ export async function writerWrites(gateway: string, { dir, terminal, since, buck
     for await (const { entry, isBackdated, ended } of writesOf(tool.history, writes, only)) {
       count += 1;
       const where = (await tool.history.bucket(entry.bucketId))?.name ?? (entry.fact.t === 'record' ? entry.fact.name : null);
-      const { t: what, name: key, size, etag, mtimeMs } = entry.fact;
+      const { t: what, size, etag, mtimeMs } = entry.fact;
+      const key = what === 'record' ? null : entry.fact.name;
       const fields = { bucket: where, key, what, versionId: versionIdOf(entry), size, etag, mtimeMs, isBackdated, ended: ended.map(shown) };
       const date = mtimeMs === 0 ? 'time unknown' : new Date(mtimeMs).toISOString();
       const ends = ended.length === 0 ? '' : `  ended ${ended.length}`;
@@ -108,6 +109,8 @@ export async function writerRevoke(gateway: string, { dir, terminal, admin, stat
       terminal.say('signed', { gatewayId: hex(gatewayId), signatures, needed: m, statement }, `${signatures} of ${m} admins have signed; hand ${statement} to the next`);
       return;
     }
+    const others = cluster.config.writers.filter((writer) => writer.capabilities.includes('write') && !equal(writer.gatewayId, gatewayId));
+    if (others.length === 0) terminal.warn('last', { gatewayId: hex(gatewayId) }, 'this is the only writer of the cluster: nothing can be written or read through it any more');
     const { held, inForce } = await client.revoke(document);
     const slots = [...held.keys()].sort((a, b) => a - b);
     const needed = cluster.slots.length - cluster.geometry.f;

@@ -14,6 +14,7 @@ import type { Certified } from './certificates.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
 import type { CallResult } from './peers.ts';
+import { revokedWriter } from './revocation.ts';
 
 export interface QueryReply {
   /** The highest certificate that the slot shows, verified; null: it knows no version. */
@@ -64,6 +65,7 @@ export async function query(
   const foreign = new Set<number>();
   const calls = new Cancellation(options.signal);
   let ended = false;
+  let refusals = 0;
 
   const ask = async (slot: number): Promise<QueryReply | null> => {
     const cell0 = options.cellsFrom?.has(slot) ?? false;
@@ -71,6 +73,7 @@ export async function query(
     const request = options.at === undefined ? bare : { ...bare, at: options.at };
     const wanted = (): boolean => !ended;
     const result = await calls.run((signal) => peers.persist(slot, request, EMPTY, untilMs, wanted, signal));
+    if (result.kind === 'refused' && result.refused.code === 'REVOKED') refusals += 1;
     if (result.kind !== 'answer') return null;
     const { cert, row, path, epoch, configHash } = result.answer;
     if (epoch !== cluster.epoch || !equal(configHash, cluster.hash)) {
@@ -93,6 +96,7 @@ export async function query(
   const { found, enough } = await gather(slots, settled, (replies) => replies.size >= q);
   ended = true;
   calls.end();
+  if (!enough && refusals >= oneCorrect(cluster.geometry)) throw revokedWriter();
   if (!enough) throw shortage(ctx, found.size, q, foreign.size, options.signal);
   let highest: Certified | null = null;
   let removedBy: Certified | null = null;

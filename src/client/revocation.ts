@@ -6,11 +6,19 @@
  */
 import { equal, hex } from '../base/bytes.ts';
 import { EMPTY } from '../base/bytes.ts';
+import { OperationError } from '../base/errors.ts';
 import type { AnswerOf } from '../protocol/messages.ts';
 import { quorumSize } from '../protocol/quorum.ts';
 import { encodeRevoked, openEffectiveRevocation } from '../protocol/revocation.ts';
 import type { ClientContext } from './context.ts';
 import { gather } from './gather.ts';
+
+/** What a writer is told whom more nodes than may lie refuse as revoked. */
+export function revokedWriter(): OperationError {
+  return new OperationError('REFUSED', 'The admins have revoked this writer.', {
+    remedy: 'Use another gateway; see docs/key-compromise.md.',
+  });
+}
 
 export interface RevokeOutcome {
   /** Slots that have signed that the revocation is durable with them, and at which index of their logs. */

@@ -18,6 +18,7 @@ import { Cancellation } from './cancellation.ts';
 import type { Chunks } from './chunks.ts';
 import type { ClientContext } from './context.ts';
 import { noQuorum } from './query.ts';
+import { revokedWriter } from './revocation.ts';
 import { codeStripe } from './stripe-code.ts';
 import type { CodedStripe } from './stripe-code.ts';
 
@@ -237,11 +238,7 @@ export function shortageOf(
     return new OperationError('BUSY', message, { retryable: true });
   }
   if (count('LOCKED') > f) return new OperationError('LOCKED', 'Retention or a legal hold forbids the change.');
-  if (count('REVOKED') > f) {
-    return new OperationError('REFUSED', 'The admins have revoked this writer.', {
-      remedy: 'Write through another gateway; see docs/key-compromise.md.',
-    });
-  }
+  if (count('REVOKED') > f) return revokedWriter();
   if (count('DENIED') + count('BAD') > f) {
     return new OperationError('REFUSED', 'More storage nodes than may be faulty refuse the request.', {
       remedy: 'Compare the configuration of this process with that of the storage nodes.',

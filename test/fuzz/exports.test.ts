@@ -19,6 +19,8 @@ const NO_DECODERS: Readonly<Record<string, string>> = {
   'src/cli/web-certificate.ts readCertificate': 'reads PEM files, which TLS decodes',
   'src/cli/given-file.ts readGivenFile': 'reads a file; config-file and join-request decode what is in it',
   'src/cli/join-request.ts readJoinRequestFile': 'reads a file; join-request decodes what is in it',
+  'src/cli/bucket-commands.ts readRoot': 'reads a file; bucket-root decodes what is in it',
+  'src/gateway/history/history-reader.ts HistoryReader': 'leaves of logs and certificates; targets log-committed, certificate and metadata',
   'src/client/query.ts openShown': 'opens through decodeCertificate; target client-answers',
   'src/client/read.ts read': 'the operation; target client-answers',
   'src/client/stripe-code.ts openStripe': 'cells that were verified against their row; target client-answers',

@@ -102,7 +102,7 @@ describe('a revoked writer', () => {
     expect(await s.good.client.revoke(statement(s.world))).toMatchObject({ inForce: true });
 
     const late = await putSlot(s.thief, s.bucket, 'new', contentOf('late', 5_000));
-    expect(late).toMatchObject({ outcome: 'rejected' });
+    expect(late).toMatchObject({ outcome: 'rejected', error: { code: 'REFUSED', message: expect.stringContaining('revoked') as string } });
     const raw = new RawWriter(s.world, THIEF, 'thief');
     for (const slot of s.world.nodes.keys()) {
       const answer = await raw.ask(slot, { t: 'QUERY', keyId: keyIdOf('old'), cell0: false, seen: null });

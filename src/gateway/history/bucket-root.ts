@@ -5,7 +5,7 @@
  * spec/formats/bucket-root.md.
  */
 import { z } from 'zod';
-import { equal } from '../../base/bytes.ts';
+import { equal, fromHex, hex } from '../../base/bytes.ts';
 import { verifySignature } from '../../crypto/primitives.ts';
 import type { Kept } from '../../keyring/metadata.ts';
 import { logOrigin, openCheckpoint } from '../../log/checkpoint.ts';
@@ -29,6 +29,8 @@ export const BUCKET_PROOF_BYTES_MAX = 128 * 1024;
 const NAME_BYTES_MAX = 1024;
 const NOTE_BYTES_MAX = 4096;
 const LEAF_BYTES_MAX = 4096;
+/** JSON may write each character of a name as six. */
+const LIST_LINE_MAX = 16 * 1024;
 const PATH_MAX = 53;
 
 /** What a root says. */
@@ -97,6 +99,42 @@ const leafSchema: z.ZodType<BucketLeaf> = z.strictObject({
 
 export const encodeBucketLeaf = (leaf: BucketLeaf): Uint8Array => encode(leaf);
 export const decodeBucketLeaf = (bytes: Uint8Array): Decoded<BucketLeaf> => decode(leafSchema, bytes, LEAF_BYTES_MAX);
+
+const listSchema = z.strictObject({
+  v: z.literal(1),
+  key: z.string().max(NAME_BYTES_MAX),
+  marker: z.boolean(),
+  size: uint,
+  etag: z.string().max(128),
+  mtimeMs: uint,
+  kept: z.enum(['NEVER', 'ENABLED', 'SUSPENDED']),
+  manifestHash: z.string().regex(/^[0-9a-f]{64}$/),
+  gen: uint,
+  counter: uint,
+  writerId: z.string().regex(/^[0-9a-f]{32}$/),
+});
+
+/** A version of a list that is kept beside a root, as one line of JSON without its end. */
+export function formatListLine({ stamp, manifestHash, ...leaf }: BucketLeaf): string {
+  const { gen, counter, writerId } = stamp;
+  return JSON.stringify({ ...leaf, manifestHash: hex(manifestHash), gen, counter, writerId: hex(writerId) });
+}
+
+/** Null for any other line. Whatever a list says, it counts only if its leaves fold to the signed root. */
+export function parseListLine(line: string): BucketLeaf | null {
+  if (line.length > LIST_LINE_MAX) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    // No JSON is no version.
+    return null;
+  }
+  const parsed = listSchema.safeParse(value);
+  if (!parsed.success) return null;
+  const { manifestHash, gen, counter, writerId, ...leaf } = parsed.data;
+  return { ...leaf, manifestHash: fromHex(manifestHash), stamp: { gen, counter, writerId: fromHex(writerId) } };
+}
 
 function leafOf({ stamp, manifestHash, fact }: KnownEntry, key: string): BucketLeaf {
   const { t, size, etag, mtimeMs, kept } = fact;
