@@ -14,6 +14,8 @@ import { WorkspacePool } from '../../src/erasure/workspace.ts';
 import { encodeRepairAuthority, REPAIR_AUTHORITY_MS_MAX } from '../../src/protocol/repair-authority.ts';
 import type { SignedBody } from '../../src/protocol/slot.ts';
 import { stripeCount } from '../../src/protocol/stripes.ts';
+import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
+import { failing } from '../../src/sim/adversaries/nodes.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import { clientOf, contentOf, getBytes, put, putRecord, recordOf, sameBytes } from '../world/client-world.ts';
 import type { TestClient } from '../world/client-world.ts';
@@ -142,6 +144,25 @@ describe('a node whose cells are all gone', () => {
     // It is needed now: two of the three others decode with it alone.
     await world.kill(0);
     for (const [name, size] of Object.entries(SIZES)) expect(sameBytes(await getBytes(writer, name), contentOf(name, size))).toBe(true);
+  });
+
+  it('keeps the last promise in its log, though the cell of that was not there to be read back', async () => {
+    const disk = new FaultyDisk();
+    const world = await World.start({ n: 4, f: 1, disks: new Map([[LOST, disk]]) });
+    worlds.push(world);
+    const writer = clientOf(world);
+    const bucket = await putRecord(world, writer, recordOf(world, 'b'));
+    // Its receipt is the last that it writes: the others tell it nothing of the certificate.
+    world.interceptors.set(LOST, failing('COMMIT'));
+    world.interceptors.set(0, failing('PREPARE'));
+    expect((await put(writer, bucket, 'key', contentOf('last', 30_000))).outcome).toBe('committed');
+    // Killed so that nothing in the log says that all of it was synced.
+    const left = disk.clone();
+    await world.kill(LOST);
+    for (const path of left.paths()) if (path.includes('cells-')) await left.remove(path);
+    world.disks.set(LOST, left);
+    await world.restart(LOST);
+    expect(world.nodes.get(LOST)?.status()).toMatchObject({ state: 'SERVING' });
   });
 
   it('takes nothing that its certificate does not name, and nothing without a gateway’s word', async () => {
