@@ -6,11 +6,15 @@
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
 import type { Disk } from '../base/ports.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import { judgeEvidence } from '../evidence/judge.ts';
 import { CONFIG_BYTES_MAX } from '../protocol/configuration.ts';
 import type { Cluster } from '../protocol/configuration.ts';
+import { keepProof } from './evidence-folder.ts';
 import { readGivenFile } from './given-file.ts';
 import { CONFIG_FILE } from './identity-folder.ts';
 import { openConfiguration } from './root-configuration.ts';
+import { systemClock } from './system-ports.ts';
 
 /**
  * `given` is the path of a document, or undefined to use the folder's own copy. `requireMember` throws when
@@ -32,9 +36,18 @@ export async function bindCluster(disk: Disk, given: string | undefined, require
     return cluster;
   }
   if (equal(kept, document)) return cluster;
+  const proof = await keepTwoConfigurations(disk, openConfiguration(kept, CONFIG_FILE), document);
+  const both = proof === null ? '' : ` The admins have signed both for one epoch: the proof is ${proof}.`;
   throw new OperationError('BAD_CONFIG', `${given} is not the configuration that this folder is bound to.`, {
-    remedy: `The folder's own copy is ${CONFIG_FILE}; the document given has hash ${hex(cluster.hash)}.`,
+    remedy: `The folder's own copy is ${CONFIG_FILE}; the document given has hash ${hex(cluster.hash)}.${both}`,
   });
+}
+
+/** Evidence E9, where the documents are two of one epoch; null: they are of two clusters or epochs. */
+async function keepTwoConfigurations(disk: Disk, own: Cluster, document: Uint8Array): Promise<string | null> {
+  const evidence: Evidence = { v: 1, type: 'E9', configHash: own.hash, documents: [own.document, document] };
+  const verdict = judgeEvidence(own, evidence, systemClock.nowMs());
+  return verdict.proven ? keepProof(disk, { evidence, finding: verdict.finding }) : null;
 }
 
 /** The folder's own copy. */

@@ -4,6 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hex } from '../base/bytes.ts';
+import { decodeEvidence, EVIDENCE_BYTES_MAX } from '../evidence/evidence.ts';
+import { judgeEvidence } from '../evidence/judge.ts';
 import { NodeDisk } from '../platform/disk.ts';
 import { bindCluster, boundCluster } from './bound-cluster.ts';
 import { openOrCreateCluster, openUpFolder } from './cluster-folder.ts';
@@ -148,6 +150,21 @@ describe('the first configuration', () => {
     const bound = await bindCluster(node, path.join(root, 'one.cfg'), anyone);
     expect(hex((await boundCluster(node)).hash)).toBe(hex(bound.hash));
     await expect(bindCluster(node, path.join(root, 'two.cfg'), anyone)).rejects.toMatchObject({ code: 'BAD_CONFIG' });
+    expect(await node.exists('evidence')).toBe(false);
+  });
+
+  it('keeps the proof, when the admins have signed two configurations of one epoch (E9)', async () => {
+    const admin = adminKeysOf(newAdminSeeds(systemRandom));
+    const all = await joins(4);
+    const clusterId = systemRandom.bytes(32);
+    const documents = [1, 2].map((nowMs) => makeRootConfiguration({ clusterId, joins: all, f: 1, k: 2, admin, nowMs }));
+    for (const [i, { document }] of documents.entries()) fs.writeFileSync(path.join(root, `${i}.cfg`), document);
+    const node = folder('n0');
+    const bound = await bindCluster(node, path.join(root, '0.cfg'), anyone);
+    await expect(bindCluster(node, path.join(root, '1.cfg'), anyone)).rejects.toMatchObject({ code: 'BAD_CONFIG', remedy: expect.stringContaining('evidence/E9-admins-') as string });
+    const [file = ''] = await node.list('evidence');
+    const read = decodeEvidence(await node.readFile(`evidence/${file}`, EVIDENCE_BYTES_MAX));
+    expect(read.ok && judgeEvidence(bound, read.value, 0)).toMatchObject({ proven: true, finding: { accused: { kind: 'admins' } } });
   });
 });
 

@@ -39,7 +39,10 @@ export function judgeLack(statements: Statements, { content, lack }: EvidenceOf<
   return proven(
     accused,
     [`receipt for ${versionText(named)}`, `${code} of stripe ${stripe} of content ${hex(contentId)}, with ${max === null ? 'no version' : `stamp ${stampText(max)}`} as the highest of the key`],
-    'A receipt binds until a higher version is held: this node lost what it had promised to keep, or denies it.',
+    code === 'HOLE'
+      ? 'A receipt binds until a higher version is held: this node has lost what it had promised to keep, and says so.'
+      : 'A receipt binds until a higher version is held: this node has lost what it had promised to keep, or denies it.',
+    code === 'HOLE' ? 'loss' : 'loss-or-lie',
   );
 }
 
@@ -68,7 +71,7 @@ export function judgeRow(statements: Statements, { content, shown }: EvidenceOf<
     return proven(
       accused,
       [`receipt for ${versionText(named)}`, `a row of stripe ${request.stripe} of content ${hex(content.contentId)}`],
-      'The row is not in the matrix that the node checked before it gave its receipt: it made the answer up, or lost what it had promised to keep.',
+      'The row is not in the matrix that the writer committed to. A node checks each row against it, before it gives its receipt and before it answers: this one made the answer up.',
     );
   }
   return notProven('none of the nodes that gave a receipt signed this answer');

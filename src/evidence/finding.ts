@@ -17,7 +17,11 @@ export interface Finding {
   readonly signed: readonly string[];
   /** Why no correct party signs all of it. */
   readonly contradiction: string;
+  readonly weight: Weight;
 }
+
+/** Does it convict of a lie, or may it be a loss, which costs a node a repair and not its place (13.10)? */
+export type Weight = 'lie' | 'loss' | 'loss-or-lie';
 
 /** Evidence with what it proves. */
 export interface Proof {
@@ -31,8 +35,8 @@ export type Verdict =
 
 export const notProven = (reason: string): Verdict => ({ proven: false, reason });
 
-export function proven(accused: Accused, signed: readonly string[], contradiction: string): Verdict {
-  return { proven: true, finding: { accused, signed, contradiction } };
+export function proven(accused: Accused, signed: readonly string[], contradiction: string, weight: Weight = 'lie'): Verdict {
+  return { proven: true, finding: { accused, signed, contradiction, weight } };
 }
 
 /** Short and fit for a file name: `node-3`, `writer-<16 hex>`, `admins`. */

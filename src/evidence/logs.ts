@@ -81,7 +81,7 @@ export function judgePlace(statements: Statements, { promise, note, entry }: Evi
   if (keepsPromise(promise, entry.leaf)) return notProven('the promise was kept');
   return proven(
     accused,
-    [`${opened.what} that names log index ${opened.index}`, `${textOf(signed.checkpoint)}, which has ${logged === null ? 'no known entry' : `another ${logged.type}`} there`],
+    [`${opened.what} that names log index ${opened.index}`, `${textOf(signed.checkpoint)}, whose entry there is another one${logged === null ? '' : `, ${logged.type}`}`],
     'What a node promises at a place of its log stands there for ever: this node promised before it had written, or wrote its log anew.',
   );
 }

@@ -9,6 +9,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { askAdmin } from '../../src/cli/admin-socket.ts';
 import type { EndpointFile } from '../../src/cli/endpoint-file.ts';
+import type { StrategyName } from '../../src/sim/adversaries/strategies.ts';
 
 /** The folder of package.json, from the sources as well as from their compiled form in node_modules/.cache. */
 export const root = findRoot(import.meta.dirname);
@@ -128,7 +129,8 @@ export async function until(what: string, fits: () => boolean | Promise<boolean>
   }
 }
 
-export type Role = 'correct' | 'down' | 'otherCell' | 'forgetful' | 'denier';
+/** Strategies of `test/adversary/lying-node.ts`: those of the simulator, and its own. */
+export type Role = 'correct' | 'down' | 'otherCell' | StrategyName;
 
 /** The members of a cluster folder that `holdfast up` made, started one by one; nothing is started again. */
 export class Members {
@@ -183,6 +185,11 @@ export class Members {
 
   async status(folder: string): Promise<Record<string, unknown>> {
     return (await askAdmin(folder, '/status')).body as Record<string, unknown>;
+  }
+
+  /** Ends a node's process orderly. */
+  async stopNode(slot: number): Promise<void> {
+    await this.nodes.get(slot)?.stop();
   }
 
   async kill(slot: number): Promise<void> {

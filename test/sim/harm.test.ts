@@ -49,7 +49,7 @@ const HARM: Readonly<Record<string, Harm>> = {
   'swears-never': { without: ['licence-despite-liars'], theme: 'theft', seeds: 16 },
   'acknowledges-ahead': { without: ['places-are-checked'] },
   'denies-what-it-acknowledged': { without: ['forgetting-is-evidence'] },
-  'invents-rows': { without: ['rows-are-evidence'] },
+  'invents-rows': { without: ['rows-are-evidence'], theme: 'uploads', seeds: 20 },
   'accepts-two': { without: ['two-receipts-are-evidence'] },
   'accepts-unlawful': { without: ['unlawful-receipts-are-evidence'] },
   'evicts-what-is-locked': { without: ['evictions-are-evidence'], theme: 'locks' },

@@ -43,7 +43,7 @@ export class ProofWatch {
 
   /** An adversary says that it has told a lie which a gateway can prove. */
   told(slot: number, type: EvidenceType, from: PeerConnection): void {
-    const name = `${slot} ${type} ${from.peer} ${from.id}`;
+    const name = `${slot} ${type} ${from.peer}`;
     const told = this.#told.get(name) ?? { slot, type, count: 0 };
     this.#told.set(name, told);
     told.count += 1;
