@@ -15,8 +15,10 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { openOrCreateCluster } from '../../src/cli/cluster-folder.ts';
 import { EVIDENCE_FOLDER } from '../../src/cli/evidence-folder.ts';
-import { Members, Program, readEndpointFile } from '../cluster/programs.ts';
+import { ACCESS_KEYS_FILE } from '../../src/cli/identity-folder.ts';
+import { Members } from '../cluster/programs.ts';
 import type { Role } from '../cluster/programs.ts';
 
 const NODES = 6;
@@ -61,19 +63,10 @@ export class AttackedCluster {
   #fault: string | null = null;
   #rounds = 0;
 
-  /** Makes a cluster in `dir` and stores the known contents; it is stopped when this returns. */
-  static async make(dir: string, port: number): Promise<void> {
-    const up = new Program(['up', '--dir', dir, '--port', String(port), '--json']);
-    try {
-      await up.event('ready');
-      const client = clientOf(dir, 3);
-      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-      await client.send(new CreateBucketCommand({ Bucket: LOCKED_BUCKET, ObjectLockEnabledForBucket: true }));
-      for (const { key, bytes } of known) await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: bytes }));
-      client.destroy();
-    } finally {
-      await up.stop();
-    }
+  /** Makes a cluster in `dir`; nothing of it runs. */
+  static async make(dir: string): Promise<void> {
+    await fs.promises.mkdir(dir, { mode: 0o700 });
+    await openOrCreateCluster(dir, { n: undefined, f: undefined, k: undefined });
   }
 
   constructor(dir: string, port: number) {
@@ -86,13 +79,30 @@ export class AttackedCluster {
     return path.join(this.dir, 'cluster.cfg');
   }
 
-  /** Starts all members and the reader. */
-  async start(): Promise<void> {
+  /** Starts all members, and stores the known contents where `isNew`; then the reader begins. */
+  async start(isNew: boolean = false): Promise<void> {
     await this.members.start(Array.from({ length: NODES }, () => 'correct'), `127.0.0.1:${this.#port}`);
     for (let slot = 0; slot < NODES; slot += 1) if (!(await this.members.nodeServes(slot))) throw new Error(`node ${slot} does not serve`);
-    this.#client = clientOf(this.dir, 1);
+    if (isNew) await this.#store();
+    this.#client = this.#clientOf(1);
     this.#isReading = true;
     this.#reading = this.#readOn(this.#client);
+  }
+
+  async #store(): Promise<void> {
+    const client = this.#clientOf(3);
+    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+    await client.send(new CreateBucketCommand({ Bucket: LOCKED_BUCKET, ObjectLockEnabledForBucket: true }));
+    for (const { key, bytes } of known) await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: bytes }));
+    client.destroy();
+  }
+
+  #clientOf(maxAttempts: number): S3Client {
+    const file = path.join(this.members.gatewayFolder, ACCESS_KEYS_FILE);
+    const { accessKeys } = JSON.parse(fs.readFileSync(file, 'utf8')) as { accessKeys: { accessKeyId: string; secretAccessKey: string }[] };
+    const [credentials] = accessKeys;
+    if (credentials === undefined) throw new Error('the gateway has an access key');
+    return new S3Client({ endpoint: `http://127.0.0.1:${this.#port}`, region: 'us-east-1', credentials, forcePathStyle: true, maxAttempts });
   }
 
   /** Ends the reader and all members. */
@@ -172,11 +182,6 @@ export class AttackedCluster {
       await new Promise((resolve) => setTimeout(resolve, REST_MS));
     }
   }
-}
-
-function clientOf(dir: string, maxAttempts: number): S3Client {
-  const { endpoint, region, accessKeyId, secretAccessKey } = readEndpointFile(dir);
-  return new S3Client({ endpoint, region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true, maxAttempts });
 }
 
 /** `slot=3 type=QUERY code=TIMEOUT`, however the counter writes its labels. */
