@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { PROJECTS, buildIfStale, installIfNeeded, requireNode } from './project.mjs';
 
-const COMMANDS = new Set(['up', 'put', 'get', 'ls', 'rm', 'stat', 'verify', 'status', 'cluster', 'node', 'gateway', 'access', 'help']);
+const COMMANDS = new Set(['up', 'put', 'get', 'ls', 'rm', 'stat', 'verify', 'status', 'cluster', 'node', 'gateway', 'access', 'evidence', 'webhook', 'usage', 'bucket', 'writer', 'help']);
 
 requireNode();
 installIfNeeded();

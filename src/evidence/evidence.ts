@@ -96,7 +96,7 @@ const schemas = [
   z.strictObject({ ...common, type: z.literal('E6-row'), content: versionContent, shown: signedAnswer }),
   /** A node signed, for a challenge, another cell than the one in the `row` of the content (or another body; then both are empty). */
   z.strictObject({ ...common, type: z.literal('E6-audit'), content: versionContent, audit: signedBodySchema, row, path }),
-  /** A node logged that it let a version go which COMPLIANCE bids it keep. Provable until the retention ends. */
+  /** A node logged that it let a version go which COMPLIANCE bids it keep. Provable until a day before the retention ends. */
   z.strictObject({ ...common, type: z.literal('E7'), certificate: certBytes, note, entry: loggedEntry }),
   /** A writer certified a content that is no codeword: k cells of a row encode to another row. */
   z.strictObject({
