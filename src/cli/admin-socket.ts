@@ -1,13 +1,14 @@
 /**
  * The admin door of a process: a Unix socket of mode 0600 in its folder, so that the file system decides who
  * may ask. GET /health/live: the process runs; /health/ready: it serves (503 while it does not); /status: one
- * JSON document. It shows no names of objects and no secrets, and takes no commands.
+ * JSON document; and what the role of the process answers beside these. It shows no names of objects and no
+ * secrets, and takes no commands.
  */
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import process from 'node:process';
-import { OperationError } from '../base/errors.ts';
+import { isOperationError, OperationError } from '../base/errors.ts';
 
 export const ADMIN_SOCKET = 'admin.sock';
 const TIMEOUT_MS = 5_000;
@@ -19,6 +20,8 @@ export interface AdminOptions {
   readonly folder: string;
   readonly isReady: () => boolean;
   readonly status: () => Promise<object>;
+  /** What else it answers, by path; a thrown OperationError is told to who asked. */
+  readonly answers?: ReadonlyMap<string, (query: URLSearchParams) => Promise<object>>;
 }
 
 export interface AdminListener {
@@ -65,7 +68,19 @@ async function answer(options: AdminOptions, method: string, url: string): Promi
     return { status: ready ? 200 : 503, body: { ready } };
   }
   if (url === '/status') return { status: 200, body: await options.status() };
+  const { pathname, searchParams } = new URL(url, 'http://admin.invalid');
+  const special = options.answers?.get(pathname);
+  if (special !== undefined) return answerSpecial(() => special(searchParams));
   return { status: 404, body: { error: 'ask /health/live, /health/ready or /status' } };
+}
+
+async function answerSpecial(special: () => Promise<object>): Promise<{ status: number; body: object }> {
+  try {
+    return { status: 200, body: await special() };
+  } catch (error) {
+    if (!isOperationError(error)) throw error;
+    return { status: 400, body: { error: error.code, message: error.message } };
+  }
 }
 
 /** The answer to a GET on the admin socket of a folder. UNREACHABLE when no process listens there. */

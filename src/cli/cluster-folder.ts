@@ -1,5 +1,5 @@
 /**
- * The folder of `holdfast up`: six (or as many as asked) node folders, the gateway's, the administrator's, and
+ * The folder of `holdfast up`: six (or as many as asked) node folders, the gateway's, the controller's, the administrator's, and
  * the signed configuration, which is written last. While it is missing nothing has ever run, so an
  * interrupted first start is simply continued; once it exists nothing is ever made again, and a member folder
  * that is gone stays gone.
@@ -21,12 +21,13 @@ import {
   IDENTITY_FILE,
   newAdminSeeds,
   readAdmin,
+  readControllerIdentity,
   readGatewayIdentity,
   readNodeIdentity,
   writeAdmin,
   OWNER_FILE,
 } from './identity-folder.ts';
-import { gatewayInit, makeMemberFolder, nodeInit, unwritable } from './init-commands.ts';
+import { controllerInit, gatewayInit, makeMemberFolder, nodeInit, unwritable } from './init-commands.ts';
 import { readJoinRequest, writeJoinRequest } from './join-request.ts';
 import type { JoinRequest } from './join-request.ts';
 import { makeRootConfiguration, openConfiguration } from './root-configuration.ts';
@@ -60,6 +61,20 @@ export function nodeFolder(dir: string, slot: number): string {
 
 export function gatewayFolder(dir: string): string {
   return path.join(dir, 'gateway');
+}
+
+export function controllerFolder(dir: string): string {
+  return path.join(dir, 'controller');
+}
+
+/** The folder of the controller meant: the one given, or that in the folder of `holdfast up`. NOT_FOUND. */
+export function controllerFolderOf(dir: string): string {
+  const inside = controllerFolder(dir);
+  if (existsSync(path.join(inside, IDENTITY_FILE))) return inside;
+  if (existsSync(path.join(dir, IDENTITY_FILE)) && !existsSync(path.join(dir, OWNER_FILE))) return dir;
+  throw new OperationError('NOT_FOUND', `${dir} is neither the folder of a cluster with a controller nor of a controller.`, {
+    remedy: 'Name one with --dir. A cluster that was made by an earlier version has none.',
+  });
 }
 
 /** The folder of the gateway meant: the one given, or that in the folder of `holdfast up`. NOT_FOUND. */
@@ -107,6 +122,9 @@ async function createCluster(dir: string, disk: NodeDisk, geometry: Geometry): P
   const gateway = await makeMemberFolder(gatewayFolder(dir));
   if (!(await gateway.exists(IDENTITY_FILE))) await gatewayInit({ dir: gatewayFolder(dir), ownerFrom: undefined });
   joins.push(readJoinRequest(writeJoinRequest(await readGatewayIdentity(gateway)), 'the gateway'));
+  const controller = await makeMemberFolder(controllerFolder(dir));
+  if (!(await controller.exists(IDENTITY_FILE))) await controllerInit(controllerFolder(dir));
+  joins.push(readJoinRequest(writeJoinRequest(await readControllerIdentity(controller)), 'the controller'));
   const adminDisk = await makeMemberFolder(path.join(dir, 'admin'));
   if (!(await adminDisk.exists(ADMIN_FILE))) await writeAdmin(adminDisk, newAdminSeeds(systemRandom));
   const admin = await readAdmin(adminDisk);
@@ -183,7 +201,7 @@ export async function openUpFolder(dir: string): Promise<string> {
       remedy: 'Name the folder of the cluster, or a new one, with --dir.',
     });
   }
-  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|node-\d+|.*\.log(\.1)?|.*lock(\.takeover)?|\..*)$/;
+  const ours = /^(cluster\.cfg|endpoint\.json|admin|gateway|controller|node-\d+|.*\.log(\.1)?|.*lock(\.takeover)?|\..*)$/;
   const foreign = names.filter((name) => !ours.test(name));
   if (!names.includes(CONFIG_FILE) && foreign.length > 0) {
     throw new OperationError('BAD_ARGUMENT', `${folder} holds other things (${foreign.slice(0, 3).join(', ')}).`, {

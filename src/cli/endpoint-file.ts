@@ -26,6 +26,8 @@ const endpointSchema = z.strictObject({
   /** Process ids are null while the process is not running; this one is that of `holdfast up` itself. */
   pid: z.int().nullable(),
   gateway: z.strictObject({ pid: z.int().nullable(), folder: z.string() }),
+  /** Absent in a cluster that has none. */
+  controller: z.strictObject({ pid: z.int().nullable(), folder: z.string() }).optional(),
   nodes: z.array(
     z.strictObject({
       id: z.string(),

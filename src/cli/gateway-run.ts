@@ -22,7 +22,8 @@ import { makeTlsIdentity } from '../platform/tls-identity.ts';
 import { TlsTransport } from '../platform/tls-transport.ts';
 import { postWebhook } from '../platform/webhook-client.ts';
 import type { Cluster } from '../protocol/configuration.ts';
-import { bindCluster } from './bound-cluster.ts';
+import { bindCluster, boundCluster } from './bound-cluster.ts';
+import { AUTHORITY_PATH, controllerNamed, signAuthority } from './repair-authority.ts';
 import { tellParent } from './child-messages.ts';
 import { keepEvidence } from './evidence-folder.ts';
 import { FileCredentials } from './file-credentials.ts';
@@ -69,13 +70,22 @@ export async function runGateway(options: GatewayRunOptions): Promise<void> {
     async (folder) => {
       const started = await startGateway(folder, options, door);
       gateway = started;
-      return { isReady: () => isReady, status: () => Promise.resolve({ role: 'gateway', ...started.status() }) };
+      const status = (): Promise<object> => Promise.resolve({ role: 'gateway', ...started.status() });
+      return { isReady: () => isReady, status, answers: await answersOf(folder) };
     },
     async (signal) => {
       if (gateway !== undefined) await untilReached(gateway, signal);
       isReady = true;
     },
   );
+}
+
+/** Whoever may open the socket may have its owner's data repaired. */
+async function answersOf({ disk }: MemberFolder): Promise<ReadonlyMap<string, (query: URLSearchParams) => Promise<object>>> {
+  const identity = await readGatewayIdentity(disk);
+  const cluster = await boundCluster(disk);
+  const authority = (query: URLSearchParams): Promise<object> => signAuthority(cluster, identity, controllerNamed(cluster, query.get('controller')), systemClock);
+  return new Map([[AUTHORITY_PATH, async (query: URLSearchParams) => authority(query)]]);
 }
 
 /** Where the S3 door stands and what it shows, settled before the folder is touched. */

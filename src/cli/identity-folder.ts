@@ -1,5 +1,5 @@
 /**
- * The identity of a storage node, gateway or administrator: the secret seeds that a folder holds, mode 0600,
+ * The identity of a storage node, gateway, controller or administrator: the secret seeds that a folder holds, mode 0600,
  * one seed a purpose (protocol 13.13). A member's id is SHA-256 of its public signing key. An identity is
  * made once, by `init`; nothing makes one silently, because a folder that lost its identity has lost what it
  * promised, and must say so instead of starting afresh.
@@ -41,7 +41,7 @@ const identitySchema = z.discriminatedUnion('role', [
     address: addressText,
     domain: domainText,
   }),
-  z.strictObject({ v: z.literal(1), role: z.literal('gateway'), signingSeed: seedHex, tlsSeed: seedHex }),
+  z.strictObject({ v: z.literal(1), role: z.enum(['gateway', 'controller']), signingSeed: seedHex, tlsSeed: seedHex }),
 ]);
 type IdentityFile = z.infer<typeof identitySchema>;
 
@@ -64,6 +64,10 @@ export interface NodeIdentity extends MemberIdentity {
 
 export interface GatewayIdentity extends MemberIdentity {
   readonly role: 'gateway';
+}
+
+export interface ControllerIdentity extends MemberIdentity {
+  readonly role: 'controller';
 }
 
 export interface AdminKeys {
@@ -95,6 +99,12 @@ export async function initGateway(disk: Disk, random: Random): Promise<GatewayId
   return readGatewayIdentity(disk);
 }
 
+export async function initController(disk: Disk, random: Random): Promise<ControllerIdentity> {
+  await refuseExisting(disk);
+  await writeIdentity(disk, { v: 1, role: 'controller', signingSeed: newSeed(random), tlsSeed: newSeed(random) });
+  return readControllerIdentity(disk);
+}
+
 /** Seeds of the keys that sign the configuration and its freshness. */
 export type AdminSeeds = z.infer<typeof adminSchema>;
 
@@ -115,15 +125,23 @@ export async function writeAdmin(disk: Disk, seeds: AdminSeeds): Promise<void> {
 /** LOST_STATE when the folder has no identity: it is not the folder of a node, or was emptied. */
 export async function readNodeIdentity(disk: Disk): Promise<NodeIdentity> {
   const file = await readIdentity(disk, 'storage node');
-  if (file.role !== 'node') throw new OperationError('BAD_ARGUMENT', 'The folder is that of a gateway, not of a storage node.');
+  if (file.role !== 'node') throw new OperationError('BAD_ARGUMENT', `The folder is that of a ${file.role}, not of a storage node.`);
   return { role: 'node', ...memberOf(file), address: file.address, domain: file.domain };
 }
 
 export async function readGatewayIdentity(disk: Disk): Promise<GatewayIdentity> {
   const file = await readIdentity(disk, 'gateway');
-  if (file.role !== 'gateway') throw new OperationError('BAD_ARGUMENT', 'The folder is that of a storage node, not of a gateway.');
+  if (file.role !== 'gateway') throw new OperationError('BAD_ARGUMENT', `The folder is that of a ${roleText(file)}, not of a gateway.`);
   return { role: 'gateway', ...memberOf(file) };
 }
+
+export async function readControllerIdentity(disk: Disk): Promise<ControllerIdentity> {
+  const file = await readIdentity(disk, 'controller');
+  if (file.role !== 'controller') throw new OperationError('BAD_ARGUMENT', `The folder is that of a ${roleText(file)}, not of a controller.`);
+  return { role: 'controller', ...memberOf(file) };
+}
+
+const roleText = ({ role }: IdentityFile): string => (role === 'node' ? 'storage node' : role);
 
 export async function readAdmin(disk: Disk): Promise<AdminKeys> {
   return adminKeysOf(await readJson(disk, ADMIN_FILE, adminSchema, 'NOT_FOUND'));
@@ -136,7 +154,7 @@ async function readIdentity(disk: Disk, what: string): Promise<IdentityFile> {
     if (!isOperationError(error, 'LOST_STATE')) throw error;
     throw new OperationError('LOST_STATE', `The folder holds no identity of a ${what}: it was emptied, or never made.`, {
       cause: error,
-      remedy: `If it was never made, run \`holdfast ${what === 'gateway' ? 'gateway' : 'node'} init\`; else it must join as a new member.`,
+      remedy: `If it was never made, run \`holdfast ${what === 'storage node' ? 'node' : what} init\`; else it must join as a new member.`,
     });
   }
 }

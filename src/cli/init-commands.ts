@@ -1,5 +1,5 @@
 /**
- * `node init`, `gateway init` and `cluster init`: each member makes its own keys in its own folder and hands
+ * `node init`, `gateway init`, `controller init` and `cluster init`: each member makes its own keys in its own folder and hands
  * out a join request; the administrator turns the requests into the signed configuration. No secret ever
  * leaves the folder it was made in.
  */
@@ -16,6 +16,7 @@ import {
   OWNER_FILE,
   OWNER_FILES,
   adminKeysOf,
+  initController,
   initGateway,
   initNode,
   newAdminSeeds,
@@ -101,12 +102,21 @@ async function ownerOf(folder: string): Promise<Uint8Array> {
   }
 }
 
+/** Returns the join request, which also lies in the folder. */
+export async function controllerInit(dir: string): Promise<string> {
+  const disk = await makeMemberFolder(dir);
+  const request = writeJoinRequest(await initController(disk, systemRandom));
+  await disk.writeFile(JOIN_FILE, utf8(request));
+  return request;
+}
+
 export interface ClusterInitOptions {
   /** Folder for the administrator's keys and the configuration. */
   readonly dir: string;
   /** Files with join requests of storage nodes, in order of slots. */
   readonly joins: readonly string[];
   readonly gateways: readonly string[];
+  readonly controllers: readonly string[];
   readonly f: number;
   readonly k: number;
   readonly terminal: Terminal;
@@ -115,11 +125,12 @@ export interface ClusterInitOptions {
 /** Returns the path of the signed configuration. */
 export async function clusterInit(options: ClusterInitOptions): Promise<string> {
   const requests = await Promise.all(
-    [...options.joins, ...options.gateways].map((file) => readJoinRequestFile(file)),
+    [...options.joins, ...options.gateways, ...options.controllers].map((file) => readJoinRequestFile(file)),
   );
+  const wantedRoles = [...options.joins.map(() => 'node'), ...options.gateways.map(() => 'gateway'), ...options.controllers.map(() => 'controller')];
   for (const [index, request] of requests.entries()) {
-    const wanted = index < options.joins.length ? 'node' : 'gateway';
-    if (request.role === wanted) continue;
+    const wanted = wantedRoles[index];
+    if (wanted === undefined || request.role === wanted) continue;
     throw new OperationError('BAD_ARGUMENT', `A join request of a ${request.role} was given as that of a ${wanted}.`);
   }
   const seeds = newAdminSeeds(systemRandom);

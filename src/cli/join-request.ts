@@ -14,7 +14,7 @@ import { statementBytes } from '../protocol/statement.ts';
 import { parseJson } from './folder-json.ts';
 import { readGivenFile } from './given-file.ts';
 import { addressText, domainText } from './identity-folder.ts';
-import type { GatewayIdentity, NodeIdentity } from './identity-folder.ts';
+import type { ControllerIdentity, GatewayIdentity, NodeIdentity } from './identity-folder.ts';
 
 const NO_CLUSTER = new Uint8Array(32);
 const REQUEST_BYTES_MAX = 16 * 1024;
@@ -30,7 +30,7 @@ const joinSchema = z.discriminatedUnion('role', [
     domain: domainText,
     ...keyFields,
   }),
-  z.strictObject({ v: z.literal(1), role: z.literal('gateway'), ...keyFields }),
+  z.strictObject({ v: z.literal(1), role: z.enum(['gateway', 'controller']), ...keyFields }),
 ]);
 type JoinFile = z.infer<typeof joinSchema>;
 
@@ -43,10 +43,10 @@ export type JoinRequest =
       readonly address: string;
       readonly domain: string;
     }
-  | { readonly role: 'gateway'; readonly id: Uint8Array; readonly signingKey: Uint8Array; readonly tlsKey: Uint8Array };
+  | { readonly role: 'gateway' | 'controller'; readonly id: Uint8Array; readonly signingKey: Uint8Array; readonly tlsKey: Uint8Array };
 
 /** The request as JSON text, ending with a newline. */
-export function writeJoinRequest(identity: NodeIdentity | GatewayIdentity): string {
+export function writeJoinRequest(identity: NodeIdentity | GatewayIdentity | ControllerIdentity): string {
   const request: JoinRequest = {
     id: identity.id,
     signingKey: identity.signingKey.publicKey,
@@ -97,7 +97,7 @@ export function readJoinRequest(text: string, source: string): JoinRequest {
 
 function refusal(source: string, why: string): OperationError {
   return new OperationError('BAD_CONFIG', `${source} is not a valid join request: ${why}.`, {
-    remedy: 'Use the file that `holdfast node init` or `holdfast gateway init` printed, as it is.',
+    remedy: 'Use the file that `init` printed, as it is.',
   });
 }
 
@@ -105,7 +105,7 @@ function requestOf(file: JoinFile): JoinRequest {
   const keys = { id: fromHex(file.id), signingKey: fromHex(file.signingKey), tlsKey: fromHex(file.tlsKey) };
   return file.role === 'node'
     ? { role: 'node', ...keys, address: file.address, domain: file.domain }
-    : { role: 'gateway', ...keys };
+    : { role: file.role, ...keys };
 }
 
 function joinStatement(request: JoinRequest): Uint8Array {

@@ -1,5 +1,5 @@
 /**
- * What `node run` and `gateway run` share: the folder is opened and locked, the admin door is opened, the
+ * What `node run`, `gateway run` and `controller run` share: the folder is opened and locked, the admin door is opened, the
  * process tells its parent how far it is, runs until it is asked to stop or must end, and closes what it
  * opened in reverse order. A process that fails to close ends anyway.
  */
@@ -29,6 +29,8 @@ export interface MemberFolder {
 export interface RunningMember {
   readonly isReady: () => boolean;
   readonly status: () => Promise<object>;
+  /** What its admin door answers besides. */
+  readonly answers?: ReadonlyMap<string, (query: URLSearchParams) => Promise<object>>;
 }
 
 /** Runs a member in its folder until it is asked to stop; rejects with what ended it otherwise. */
@@ -70,6 +72,7 @@ export async function runMember(
         ...(await member.status()),
         counters: telemetry.counters(),
       }),
+      ...(member.answers === undefined ? {} : { answers: member.answers }),
     });
     closers.push(() => admin.close());
     const served = serve(ending.signal).then(() => {

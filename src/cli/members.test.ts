@@ -178,7 +178,7 @@ describe('the init commands', () => {
     }
     const gateway = path.join(root, 'g.json');
     fs.writeFileSync(gateway, await gatewayInit({ dir: path.join(root, 'g'), ownerFrom: undefined }));
-    const config = await clusterInit({ dir: path.join(root, 'a'), joins: files, gateways: [gateway], f: 1, k: 2, terminal: processTerminal(true) });
+    const config = await clusterInit({ dir: path.join(root, 'a'), joins: files, controllers: [], gateways: [gateway], f: 1, k: 2, terminal: processTerminal(true) });
     expect(openConfiguration(fs.readFileSync(config), config).geometry).toEqual({ n: 4, f: 1, k: 2 });
     for (const name of ['owner.json', 'access-keys.json', IDENTITY_FILE]) expect(mode('g', name)).toBe(0o600);
     expect(mode('a', 'admin.json')).toBe(0o600);

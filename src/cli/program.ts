@@ -97,6 +97,7 @@ function program(output: Output): Command {
   addChecks(root, output);
   addNode(root, output);
   addGateway(root, output);
+  addController(root, output);
   addAccess(root, output);
   addWebhook(root, output);
   addEvidence(root, output);
@@ -231,6 +232,15 @@ function addGateway(root: Command, output: Output): void {
       output.stdout.write(await gatewayInit({ dir: options.dir, ownerFrom: options.ownerFrom }));
     });
   addGatewayRun(gateway);
+  gateway
+    .command('authority')
+    .description('let a controller on another machine repair for a day: a document on standard output')
+    .addOption(dirOption('folder of a gateway, or of a cluster'))
+    .requiredOption('--controller <id>', 'its id in the configuration, or how that begins')
+    .action(async (options: { dir: string; controller: string }) => {
+      const { gatewayAuthority } = await import('./controller-commands.ts');
+      output.stdout.write(await gatewayAuthority(options.dir, options.controller));
+    });
 }
 
 function addGatewayRun(gateway: Command): void {
@@ -250,6 +260,44 @@ function addGatewayRun(gateway: Command): void {
       const { dir, config, tlsCert, tlsKey, uploadsMax, uploadBytesMax } = options;
       await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey, uploadsMax, uploadBytesMax });
     });
+}
+
+function addController(root: Command, output: Output): void {
+  const controller = root.command('controller').description('audits every node and repairs what is lost; holds no key of the owner');
+  controller
+    .command('init')
+    .description('make a controller: its keys in its folder, its join request on standard output')
+    .addOption(memberOption('folder of the controller'))
+    .action(async (options: { dir: string }) => {
+      const { controllerInit } = await import('./init-commands.ts');
+      output.stdout.write(await controllerInit(options.dir));
+    });
+  controller
+    .command('run')
+    .description('run a controller until it is stopped')
+    .addOption(memberOption('folder of the controller'))
+    .addOption(pathOption('--config <file>', 'signed configuration; needed at the first run'))
+    .addOption(pathOption('--gateway-dir <folder>', 'folder of a gateway that runs on this machine, which gives authority to repair'))
+    .addOption(pathOption('--authority <file>', 'file with authority to repair, read again and again'))
+    .option('--audit-period <seconds>', 'within so long the audits reach what they promise; a week unless given', rateNumber)
+    .option('--repair-bytes-per-second <n>', 'bytes that repair may move', rateNumber)
+    .action(async (options: { dir: string; config?: string; gatewayDir?: string; authority?: string; auditPeriod?: number; repairBytesPerSecond?: number }) => {
+      const { runController } = await import('./controller-run.ts');
+      const { dir, config, gatewayDir, authority, auditPeriod: auditPeriodSeconds, repairBytesPerSecond } = options;
+      await runController({ dir, config, gatewayDir, authority, auditPeriodSeconds, repairBytesPerSecond });
+    });
+  type Options = Common & { dir: string };
+  const shown = (name: string, description: string): Command =>
+    root.command(name).description(description).addOption(dirOption('folder of a running cluster, or of its controller')).addOption(jsonOption());
+  const of = (options: Options): { dir: string; terminal: Terminal } => ({ dir: options.dir, terminal: processTerminal(options.json === true, output) });
+  shown('audit', 'what challenges have shown of each node, how sure that is, and what it cost').action(async (options: Options) => {
+    const { auditCommand } = await import('./controller-commands.ts');
+    await auditCommand(of(options));
+  });
+  shown('repair', 'how whole the cluster is, what is being repaired, and how long that will take').action(async (options: Options) => {
+    const { repairCommand } = await import('./controller-commands.ts');
+    await repairCommand(of(options));
+  });
 }
 
 function addAccess(root: Command, output: Output): void {
@@ -349,13 +397,14 @@ function addCluster(root: Command, output: Output): void {
     .addOption(memberOption("folder for the administrator's keys and the configuration"))
     .addOption(listOption('--join <file>', 'join request of a storage node, in order of slots; repeat it'))
     .addOption(listOption('--gateway <file>', 'join request of a gateway; may be repeated'))
+    .addOption(listOption('--controller <file>', 'join request of a controller; may be repeated'))
     .option('--f <f>', 'nodes that may be faulty', wholeNumber, 1)
     .option('--k <k>', 'cells that restore a stripe', wholeNumber, 4)
     .addOption(jsonOption())
-    .action(async (options: Common & { dir: string; join: string[]; gateway: string[]; f: number; k: number }) => {
+    .action(async (options: Common & { dir: string; join: string[]; gateway: string[]; controller: string[]; f: number; k: number }) => {
       const { clusterInit } = await import('./init-commands.ts');
-      const { dir, join, gateway, f, k } = options;
-      await clusterInit({ dir, joins: join, gateways: gateway, f, k, terminal: processTerminal(options.json === true, output) });
+      const { dir, join, gateway, controller, f, k } = options;
+      await clusterInit({ dir, joins: join, gateways: gateway, controllers: controller, f, k, terminal: processTerminal(options.json === true, output) });
     });
 }
 

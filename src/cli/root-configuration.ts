@@ -30,6 +30,7 @@ export interface RootOptions {
 export function makeRootConfiguration(options: RootOptions): Cluster {
   const nodes = options.joins.filter((join) => join.role === 'node');
   const gateways = options.joins.filter((join) => join.role === 'gateway');
+  const controllers = options.joins.filter((join) => join.role === 'controller');
   requireGeometry(nodes.length, options.f, options.k);
   if (gateways.length === 0) {
     throw new OperationError('BAD_ARGUMENT', 'A cluster needs a gateway to write through.', {
@@ -52,11 +53,11 @@ export function makeRootConfiguration(options: RootOptions): Cluster {
       addresses: [node.address],
       domain: node.domain,
     })),
-    writers: gateways.map((gateway) => ({
-      gatewayId: gateway.id,
-      signingKey: gateway.signingKey,
-      tlsKey: gateway.tlsKey,
-      capabilities: ['write', 'buckets', 'resolve', 'bypassGovernance'],
+    writers: [...gateways, ...controllers].map(({ role, id, signingKey, tlsKey }) => ({
+      gatewayId: id,
+      signingKey,
+      tlsKey,
+      capabilities: role === 'controller' ? ['repair'] : ['write', 'buckets', 'resolve', 'bypassGovernance'],
     })),
     suiteMin: SUITE_1,
     protocolMin: 1,

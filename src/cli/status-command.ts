@@ -23,9 +23,12 @@ export async function statusCommand(dir: string, terminal: Terminal): Promise<vo
   const members = await Promise.all([
     ...endpoint.nodes.map((node) => ask(`node ${node.slot}`, node.folder)),
     ask('gateway', endpoint.gateway.folder),
+    ...(endpoint.controller === undefined ? [] : [ask('controller', endpoint.controller.folder)]),
   ]);
   const rows = members.map(({ name, status }) => [name, ...describe(status)]);
   terminal.say('status', { endpoint: endpoint.endpoint, members }, formatTable(rows));
+  const health = members.flatMap(({ status }) => (Array.isArray(status?.['words']) ? status['words'].map(String) : []));
+  if (health.length > 0 && !terminal.json) terminal.say('health', {}, health.join('\n'));
   const caught = members.flatMap(({ name, status }) =>
     Object.entries((status?.['counters'] ?? {}) as Record<string, number>)
       .filter(([counter]) => counter.includes('suspicion'))

@@ -1,6 +1,6 @@
 /**
- * `holdfast up`: a whole cluster on one machine. Every storage node and the gateway is a process of its own
- * with a folder of its own, speaking the same mutual TLS and making the same checks as in production. A node
+ * `holdfast up`: a whole cluster on one machine. Every storage node, the gateway and the controller is a process of its
+ * own with a folder of its own, speaking the same mutual TLS and making the same checks as in production. A node
  * that says its state is lost is left down while at most f are; any other process that ends is started
  * again. Stopping ends the gateway first, then the nodes.
  */
@@ -14,7 +14,7 @@ import { NodeDisk } from '../platform/disk.ts';
 import { lockFolder } from '../platform/folder-lock.ts';
 import { findOwnerKey } from './access-folder.ts';
 import { askAdmin } from './admin-socket.ts';
-import { gatewayFolder, isPortFree, nodeFolder, openOrCreateCluster, openUpFolder, requireAskedGeometry } from './cluster-folder.ts';
+import { controllerFolder, gatewayFolder, isPortFree, nodeFolder, openOrCreateCluster, openUpFolder, requireAskedGeometry } from './cluster-folder.ts';
 import type { AskedGeometry, ClusterFolder } from './cluster-folder.ts';
 import { untilAskedToStop } from './child-messages.ts';
 import { writeEndpoint } from './endpoint-file.ts';
@@ -66,6 +66,8 @@ class Up {
   readonly #terminal: Terminal;
   readonly #nodes: readonly SupervisedChild[];
   readonly #gateway: SupervisedChild;
+  /** Null in a cluster whose configuration names none. */
+  readonly #controller: SupervisedChild | null;
   readonly #told = new Map<SupervisedChild, string>();
   #give: (error: OperationError) => void = () => undefined;
   #onReady: () => void = () => undefined;
@@ -88,6 +90,9 @@ class Up {
       });
     this.#nodes = cluster.slots.map(({ slot }) => member(`node ${slot}`, nodeFolder(folder.path, slot), ['node', 'run']));
     this.#gateway = member('gateway', gatewayFolder(folder.path), ['gateway', 'run', '--listen', `${HOST}:${options.port}`]);
+    const args = ['controller', 'run', '--gateway-dir', gatewayFolder(folder.path)];
+    const isNamed = cluster.config.writers.some(({ capabilities }) => capabilities.includes('repair'));
+    this.#controller = isNamed ? member('controller', controllerFolder(folder.path), args) : null;
   }
 
   async run(stopped: Promise<string>): Promise<void> {
@@ -102,7 +107,7 @@ class Up {
         `  ${n} storage nodes, any ${f} may be dead, damaged or lying; ${k} cells of a stripe restore it`,
     );
     try {
-      for (const child of [...this.#nodes, this.#gateway]) child.start();
+      for (const child of [...this.#nodes, this.#gateway, ...(this.#controller === null ? [] : [this.#controller])]) child.start();
       const end = Promise.race([stopped, given]);
       await Promise.race([ready, end]);
       if (this.#ready) {
@@ -113,7 +118,7 @@ class Up {
       this.#terminal.say('stopping', { why }, `\nstopping (${why})`);
     } finally {
       this.#stopping = true;
-      await this.#gateway.stop();
+      await Promise.all([this.#gateway.stop(), this.#controller?.stop()]);
       await Promise.all(this.#nodes.map((node) => node.stop()));
       await this.#writeEndpoint();
     }
@@ -190,6 +195,7 @@ class Up {
       [
         formatTable(rows),
         `  gateway  serving  pid ${endpoint.gateway.pid}  ${endpoint.endpoint}`,
+        ...(endpoint.controller === undefined ? [] : [`  controller  ${this.#controller?.state ?? ''}  audits the nodes and repairs what is lost: ${command} repair${dirFlag}`]),
         '',
         'Use it:',
         `  export ${env}`,
@@ -230,6 +236,7 @@ class Up {
       secretAccessKey: key.secretAccessKey,
       pid: this.#stopping ? null : process.pid,
       gateway: { pid: this.#gateway.pid ?? null, folder: gatewayFolder(this.#folder.path) },
+      ...(this.#controller === null ? {} : { controller: { pid: this.#controller.pid ?? null, folder: controllerFolder(this.#folder.path) } }),
       nodes: this.#folder.cluster.slots.map(({ slot, nodeId, addresses }) => {
         const child = this.#nodes[slot];
         return {

@@ -90,6 +90,7 @@ export function confidenceText({ population, needed, held, failed, open }: Audit
   const share = `${trim(goal.lossShare * 100)} %`;
   const waiting = open === 0 ? '' : `; ${open} challenges are unanswered and do not count`;
   if (failed > 0) return `loss found: ${failed} of ${held + failed} challenges found no good cell${waiting}`;
+  if (held === 0) return `no challenge has been answered yet (0 of ${needed})${waiting}`;
   if (held >= population) return `every one of its ${population} cells was asked for and shown${waiting}`;
   const missed = missProbability(population, lostCells(population, goal.lossShare), held);
   const sure = `loss of ${share} of its ${population} cells would have been found with probability 1 - ${exponent(missed)}`;

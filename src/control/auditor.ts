@@ -64,10 +64,13 @@ export class Auditor {
     this.#options = options;
   }
 
-  /** Audits all nodes until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    const slots = Array.from({ length: this.#options.inventory.n }, (_, slot) => slot);
-    await Promise.all(slots.map((slot) => this.#follow(slot, signal)));
+  /** Audits one node until the signal aborts. */
+  async run(slot: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!signal.aborted) {
+      const waitMs = await this.#turn(slot, signal);
+      if (waitMs > 0) await clock.sleep(waitMs, signal).catch(() => undefined);
+    }
   }
 
   status(): readonly AuditStatus[] {
@@ -81,14 +84,6 @@ export class Auditor {
       const endsMs = round.startMs + goal.periodMs;
       return { ...round.totals, slot, population, needed, open, statement, sweeping: round.sweep !== null, endsMs, last: round.last };
     });
-  }
-
-  async #follow(slot: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    while (!signal.aborted) {
-      const waitMs = await this.#turn(slot, signal);
-      if (waitMs > 0) await clock.sleep(waitMs, signal).catch(() => undefined);
-    }
   }
 
   /** One step of the audit of a slot. Returns how long to wait before the next. */

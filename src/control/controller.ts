@@ -78,7 +78,8 @@ export class Controller {
   readonly #witness: Witness;
   readonly #repairer: Repairer;
   readonly #auditor: Auditor;
-  readonly #ending = new AbortController();
+  /** One for each loop. */
+  readonly #endings: AbortController[] = [];
   #loops: Promise<unknown> = Promise.resolve();
   /** A job was refused for want of room: the inventory knows more than the queue. */
   #hasOverflown = false;
@@ -86,7 +87,7 @@ export class Controller {
 
   private constructor(options: ControllerOptions, tuning: ControllerTuning, client: ControllerClient, inventory: Inventory, queue: JobQueue, rounds: AuditRounds, reader: LogReader) {
     const { clock, telemetry, random, controllerId } = options;
-    const { auditDeadlineMs: deadlineMs, workers, auditGoal: goal, bytesPerSecondMax } = tuning;
+    const { auditDeadlineMs: deadlineMs, auditGoal: goal, bytesPerSecondMax } = tuning;
     this.#options = options;
     this.#tuning = tuning;
     this.#client = client;
@@ -99,7 +100,7 @@ export class Controller {
     const onRisk = (risk: AtRisk): Promise<void> => this.#atRisk(risk);
     this.#witness = new Witness({ inventory, client, clock, telemetry, onRisk });
     const shared = { inventory, client, clock, telemetry, witness: this.#witness, pace: this.#pace, deadlineMs };
-    this.#repairer = new Repairer({ ...shared, queue, reader, authority: this.#authority, tally: this.#tally, workers });
+    this.#repairer = new Repairer({ ...shared, queue, reader, authority: this.#authority, tally: this.#tally });
     this.#auditor = new Auditor({ ...shared, rounds, random, goal });
   }
 
@@ -151,30 +152,33 @@ export class Controller {
 
   /** Ends what is under way, then closes the channels. The store is the caller's to close. */
   async stop(): Promise<void> {
-    this.#ending.abort();
+    for (const ending of this.#endings) ending.abort();
     // Before the loops have ended: a request under way would hold them up until its time is over.
     await this.#client.close();
     await this.#loops;
   }
 
   #begin(): void {
-    const { signal } = this.#ending;
-    const loops: readonly [string, () => Promise<void>][] = [
-      ['follow', () => this.#follow(signal)],
-      ['audit', () => this.#auditor.run(signal)],
-      ['repair', () => this.#repairer.run(signal)],
-      ['authority', () => this.#authority.run(signal, () => this.#queue.hasten())],
-      ['probe', () => this.#probe(signal)],
+    const { workers } = this.#tuning;
+    const loops: readonly Promise<void>[] = [
+      this.#keep('follow', (signal) => this.#follow(signal)),
+      ...Array.from({ length: this.#inventory.n }, (_, slot) => this.#keep('audit', (signal) => this.#auditor.run(slot, signal))),
+      ...Array.from({ length: workers }, () => this.#keep('repair', (signal) => this.#repairer.run(signal))),
+      this.#keep('authority', (signal) => this.#authority.run(signal, () => this.#queue.hasten())),
+      this.#keep('probe', (signal) => this.#probe(signal)),
     ];
-    this.#loops = Promise.all(loops.map(([name, loop]) => this.#keep(name, loop, signal)));
+    this.#loops = Promise.all(loops);
   }
 
   /** Runs a loop until the end; one that fails is reported and begun again. */
-  async #keep(name: string, loop: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async #keep(name: string, loop: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { telemetry, clock } = this.#options;
+    const ending = new AbortController();
+    this.#endings.push(ending);
+    const { signal } = ending;
     while (!signal.aborted) {
       try {
-        await loop();
+        await loop(signal);
       } catch (error) {
         if (signal.aborted) return;
         telemetry.event('error', 'controller loop failed', { loop: name, error: String(error) });

@@ -36,8 +36,6 @@ export interface RepairerOptions {
   readonly tally: RepairTally;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** Versions that are repaired at the same time. */
-  readonly workers: number;
   /** Of one challenge. */
   readonly deadlineMs: number;
 }
@@ -79,12 +77,8 @@ export class Repairer {
     return this.#active;
   }
 
-  /** Repairs until the signal aborts. */
+  /** Repairs one version after the other until the signal aborts. May be called several times, to repair as many at once. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.workers }, () => this.#work(signal)));
-  }
-
-  async #work(signal: AbortSignal): Promise<void> {
     const { queue, clock } = this.#options;
     while (!signal.aborted) {
       const job = await queue.next();

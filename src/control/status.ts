@@ -118,7 +118,7 @@ function healthWords(health: Health, versions: number, below: ControllerStatus['
     case 'unconfirmed':
       return `${below.n} of ${versions} versions are not confirmed on all ${n} nodes yet`;
     case 'whole':
-      return `whole: all ${versions} versions are confirmed on all ${n} nodes`;
+      return versions === 0 ? 'nothing is stored yet' : `whole: all ${versions} versions are confirmed on all ${n} nodes`;
   }
 }
 

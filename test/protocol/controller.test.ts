@@ -3,6 +3,7 @@ import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/crypto/primitives.ts';
+import { DEFAULT_AUDIT_GOAL } from '../../src/control/audit-plan.ts';
 import { nameOf } from '../../src/evidence/finding.ts';
 import { encodeAudit } from '../../src/protocol/audit.ts';
 import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
@@ -55,7 +56,7 @@ async function spoil(slot: number): Promise<void> {
   }
 }
 
-describe('a controller', () => {
+describe('a controller', { timeout: 120_000 }, () => {
   it('confirms what was written on all nodes, and says that it is whole', async () => {
     world = await World.start();
     const client = clientOf(world);
@@ -99,12 +100,13 @@ describe('a controller', () => {
     const client = clientOf(world);
     const bucket = await putRecord(world, client, recordOf(world, 'plain'));
     for (let i = 0; i < 6; i += 1) committed(await put(client, bucket, `object ${i}`, contentOf(`object ${i}`, 20_000 + i)));
-    const { controller, evidence } = await started();
+    const { controller, evidence } = await started(undefined, { tuning: { auditGoal: { ...DEFAULT_AUDIT_GOAL, periodMs: 10_000 } } });
     await untilStatus(world, controller, ({ health, versions }) => health === 'whole' && versions === 7);
     world.interceptors.set(0, lyingHelper);
     await spoil(2);
-    const status = await untilStatus(world, controller, ({ repair, health, audits }) => repair.given >= 6 && health === 'whole' && (audits[2]?.lacked ?? 0) > 0);
-    expect(status.audits[2]?.statement).toContain('loss found');
+    const found = await untilStatus(world, controller, ({ audits }) => (audits[2]?.lacked ?? 0) > 0);
+    expect(found.audits[2]?.statement).toContain('loss found');
+    const status = await untilStatus(world, controller, ({ repair, health }) => repair.given >= 7 && health === 'whole');
     expect(status.suspicions.some(({ slot, kind }) => slot === 0 && kind === 'WRONG_CELL')).toBe(true);
     const accused = evidence.map(({ evidence: { type }, finding }) => `${type} ${nameOf(finding.accused)}`);
     expect(new Set(accused)).toEqual(new Set(['E6 node-2']));

@@ -1,15 +1,19 @@
 /** Decoders of text that members sign, of sealed values and of files that an operator may touch; addresses and frames. */
 import path from 'node:path';
-import { concat, equal, fromHex, fromUtf8, utf8 } from '../../../src/base/bytes.ts';
+import { concat, equal, fromHex, fromUtf8, hex, utf8 } from '../../../src/base/bytes.ts';
 import { signingKeyFromSeed, verifySignature } from '../../../src/crypto/primitives.ts';
 import { readJson } from '../../../src/cli/folder-json.ts';
-import { CONFIG_FILE, readAdmin, readGatewayIdentity, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
+import { CONFIG_FILE, readAdmin, readControllerIdentity, readGatewayIdentity, readNodeIdentity } from '../../../src/cli/identity-folder.ts';
 import { parseChildMessage } from '../../../src/cli/child-messages.ts';
 import { readEndpoint } from '../../../src/cli/endpoint-file.ts';
 import { readWebhooks, WEBHOOKS_FILE } from '../../../src/cli/webhook-file.ts';
 import { readAccessRegister, readKeyUse, REGISTER_FILE, USE_FILE } from '../../../src/cli/access-folder.ts';
 import { readAccessKeys, readRootSecret } from '../../../src/cli/gateway-folder.ts';
 import { readJoinRequest, writeJoinRequest } from '../../../src/cli/join-request.ts';
+import { openAuthority } from '../../../src/cli/repair-authority.ts';
+import { encode } from '../../../src/protocol/encoding.ts';
+import { encodeRepairAuthority } from '../../../src/protocol/repair-authority.ts';
+import { signBatch, statementLeaf } from '../../../src/protocol/statement.ts';
 import { parseObjectAddress, requireKey } from '../../../src/cli/object-address.ts';
 import { boundCluster } from '../../../src/cli/bound-cluster.ts';
 import { BucketKeys } from '../../../src/keyring/bucket-keys.ts';
@@ -129,6 +133,7 @@ const accessKeys = encodeAccessKeys([createAccessKey(random('key 1'), 1), create
 
 const nodeIdentity = utf8(JSON.stringify({ v: 1, role: 'node', signingSeed: 'ab'.repeat(32), tlsSeed: 'cd'.repeat(32), address: '127.0.0.1:7000', domain: 'a' }));
 const gatewayIdentity = utf8(JSON.stringify({ v: 1, role: 'gateway', signingSeed: 'ab'.repeat(32), tlsSeed: 'cd'.repeat(32) }));
+const controllerIdentity = utf8(JSON.stringify({ v: 1, role: 'controller', signingSeed: 'ab'.repeat(32), tlsSeed: 'cd'.repeat(32) }));
 const adminFile = utf8(JSON.stringify({ v: 1, adminSeed: 'ab'.repeat(32), freshnessSeed: 'cd'.repeat(32) }));
 const ownerFile = utf8(JSON.stringify({ v: 1, rootSecret: 'ab'.repeat(32) }));
 const endpointFile = utf8(
@@ -155,6 +160,20 @@ function folderFile(name: string, covers: readonly string[], file: string, seeds
 const i = 'src/cli/identity-folder.ts';
 const damaged = operationErrors('CORRUPT', 'TOO_LARGE');
 const anything = z.unknown();
+const authorityKey = signingKeyFromSeed(fromHex('ab'.repeat(32)));
+const authorityBody = encodeRepairAuthority({ v: 1, controllerId: id('controller'), epoch: 1, notAfterMs: 5 });
+const authorityProof = signBatch(authorityKey, id('cluster'), [statementLeaf('repair-authority', id('cluster'), authorityBody)])[0];
+const authorityDocument = { v: 1, authority: hex(encode({ body: authorityBody, proof: authorityProof })) };
+
+/** The value of a JSON text; undefined: it is none. */
+function jsonOf(input: Uint8Array): unknown {
+  try {
+    return JSON.parse(textOf(input));
+  } catch {
+    return undefined;
+  }
+}
+
 const join = await joinSeed();
 
 /** A join request, made from an identity folder as `node init` makes it. */
@@ -249,10 +268,21 @@ export const textTargets: readonly Target[] = [
       return plain !== null;
     },
   }),
-  folderFile('identity-file', [`${i} readNodeIdentity`, `${i} readGatewayIdentity`, 'src/cli/folder-json.ts readJson', 'src/cli/folder-json.ts parseJson'], 'identity.json', [nodeIdentity, gatewayIdentity], async (disk) => {
+  folderFile('identity-file', [`${i} readNodeIdentity`, `${i} readGatewayIdentity`, `${i} readControllerIdentity`, 'src/cli/folder-json.ts readJson', 'src/cli/folder-json.ts parseJson'], 'identity.json', [nodeIdentity, gatewayIdentity, controllerIdentity], async (disk) => {
     const role = (await readJson(disk, 'identity.json', anything, 'NOT_FOUND')) as { role?: unknown } | null;
-    await (role?.role === 'gateway' ? readGatewayIdentity(disk) : readNodeIdentity(disk));
+    if (role?.role === 'controller') await readControllerIdentity(disk);
+    else await (role?.role === 'gateway' ? readGatewayIdentity(disk) : readNodeIdentity(disk));
   }, damaged),
+  decoder({
+    name: 'authority-file', covers: ['src/cli/repair-authority.ts openAuthority'], format: { form: 'json' }, seeds: () => [utf8(JSON.stringify(authorityDocument))], refuses: operationErrors('BAD_CONFIG'),
+    accepts: (input) => {
+      const document = jsonOf(input);
+      const { body, proof } = openAuthority(document, 'a file');
+      const { authority } = document as { authority: string };
+      holds(hex(encode({ body, proof })) === authority, 'an authority is read back as it is written');
+      return true;
+    },
+  }),
   folderFile('admin-file', [`${i} readAdmin`], 'admin.json', [adminFile], readAdmin, damaged),
   folderFile('owner-file', ['src/cli/gateway-folder.ts readRootSecret'], 'owner.json', [ownerFile], readRootSecret, damaged),
   folderFile('access-keys-file', ['src/cli/gateway-folder.ts readAccessKeys'], 'access-keys.json', [accessKeys], readAccessKeys, damaged),
