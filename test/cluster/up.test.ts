@@ -4,6 +4,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ControllerStatus } from '../../src/control/status.ts';
 import { isPortFree } from '../../src/cli/cluster-folder.ts';
 import { Program, buildPrograms, isAlive, readEndpointFile, runCommand, until } from './programs.ts';
 
@@ -50,6 +51,12 @@ describe('a running cluster', () => {
     await up.stop();
   }, TIMEOUT_MS);
 
+  const untilRepair = (what: string, fits: (status: ControllerStatus) => boolean): Promise<void> =>
+    until(what, async () => {
+      const { code, stdout } = await runCommand('repair', '--dir', dir, '--json');
+      return code === 0 && fits(JSON.parse(stdout) as ControllerStatus);
+    }, 60_000);
+
   it('has written its endpoint, credentials and nodes into a file that only its user may read', () => {
     const endpoint = readEndpointFile(dir);
     expect(fs.statSync(path.join(dir, 'endpoint.json')).mode & 0o777).toBe(0o600);
@@ -95,7 +102,8 @@ describe('a running cluster', () => {
   it('shows state and free space of each process', async () => {
     const result = await runCommand('status', '--dir', dir);
     expect(result.code).toBe(0);
-    expect(result.stdout.match(/serving/g)).toHaveLength(7);
+    expect(result.stdout.match(/^(node \d|gateway) +serving/gm)).toHaveLength(7);
+    expect(result.stdout).toMatch(/^controller +(serving|starting)/m);
     expect(result.stdout).toMatch(/node 5 .*free of/);
   }, TIMEOUT_MS);
 
@@ -108,6 +116,19 @@ describe('a running cluster', () => {
       const pid = readEndpointFile(dir).nodes[3]?.pid ?? null;
       return pid !== null && pid !== victim;
     });
+  }, TIMEOUT_MS);
+
+  it('fills a node again that has lost all of its cells and kept its log', async () => {
+    const node = readEndpointFile(dir).nodes[2];
+    await untilRepair('the cluster is whole', ({ health, versions }) => health === 'whole' && versions > 0);
+    const journal = path.join(node?.folder ?? '', 'journal');
+    for (const name of fs.readdirSync(journal)) if (name.startsWith('cells-')) fs.rmSync(path.join(journal, name));
+    process.kill(node?.pid ?? 0, 'SIGKILL');
+    await up.event('recovered', (fields) => fields['process'] === 'node 2');
+    await untilRepair('what was lost is found, given back and audited', ({ health, repair }) => health === 'whole' && repair.given > 0);
+    expect(await runCommand('verify', '--dir', dir)).toMatchObject({ code: 0 });
+    const audit = await runCommand('audit', '--dir', dir);
+    expect(audit.stdout).toContain('node 2: ');
   }, TIMEOUT_MS);
 
   it('refuses a second `up` on its folder and names the process', async () => {
