@@ -26,13 +26,12 @@ import { changesBetween, missingFrom } from '../gateway/history/compare.ts';
 import type { Change } from '../gateway/history/compare.ts';
 import type { Moment } from '../gateway/history/history.ts';
 import { listedVersionId, stampOfId } from '../gateway/version-id.ts';
-import { NodeDisk } from '../platform/disk.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { compareStamps } from '../protocol/stamp.ts';
 import { readDocument } from './bound-cluster.ts';
 import { memberFolder } from './cluster-folder.ts';
-import { readEndpoint } from './endpoint-file.ts';
+import { frontDoor } from './front-door.ts';
 import { readGivenFile } from './given-file.ts';
 import { bucketOf, timeOf, withHistory } from './history-tool.ts';
 import type { HistoryTool } from './history-tool.ts';
@@ -51,7 +50,7 @@ export interface BucketTarget {
 
 const ROOTS_BUCKET = 'holdfast-roots';
 
-export async function bucketRoot(bucket: string, options: BucketTarget & { readonly at: string | undefined; readonly out: string | undefined; readonly list: string | undefined }): Promise<void> {
+export async function bucketRoot(bucket: string, options: BucketTarget & { readonly at: string | undefined; readonly out: string | undefined; readonly list: string | undefined; readonly endpoint: string | undefined }): Promise<void> {
   const untilMs = options.at === undefined ? null : timeOf(options.at, '--at');
   const { document, root } = await withHistory(options.dir, async (tool) => {
     const scope: RootScope = { ...(await bucketOf(tool, bucket)), moment: { sizes: tool.logs.sizes, untilMs } };
@@ -59,7 +58,7 @@ export async function bucketRoot(bucket: string, options: BucketTarget & { reado
     if (options.list !== undefined) await writeList(options.list, leavesAt(tool.history, scope));
     return { root, document: await signBucketRoot(new BatchSigner(tool.identity.signingKey, tool.cluster.id), root) };
   });
-  const kept = options.out ?? (await keepRoot(options.dir, root, document));
+  const kept = options.out ?? (await keepRoot(options, root, document));
   if (options.out !== undefined) await fsp.writeFile(options.out, document);
   const fields = { bucket, root: hex(root.root), count: root.count, bytes: root.bytes, madeMs: root.madeMs, untilMs, kept };
   options.terminal.say('root', fields, `${bucket}: ${root.count} live versions, ${formatBytes(root.bytes)}\nroot ${hex(root.root)}\nkept in ${kept}`);
@@ -73,9 +72,9 @@ async function rootAt({ cluster, identity, history, logs }: HistoryTool, bucket:
 }
 
 /** As an object, which the nodes keep as they keep all. Returns its address. */
-async function keepRoot(dir: string, { bucket, madeMs }: BucketRoot, document: Uint8Array): Promise<string> {
+async function keepRoot({ dir, endpoint }: { readonly dir: string; readonly endpoint: string | undefined }, { bucket, madeMs }: BucketRoot, document: Uint8Array): Promise<string> {
   const key = `${bucket}/${new Date(madeMs).toISOString()}.root`;
-  const client = new S3Client(await readEndpoint(new NodeDisk(dir), dir));
+  const client = new S3Client(await frontDoor(dir, endpoint));
   try {
     await client.createBucket(ROOTS_BUCKET).catch((error: unknown) => {
       if (!isOperationError(error, 'ALREADY_EXISTS')) throw error;

@@ -31,9 +31,10 @@ function addBucket(root: Command, shared: SharedOptions, of: Of): void {
     .option('--at <time>', 'only what was written until then, by the writers\' clocks')
     .addOption(shared.path('--out <file>', 'the root goes to this file'))
     .addOption(shared.path('--list <file>', 'the versions that it counts go to this file, as JSON lines'))
-    .action(async (name: string, options: Common & { at?: string; out?: string; list?: string }) => {
+    .option('--endpoint <url>', 'S3 door of the gateway, where the folder is not that of a cluster')
+    .action(async (name: string, options: Common & { at?: string; out?: string; list?: string; endpoint?: string }) => {
       const { bucketRoot } = await import('./bucket-commands.ts');
-      await bucketRoot(name, { ...of(options), at: options.at, out: options.out, list: options.list });
+      await bucketRoot(name, { ...of(options), at: options.at, out: options.out, list: options.list, endpoint: options.endpoint });
     });
   command('prove <bucket> <key>', 'prove that an object was live at the moment of a root')
     .addOption(shared.path('--root <file>', 'the root').makeOptionMandatory())
@@ -85,8 +86,9 @@ function addWriter(root: Command, shared: SharedOptions, of: Of): void {
     });
   since(command('restore <gateway-id>', 'bring the versions before it back, as new versions; nothing is destroyed'))
     .option('--dry-run', 'only say what would be done')
-    .action(async (gateway: string, options: Common & { since: string; bucket?: string; dryRun?: boolean }) => {
+    .option('--endpoint <url>', 'S3 door of the gateway, where the folder is not that of a cluster')
+    .action(async (gateway: string, options: Common & { since: string; bucket?: string; dryRun?: boolean; endpoint?: string }) => {
       const { writerRestore } = await import('./writer-commands.ts');
-      await writerRestore(gateway, { ...of(options), since: options.since, bucket: options.bucket, dryRun: options.dryRun === true });
+      await writerRestore(gateway, { ...of(options), since: options.since, bucket: options.bucket, dryRun: options.dryRun === true, endpoint: options.endpoint });
     });
 }

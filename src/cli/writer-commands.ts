@@ -15,7 +15,7 @@ import { NodeDisk } from '../platform/disk.ts';
 import type { Cluster, WriterConfig } from '../protocol/configuration.ts';
 import { encodeRevocation, openRevocation, REVOCATION_BYTES_MAX, revocationStatement, sealRevocation } from '../protocol/revocation.ts';
 import type { OpenedRevocation } from '../protocol/revocation.ts';
-import { readEndpoint } from './endpoint-file.ts';
+import { frontDoor } from './front-door.ts';
 import { readGivenFile } from './given-file.ts';
 import { bucketOf, timeOf, withHistory, withMember } from './history-tool.ts';
 import type { HistoryTool } from './history-tool.ts';
@@ -137,11 +137,10 @@ async function signed(cluster: Cluster, gatewayId: Uint8Array, adminFolder: stri
 }
 
 /** Brings back what was newest before, object by object, as a new version by a good gateway. Ends with DAMAGED when something cannot be brought back. */
-export async function writerRestore(gateway: string, options: SinceOptions & { readonly dryRun: boolean }): Promise<void> {
+export async function writerRestore(gateway: string, options: SinceOptions & { readonly dryRun: boolean; readonly endpoint: string | undefined }): Promise<void> {
   const { dir, terminal, since, bucket, dryRun } = options;
   const sinceMs = timeOf(since, '--since');
-  const endpoint = await readEndpoint(new NodeDisk(dir), dir);
-  const s3 = new S3Client(endpoint);
+  const s3 = new S3Client(await frontDoor(dir, options.endpoint));
   try {
     const totals = await withHistory(dir, async (tool) => {
       const { gatewayId } = writerOf(tool.cluster, gateway);
