@@ -33,13 +33,17 @@ export function decodeRepairAuthority(body: Uint8Array): Decoded<RepairAuthority
   return decode(authoritySchema, body, 1024);
 }
 
-/** Why this does not let the controller repair now, or null. Any statement may be given; `nowMs` is Unix milliseconds. */
+/**
+ * Why this does not let the controller repair now, or null. Any statement may be given; `nowMs` is Unix milliseconds.
+ * The word of a gateway that is revoked counts no more.
+ */
 export function repairAuthorityFault(
   cluster: Cluster,
   verifier: StatementVerifier,
   { body, proof }: SignedBody,
   controllerId: Uint8Array,
   nowMs: number,
+  isRevoked: (gatewayId: Uint8Array) => boolean = () => false,
 ): string | null {
   const decoded = decodeRepairAuthority(body);
   if (!decoded.ok) return `authority: ${decoded.reason}`;
@@ -48,7 +52,7 @@ export function repairAuthorityFault(
   if (value.epoch !== cluster.epoch) return `the authority is of epoch ${value.epoch}`;
   if (nowMs > value.notAfterMs + REPAIR_AUTHORITY_TOLERANCE_MS) return 'the authority has ended';
   if (value.notAfterMs > nowMs + REPAIR_AUTHORITY_MS_MAX + REPAIR_AUTHORITY_TOLERANCE_MS) return 'the authority lasts too long';
-  const signers = cluster.config.writers.filter(({ capabilities }) => capabilities.includes('write'));
+  const signers = cluster.config.writers.filter(({ capabilities, gatewayId }) => capabilities.includes('write') && !isRevoked(gatewayId));
   const isSigned = signers.some(({ signingKey }) => verifier.verify(signingKey, 'repair-authority', body, proof));
   return isSigned ? null : 'no gateway of the cluster has signed the authority';
 }

@@ -42,7 +42,9 @@ export async function handleRepair(
   request: RepairRequest,
   payload: Uint8Array,
 ): Promise<Frame> {
-  const fault = repairAuthorityFault(ctx.cluster, ctx.verifier, request.authority, controller.gatewayId, ctx.clock.nowMs());
+  const fault = repairAuthorityFault(ctx.cluster, ctx.verifier, request.authority, controller.gatewayId, ctx.clock.nowMs(), (gatewayId) =>
+    ctx.state.isRevoked(gatewayId),
+  );
   if (fault !== null) throw new Refused('DENIED', fault);
   const version = await certified(ctx, request);
   const { contents } = ctx.state;

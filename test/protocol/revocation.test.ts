@@ -12,6 +12,8 @@ import { decodeRevokedEntry } from '../../src/protocol/log-entries.ts';
 import { signedManifestToWire } from '../../src/protocol/manifest.ts';
 import { encodeAnswer } from '../../src/protocol/messages.ts';
 import { quorumSize } from '../../src/protocol/quorum.ts';
+import { encodeRepairAuthority, repairAuthorityFault } from '../../src/protocol/repair-authority.ts';
+import { StatementVerifier } from '../../src/protocol/statement.ts';
 import { decodeReceipt } from '../../src/protocol/receipt.ts';
 import { encodeRevocation, encodeRevoked, openEffectiveRevocation, revocationStatement, sealRevocation } from '../../src/protocol/revocation.ts';
 import type { Revocation } from '../../src/protocol/revocation.ts';
@@ -248,6 +250,22 @@ describe('a revoked writer', () => {
       expect(accepted.length).toBeGreaterThan(0);
       expect(accepted.filter((index) => index > (revoked[0] ?? 0))).toEqual([]);
     }
+  });
+});
+
+describe('the word of a revoked gateway', () => {
+  it('lets no controller repair any more', async () => {
+    const { world: of } = await scene();
+    const [thief] = of.writers;
+    if (thief === undefined) throw new Error('there is a writer');
+    const controllerId = idOf('controller');
+    const body = encodeRepairAuthority({ v: 1, controllerId, epoch: 1, notAfterMs: 1_000 });
+    const authority = { body, proof: prove(of.cluster, thief.signingKey, 'repair-authority', body) };
+    const verifier = new StatementVerifier(of.cluster.id);
+    const fault = (revoked: readonly Uint8Array[]): string | null =>
+      repairAuthorityFault(of.cluster, verifier, authority, controllerId, 500, (id) => revoked.some((other) => hex(other) === hex(id)));
+    expect(fault([])).toBeNull();
+    expect(fault([thief.gatewayId])).toMatch(/no gateway of the cluster has signed/);
   });
 });
 

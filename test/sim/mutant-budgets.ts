@@ -82,6 +82,10 @@ const SERIALISED_ONLY = 'a rule of serialised buckets that no theme has been mea
 
 /** Why the simulator does not see a rule go; the test that does is named in mutants.ts. */
 export const unseen: Readonly<Record<string, string>> = {
+  'revoked-author': 'no admin of a run revokes a writer',
+  'revoked-accepted-before': 'no admin of a run revokes a writer',
+  'revoked-at-boot': 'no admin of a run revokes a writer',
+  'revoked-by-m': 'no admin of a run revokes a writer',
   'confirms-its-own-log-only': 'no asker of a run quotes a checkpoint that it made up',
   'rows-are-evidence': 'whom a reader has caught it asks last, so that in most runs it hears too few such lies to be owed a proof',
   'clocks-are-apart': 'no run lets go of what it locked so near the end that clocks could differ about it',
