@@ -15,6 +15,7 @@ import {
   foldLeaves,
   formatListLine,
   leavesAt,
+  makeBucketRoot,
   openBucketProof,
   openBucketRoot,
   parseListLine,
@@ -25,6 +26,7 @@ import type { BucketLeaf, BucketRoot, OpenedRoot, RootScope } from '../gateway/h
 import { changesBetween, missingFrom } from '../gateway/history/compare.ts';
 import type { Change } from '../gateway/history/compare.ts';
 import type { Moment } from '../gateway/history/history.ts';
+import { keyOf, ROOTS_BUCKET } from '../gateway/root-schedule.ts';
 import { listedVersionId, stampOfId } from '../gateway/version-id.ts';
 import { BatchSigner } from '../protocol/batch-signer.ts';
 import type { Cluster } from '../protocol/configuration.ts';
@@ -48,13 +50,12 @@ export interface BucketTarget {
   readonly terminal: Terminal;
 }
 
-const ROOTS_BUCKET = 'holdfast-roots';
-
 export async function bucketRoot(bucket: string, options: BucketTarget & { readonly at: string | undefined; readonly out: string | undefined; readonly list: string | undefined; readonly endpoint: string | undefined }): Promise<void> {
   const untilMs = options.at === undefined ? null : timeOf(options.at, '--at');
   const { document, root } = await withHistory(options.dir, async (tool) => {
     const scope: RootScope = { ...(await bucketOf(tool, bucket)), moment: { sizes: tool.logs.sizes, untilMs } };
-    const root = await rootAt(tool, bucket, scope);
+    const { cluster, identity, history, logs } = tool;
+    const root = await makeBucketRoot(history, { cluster, gatewayId: identity.id, bucket, madeMs: systemClock.nowMs(), notes: logs.notes }, scope);
     if (options.list !== undefined) await writeList(options.list, leavesAt(tool.history, scope));
     return { root, document: await signBucketRoot(new BatchSigner(tool.identity.signingKey, tool.cluster.id), root) };
   });
@@ -64,16 +65,9 @@ export async function bucketRoot(bucket: string, options: BucketTarget & { reado
   options.terminal.say('root', fields, `${bucket}: ${root.count} live versions, ${formatBytes(root.bytes)}\nroot ${hex(root.root)}\nkept in ${kept}`);
 }
 
-async function rootAt({ cluster, identity, history, logs }: HistoryTool, bucket: string, scope: RootScope): Promise<BucketRoot> {
-  const { bucketId, gen, moment } = scope;
-  const folded = await foldLeaves(leavesAt(history, scope));
-  const notes = [...logs.notes].map(([slot, note]) => ({ slot, note }));
-  return { v: 1, clusterId: cluster.id, epoch: cluster.epoch, gatewayId: identity.id, bucket, bucketId, gen, madeMs: systemClock.nowMs(), untilMs: moment.untilMs, ...folded, logs: notes };
-}
-
 /** As an object, which the nodes keep as they keep all. Returns its address. */
 async function keepRoot({ dir, endpoint }: { readonly dir: string; readonly endpoint: string | undefined }, { bucket, madeMs }: BucketRoot, document: Uint8Array): Promise<string> {
-  const key = `${bucket}/${new Date(madeMs).toISOString()}.root`;
+  const key = keyOf(bucket, madeMs);
   const client = new S3Client(await frontDoor(dir, endpoint));
   try {
     await client.createBucket(ROOTS_BUCKET).catch((error: unknown) => {

@@ -14,6 +14,9 @@ import { ROOT_SECRET_BYTES } from '../keyring/owner-keys.ts';
 import { readJson } from './folder-json.ts';
 import { ACCESS_KEYS_FILE, OWNER_FILE, SECRET_MODE } from './identity-folder.ts';
 
+/** What the nodes' logs tell of the past; may be deleted while nothing uses it. */
+export const HISTORY_FOLDER = 'history';
+
 const ACCESS_KEYS_BYTES_MAX = 8 * 1024 * 1024;
 
 const ownerSchema = z.strictObject({ v: z.literal(1), rootSecret: z.string().regex(/^[0-9a-f]{64}$/) });

@@ -6,12 +6,14 @@
 import path from 'node:path';
 import { equal, hex } from '../base/bytes.ts';
 import { OperationError, isOperationError } from '../base/errors.ts';
+import type { KeyValueStore } from '../base/ports.ts';
 import { CELL_BYTES_MAX } from '../base/limits.ts';
 import { wasmCodec } from '../erasure/wasm.ts';
 import { WorkspacePool } from '../erasure/workspace.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import type { GatewayOptions } from '../gateway/gateway.ts';
 import type { LifecycleTime } from '../gateway/s3/lifecycle/evaluate.ts';
+import { ROOTS_KEPT_MAX } from '../gateway/root-schedule.ts';
 import { DEFAULT_UPLOAD_QUOTA } from '../gateway/store/upload-quota.ts';
 import type { UploadQuota } from '../gateway/store/upload-quota.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
@@ -28,6 +30,7 @@ import { tellParent } from './child-messages.ts';
 import { keepEvidence } from './evidence-folder.ts';
 import { FileCredentials } from './file-credentials.ts';
 import { readRootSecret } from './gateway-folder.ts';
+import { HISTORY_FOLDER } from './gateway-folder.ts';
 import { readGatewayIdentity } from './identity-folder.ts';
 import type { GatewayIdentity } from './identity-folder.ts';
 import { KeyUseFile } from './key-use-file.ts';
@@ -50,6 +53,9 @@ export interface GatewayRunOptions {
   /** Of one account; undefined: as many as by default. */
   readonly uploadsMax?: number | undefined;
   readonly uploadBytesMax?: number | undefined;
+  /** State roots of every bucket each so many hours, and how many of each are kept; undefined: none are made. */
+  readonly rootsEveryHours?: number | undefined;
+  readonly rootsKept?: number | undefined;
   /** Short days for the conformance suite; no command line sets them. */
   readonly lifecycle?: { readonly time: LifecycleTime; readonly pauseMs: number };
 }
@@ -138,6 +144,7 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
     onEvidence: await keepEvidence(disk, telemetry),
     uploadQuota: uploadQuotaOf(options),
     ...lifecycleOf(options),
+    ...rootsOf(folder.path, options),
   });
   folder.onEnd(() => gateway.stop());
   const uses = await KeyUseFile.open({ disk, clock: systemClock, telemetry, uses: () => gateway.keyUses() });
@@ -160,6 +167,17 @@ async function startGateway(folder: MemberFolder, options: GatewayRunOptions, do
 
 function uploadQuotaOf({ uploadsMax, uploadBytesMax }: GatewayRunOptions): UploadQuota {
   return { uploads: uploadsMax ?? DEFAULT_UPLOAD_QUOTA.uploads, bytes: uploadBytesMax ?? DEFAULT_UPLOAD_QUOTA.bytes };
+}
+
+const ROOTS_KEPT = 30;
+const HOUR_MS = 3_600_000;
+
+function rootsOf(folder: string, { rootsEveryHours, rootsKept }: GatewayRunOptions): Partial<GatewayOptions> {
+  if (rootsEveryHours === undefined) return {};
+  const kept = rootsKept ?? ROOTS_KEPT;
+  if (kept > ROOTS_KEPT_MAX) throw new OperationError('BAD_ARGUMENT', `--roots-kept ${kept}: at most ${ROOTS_KEPT_MAX} are kept.`);
+  const openHistory = (): Promise<KeyValueStore> => openLevelStore(path.join(folder, HISTORY_FOLDER));
+  return { roots: { everyMs: rootsEveryHours * HOUR_MS, kept, openHistory } };
 }
 
 function lifecycleOf({ lifecycle }: GatewayRunOptions): Partial<GatewayOptions> {

@@ -22,13 +22,11 @@ import { TlsTransport } from '../platform/tls-transport.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { boundCluster } from './bound-cluster.ts';
 import { memberFolder, ownerFolder } from './cluster-folder.ts';
-import { readRootSecret } from './gateway-folder.ts';
+import { HISTORY_FOLDER, readRootSecret } from './gateway-folder.ts';
 import { readGatewayIdentity } from './identity-folder.ts';
 import type { GatewayIdentity } from './identity-folder.ts';
 import { processTelemetry } from './process-telemetry.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
-
-const HISTORY_FOLDER = 'history';
 
 /** The client never writes: only gateways do. */
 const NO_WRITES: AttemptJournal = {

@@ -255,10 +255,13 @@ function addGatewayRun(gateway: Command): void {
     .addOption(pathOption('--tls-key <file>', 'its private key, PEM'))
     .option('--uploads-max <n>', 'unfinished uploads that the buckets of one account may hold', rateNumber)
     .option('--upload-bytes-max <n>', 'bytes of their parts', rateNumber)
-    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string; uploadsMax?: number; uploadBytesMax?: number }) => {
+    .option('--roots-every-hours <n>', 'sign a state root of every bucket so often', rateNumber)
+    .option('--roots-kept <n>', 'state roots of each bucket that are kept (default 30)', rateNumber)
+    .action(async (options: { dir: string; config?: string; port: number; listen?: string; tlsCert?: string; tlsKey?: string; uploadsMax?: number; uploadBytesMax?: number; rootsEveryHours?: number; rootsKept?: number }) => {
       const { runGateway } = await import('./gateway-run.ts');
-      const { dir, config, tlsCert, tlsKey, uploadsMax, uploadBytesMax } = options;
-      await runGateway({ dir, config, listen: options.listen ?? `127.0.0.1:${options.port}`, tlsCert, tlsKey, uploadsMax, uploadBytesMax });
+      const { listen, port, ...rest } = options;
+      const { dir, config, tlsCert, tlsKey, uploadsMax, uploadBytesMax, rootsEveryHours, rootsKept } = rest;
+      await runGateway({ dir, config, listen: listen ?? `127.0.0.1:${port}`, tlsCert, tlsKey, uploadsMax, uploadBytesMax, rootsEveryHours, rootsKept });
     });
 }
 

@@ -23,6 +23,7 @@ import type { SigningKey } from '../crypto/primitives.ts';
 import type { WorkspacePool } from '../erasure/workspace.ts';
 import type { Proof } from '../evidence/finding.ts';
 import { OwnerKeys } from '../keyring/owner-keys.ts';
+import { BatchSigner } from '../protocol/batch-signer.ts';
 import type { Cluster } from '../protocol/configuration.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { statementBytes } from '../protocol/statement.ts';
@@ -47,6 +48,8 @@ import type { AccountDirectory, CredentialLookup } from './s3/auth/principal.ts'
 import { directoryOf } from './s3/access/credential-store.ts';
 import type { KeyUse } from './s3/access/key-meter.ts';
 import type { Quotas } from './s3/access/usage.ts';
+import { RootSchedule } from './root-schedule.ts';
+import type { RootTerms } from './root-schedule.ts';
 import { sweepAttributes } from './store/attributes-leftovers.ts';
 import { BackgroundWork } from './store/background-work.ts';
 import { BucketStates } from './store/bucket-states.ts';
@@ -95,6 +98,8 @@ export interface GatewayOptions {
   readonly deadlines?: Partial<Deadlines>;
   readonly windowStripes?: number;
   readonly onEvidence?: (proof: Proof) => void;
+  /** State roots by the clock; none when left out. */
+  readonly roots?: RootTerms;
   readonly tuning?: Partial<GatewayTuning>;
 }
 
@@ -142,6 +147,7 @@ export class Gateway {
   readonly #notifier: Notifier | null;
   readonly #events: EventJournal | null;
   readonly #lifecycle: LifecycleChore;
+  readonly #roots: RootSchedule | null;
   readonly #abort = new AbortController();
   #timer: Timer | null = null;
   #upkeep: Promise<void> = Promise.resolve();
@@ -227,6 +233,7 @@ export class Gateway {
     this.#front = this.#makeFront(owner);
     this.handle = this.#front.handle;
     this.#lifecycle = this.#makeLifecycle();
+    this.#roots = options.roots === undefined ? null : this.#makeRoots(options.roots, owner.ownerId);
   }
 
   /** Reads what the folder remembers and begins to serve. Errors: those of the disk. */
@@ -272,6 +279,7 @@ export class Gateway {
     this.#abort.abort();
     this.#timer?.cancel();
     await this.#lifecycle.stop();
+    await this.#roots?.stop();
     await this.#background.stop();
     await this.#client.close();
     await this.#upkeep;
@@ -286,6 +294,13 @@ export class Gateway {
     const { clock, telemetry, region, webhooks = NO_WEBHOOKS, postWebhook: post } = this.#options;
     assert(post !== undefined, 'webhooks are posted to');
     return new Notifier({ store: this.store, clock, telemetry, region: region ?? FRONT_DEFAULTS.region, webhooks, queue, post });
+  }
+
+  #makeRoots(terms: RootTerms, ownerId: string): RootSchedule {
+    const { clock, random, telemetry, cluster, gatewayId, signingKey } = this.#options;
+    const signer = new BatchSigner(signingKey, cluster.id);
+    const shared = { client: this.#client, registry: this.#registry, store: this.store, clock, random, telemetry };
+    return new RootSchedule({ ...shared, terms, cluster, gatewayId, signer, ownerId });
   }
 
   #makeLifecycle(): LifecycleChore {

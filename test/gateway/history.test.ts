@@ -17,12 +17,14 @@ import { History } from '../../src/gateway/history/history.ts';
 import { HistoryReader } from '../../src/gateway/history/history-reader.ts';
 import type { FollowedLogs } from '../../src/gateway/history/history-reader.ts';
 import { restoreSteps, SuspectWrites, writesOf } from '../../src/gateway/history/writes.ts';
+import { ROOTS_BUCKET } from '../../src/gateway/root-schedule.ts';
+import type { ObjectStore } from '../../src/gateway/s3/port/object-store.ts';
 import { OwnerKeys } from '../../src/keyring/owner-keys.ts';
 import { LevelStore } from '../../src/platform/level-store.ts';
 import { BatchSigner } from '../../src/protocol/batch-signer.ts';
 import { requestIn } from '../../src/sim/adversaries/nodes.ts';
 import { MemoryJournal } from '../world/client-world.ts';
-import { makeBucket, newIndex, operationOf, putBytes, removeObject, startGateway } from '../world/gateway-world.ts';
+import { getBytesOf, keysOf, makeBucket, newIndex, operationOf, putBytes, removeObject, startGateway } from '../world/gateway-world.ts';
 import type { TestGateway, TestIndex } from '../world/gateway-world.ts';
 import { World } from '../world/world.ts';
 
@@ -150,9 +152,11 @@ describe('the history of a bucket', () => {
     await putBytes(g.store, BUCKET, 'a', new Uint8Array(2));
     await removeObject(g.store, BUCKET, 'a');
     const asked: number[] = [];
-    world.interceptors.set(0, (honest, frame) => {
+    // The gateway follows the log, too.
+    const reader = hex(world.writers[2]?.tlsKey.publicKey ?? new Uint8Array());
+    world.interceptors.set(0, (honest, frame, from) => {
       const request = requestIn(frame);
-      if (request?.t === 'CHANGES') asked.push(request.from);
+      if (request?.t === 'CHANGES' && from.peer === reader) asked.push(request.from);
       return honest(frame);
     });
     const again = await read(kept);
@@ -246,6 +250,35 @@ describe('a state root', () => {
     expect(await all(missingFrom(each(leaves), each([a, c])))).toEqual([b]);
     expect(await all(missingFrom(each(leaves), each([a, { ...b, manifestHash: sha256(utf8('other')) }])))).toEqual([{ ...b }, c]);
   });
+});
+
+describe('a gateway that makes roots by the clock', () => {
+  it('signs one of every bucket again and again, keeps so many, and passes over its own', async () => {
+    await begin(false);
+    const openHistory = async () => {
+      const store = newIndex();
+      await store.open();
+      return new LevelStore(store);
+    };
+    const { store, gateway } = await startGateway(world, 1, { roots: { everyMs: 50, kept: 2, openHistory } });
+    closers.push(() => gateway.stop());
+    await putBytes(store, BUCKET, 'a', new Uint8Array(3));
+    const first = await rootsKept(store, (keys) => keys.length === 2);
+    const later = await rootsKept(store, (keys) => keys.length === 2 && keys.every((key) => !first.includes(key)));
+    expect(later.every((key) => key.startsWith(`${BUCKET}/`))).toBe(true);
+    const document = await getBytesOf(store, ROOTS_BUCKET, later[0] ?? '');
+    if (typeof document === 'string') return;
+    expect(openBucketRoot(world.cluster, document)).toMatchObject({ ok: true, value: { root: { bucket: BUCKET, count: 1, bytes: 3 } } });
+  });
+
+  /** The keys of the roots, once they fit. */
+  async function rootsKept(store: ObjectStore, fits: (keys: readonly string[]) => boolean): Promise<readonly string[]> {
+    for (;;) {
+      const keys = await keysOf(store, ROOTS_BUCKET);
+      if (typeof keys !== 'string' && fits(keys)) return keys;
+      await world.clock.sleep(20);
+    }
+  }
 });
 
 describe('a stolen writer', () => {

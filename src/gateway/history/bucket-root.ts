@@ -166,6 +166,23 @@ export async function foldLeaves(leaves: AsyncIterable<BucketLeaf>): Promise<Pic
   return { root: frontier.root(), count: frontier.size, bytes };
 }
 
+/** Who makes a root, of what, when, and the checkpoints that say which moment. */
+export interface RootMaker {
+  readonly cluster: Cluster;
+  readonly gatewayId: Uint8Array;
+  readonly bucket: string;
+  readonly madeMs: number;
+  readonly notes: ReadonlyMap<number, string>;
+}
+
+/** The root of a bucket, to be signed. */
+export async function makeBucketRoot(history: History, { cluster, gatewayId, bucket, madeMs, notes }: RootMaker, scope: RootScope): Promise<BucketRoot> {
+  const { bucketId, gen, moment } = scope;
+  const folded = await foldLeaves(leavesAt(history, scope));
+  const logs = [...notes].map(([slot, note]) => ({ slot, note }));
+  return { v: 1, clusterId: cluster.id, epoch: cluster.epoch, gatewayId, bucket, bucketId, gen, madeMs, untilMs: moment.untilMs, ...folded, logs };
+}
+
 export async function signBucketRoot(signer: BatchSigner, root: BucketRoot): Promise<Uint8Array> {
   const body = encode(root);
   return encode({ body, proof: await signer.sign('bucket-root', body) });
