@@ -145,6 +145,8 @@ export class LogFollower {
   async #round(followed: Followed): Promise<FreshVerdict> {
     const { slot } = followed;
     const refuse = (reason: string): FreshVerdict => ({ ok: false, slot, reason });
+    // What was named before the node is asked is in the log that it shows.
+    const named = this.#ctx.promises.highest(slot);
     const challenged = await this.#checkpoint(followed);
     if (typeof challenged === 'string') return refuse(challenged);
     const { target, salt } = challenged;
@@ -152,6 +154,7 @@ export class LogFollower {
     if (!begun.ok) return refuse(this.#fault(slot, begun, salt));
     const { catchUp } = begun;
     const { size } = target.checkpoint;
+    if (named >= size) this.#ctx.peers.suspect(slot, 'BROKEN_PROMISE', `it has promised place ${named} of its log, which has ${size} entries`);
     const broken: BrokenPlace[] = [];
     const evicted: Evicted[] = [];
     while (catchUp.size < size) {

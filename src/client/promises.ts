@@ -24,10 +24,12 @@ export class Promises {
   readonly #places = new Map<number, Map<number, PlacePromise>>();
   /** By slot, then by key. */
   readonly #acknowledged = new Map<number, Map<string, Acknowledged>>();
+  readonly #highest = new Map<number, number>();
 
   /** A verified promise that this stands at `index` of the slot's log. */
   place(slot: number, index: number, promise: PlacePromise): void {
     keep(ofSlot(this.#places, slot), index, promise);
+    this.#highest.set(slot, Math.max(index, this.highest(slot)));
   }
 
   /** A verified acknowledgement of a version of this key. */
@@ -35,6 +37,11 @@ export class Promises {
     keep(ofSlot(this.#acknowledged, slot), mapKey(keyId), acknowledged);
     const { logIndex, signed } = acknowledged;
     this.place(slot, logIndex, { purpose: 'commit-ack', ...signed });
+  }
+
+  /** The highest place of its log that the slot has named; -1: none. Its log was longer than that when it did. */
+  highest(slot: number): number {
+    return this.#highest.get(slot) ?? -1;
   }
 
   /** What was promised for this place, once: it is looked at when the log has come so far. */

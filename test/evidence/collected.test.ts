@@ -51,6 +51,18 @@ it('E4: an acknowledgement that names another place is found out when the log is
   expect(proven(client)).toEqual([LIE('E4')]);
 });
 
+it('a promise of a place that the log has never had is a suspicion, and no proof', async () => {
+  const { world } = scene;
+  const client = scene.client(0);
+  const follower = client.client.follow(() => undefined);
+  liarFirst();
+  world.interceptors.set(LIAR, acknowledgesAt(world, LIAR, () => 1_000_000));
+  committed(await put(client, scene.bucket, scene.freshKey(), contentOf('nowhere', 100)));
+  for (const slot of [LIAR, ...CORRECT]) expect(await follower.fresh(slot)).toMatchObject({ ok: true });
+  expect(client.client.suspicions()).toMatchObject([{ slot: LIAR, kind: 'BROKEN_PROMISE', count: 1 }]);
+  expect(proven(client)).toEqual([]);
+});
+
 it('E5: a node that denies what it has acknowledged, over a log that it confirms', async () => {
   const { world } = scene;
   const client = scene.client(0);

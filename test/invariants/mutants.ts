@@ -677,7 +677,7 @@ export const mutants: readonly Mutant[] = [
     from: "this.#accuse({ type: 'E2'",
     to: "if (slot < 0) this.#accuse({ type: 'E2'",
     test: 'evidence/sightings.test.ts',
-    name: 'E2',
+    name: 'E2: proves',
   },
   {
     id: 'unlawful-receipts-are-evidence',
@@ -687,7 +687,7 @@ export const mutants: readonly Mutant[] = [
     from: "this.#accuse({ type: 'E12'",
     to: "if (slots.size === 0) this.#accuse({ type: 'E12'",
     test: 'evidence/sightings.test.ts',
-    name: 'E12',
+    name: 'E12: proves',
   },
   {
     id: 'evictions-are-evidence',
@@ -697,7 +697,7 @@ export const mutants: readonly Mutant[] = [
     from: 'if (isDueStill(manifest, this.#clock.nowMs())) this',
     to: 'if (isDueStill(manifest, Infinity)) this',
     test: 'evidence/sightings.test.ts',
-    name: 'E7',
+    name: 'E7: proves',
   },
   {
     id: 'clocks-are-apart',
@@ -707,7 +707,7 @@ export const mutants: readonly Mutant[] = [
     from: 'nowMs + CLOCKS_APART_MS < retainUntil',
     to: 'nowMs < retainUntil',
     test: 'evidence/judge.test.ts',
-    name: 'E7',
+    name: 'E7: a retention',
   },
   {
     id: 'two-manifests-are-evidence',
@@ -717,7 +717,7 @@ export const mutants: readonly Mutant[] = [
     from: 'if (other === undefined || !equal(',
     to: 'if (other === undefined || equal(',
     test: 'evidence/sightings.test.ts',
-    name: 'E1',
+    name: 'E1: proves',
   },
   {
     id: 'two-proposals-are-evidence',
@@ -727,7 +727,7 @@ export const mutants: readonly Mutant[] = [
     from: '} else if (!equal(first.manifestHash, manifestHash)) {',
     to: '} else if (round < 0 && !equal(first.manifestHash, manifestHash)) {',
     test: 'evidence/sightings.test.ts',
-    name: 'E11',
+    name: 'E11: proves',
   },
   {
     id: 'two-configurations-are-evidence',
@@ -737,7 +737,7 @@ export const mutants: readonly Mutant[] = [
     from: '} else if (!equal(first.hash, hash)) {',
     to: '} else if (hash.length === 0 && !equal(first.hash, hash)) {',
     test: 'evidence/sightings.test.ts',
-    name: 'E9',
+    name: 'E9: proves',
   },
   {
     id: 'receipts-have-an-epoch',
@@ -747,7 +747,7 @@ export const mutants: readonly Mutant[] = [
     from: 'if (given.body.epoch !== statements.cluster.epoch) return',
     to: 'if (given.body.epoch < 0) return',
     test: 'evidence/judge.test.ts',
-    name: 'E12',
+    name: 'E12: a lawful',
   },
   {
     id: 'replaced-is-no-loss',
