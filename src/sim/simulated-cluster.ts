@@ -515,7 +515,7 @@ export class SimulatedCluster implements WriterStage {
       throw error;
     });
     if (request.ok) {
-      this.#proofs.answered(slot, request.value, answer, from);
+      this.#proofs.answered(slot, this.bad.has(slot), request.value, answer, from);
       this.#greedy?.answered(slot, request.value, answer);
     }
     this.#world.trace.noteBytes(name, `> ${type}`, answer.body);

@@ -324,6 +324,15 @@ export function giveBack(ctx: NodeContext, { content, upload }: PreparedContent)
   for (const pointer of [...pointersOf(content.cells), ...pointersOf(content.blocks)]) ctx.state.cells.release(pointer);
 }
 
+/** What was accepted first may have come before this process began: it is half of a proof (E1, E11). */
+async function noteFirst(ctx: NodeContext, keyId: Uint8Array, first: SignedManifest | null): Promise<void> {
+  const { register } = ctx.state;
+  if (first !== null) ctx.sightings.manifest(first);
+  const accepted = register.openSlot(keyId)?.accepted ?? null;
+  const version = accepted === null ? undefined : register.prepared(keyId, accepted.hash);
+  if (version !== undefined) ctx.sightings.proposal((await ctx.state.readAccepted(version)).proposal);
+}
+
 /** Refuses with what the sender needs to go on: the certificate or manifest in the way, the record, the documents. */
 async function refuse(ctx: NodeContext, signed: SignedManifest, refusal: Refusal | null): Promise<void> {
   if (refusal === null) return;
@@ -342,8 +351,9 @@ async function refuse(ctx: NodeContext, signed: SignedManifest, refusal: Refusal
   }
   if (code === 'EQUIVOCATION') {
     const first = register.acceptedAt(manifest.keyId, manifest.stamp);
-    const shown = first === undefined ? null : signedManifestToWire(await ctx.state.readManifest(first));
-    throw new Refused(code, reason, { manifest: shown });
+    const accepted = first === undefined ? null : await ctx.state.readManifest(first);
+    await noteFirst(ctx, manifest.keyId, accepted);
+    throw new Refused(code, reason, { manifest: accepted === null ? null : signedManifestToWire(accepted) });
   }
   if (code === 'BUCKET_STALE') {
     const bucket = bucketRecords.get(mapKey(manifest.bucketId));

@@ -63,6 +63,14 @@ describe('a node', () => {
     expect(proven(scene.world.evidence)).toEqual(['E1 writer']);
   });
 
+  it('E1: proves it also when it accepted the first one in an earlier life', async () => {
+    const [one, other] = equivocation(scene.raw, 'k', 1);
+    expect(await scene.raw.prepare(0, one)).toMatchObject({ ok: true });
+    await scene.reborn(0);
+    expect(await scene.raw.prepare(0, other)).toMatchObject({ ok: false });
+    expect(proven(scene.world.evidence)).toEqual(['E1 writer']);
+  });
+
   it('E11: proves that a gateway proposed two manifests in one ballot', async () => {
     await serialised();
     const slots = new RawSlots(scene.raw);

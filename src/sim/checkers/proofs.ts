@@ -1,7 +1,8 @@
 /**
  * Watches for lies that prove themselves (protocol 10): a bad node denies under signature what its receipt
- * promised to keep (E6), or signs two histories of its log (E3). A gateway that hears such lies more than a few
- * times has the proof.
+ * promised to keep (E6), or signs two histories of its log (E3), or says itself that it has lied otherwise. A
+ * gateway that hears such lies more than a few times has the proof; and a correct node has it at once when it
+ * refuses the second manifest of a stamp (E1, E11).
  */
 import { hex } from '../../base/bytes.ts';
 import type { Frame, PeerConnection } from '../../base/ports.ts';
@@ -33,6 +34,11 @@ interface Heard {
   size: number;
 }
 
+function isEquivocation(answer: Frame): boolean {
+  const parsed = decodeAnswer('PREPARE', answer.body);
+  return parsed.kind === 'refused' && parsed.refused.code === 'EQUIVOCATION';
+}
+
 export class ProofWatch {
   /** Slot and manifest of the receipts in certificates that went to nodes. */
   readonly #promised = new Set<string>();
@@ -40,6 +46,8 @@ export class ProofWatch {
   /** By slot and peer. */
   readonly #heard = new Map<string, Heard>();
   readonly #told = new Map<string, Told>();
+  /** Second manifests of a stamp or ballot, that a correct node has refused with the first one in its hands. */
+  #equivocations = 0;
 
   /** An adversary says that it has told a lie which a gateway can prove. */
   told(slot: number, type: EvidenceType, from: PeerConnection): void {
@@ -49,9 +57,10 @@ export class ProofWatch {
     told.count += 1;
   }
 
-  answered(slot: number, request: Request, answer: Frame, from: PeerConnection): void {
+  answered(slot: number, isBad: boolean, request: Request, answer: Frame, from: PeerConnection): void {
     if (request.t === 'COMMIT') this.#learn(request.cert);
     if (request.t === 'FETCH' && this.#isDenied(slot, request, answer)) this.#of(slot, from).denials += 1;
+    if (request.t === 'PREPARE' && !isBad && isEquivocation(answer)) this.#equivocations += 1;
     if (request.t === 'CHECKPOINT') this.#checkpoint(this.#of(slot, from), answer);
   }
 
@@ -67,7 +76,9 @@ export class ProofWatch {
         ...(contradictions > LIES_MISSED_MAX && !has('E3', 'E5-log') ? [`node ${slot} has contradicted its log ${contradictions} times, and nobody has the proof`] : []),
       ];
     });
-    return [...silent, ...heard];
+    const writers = proofs.some(({ finding: { accused } }) => accused.kind === 'writer');
+    const unnamed = this.#equivocations > 0 && !writers ? [`nodes have refused ${this.#equivocations} second manifests, and nobody has the proof`] : [];
+    return [...silent, ...heard, ...unnamed];
   }
 
   #of(slot: number, from: PeerConnection): Heard {
