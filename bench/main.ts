@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- PART ...]`: codec, pipeline, s3, modes, memory, restart, listing; all of them when none is named, but
- * for listing-large (an index of 10^7 rows), which takes long and is run by its name only. Figures
+ * for listing-large (an index of 10^7 rows) and repair (10,000 objects; repair-small: 500), which take long and are run by their names only. Figures
  * are printed as they come and written to `bench-results.json` in the folder it is run from. Nothing is
  * asserted: a benchmark measures, a person judges.
  */
@@ -15,6 +15,7 @@ import { benchListing } from './listing.ts';
 import { benchMemory } from './memory.ts';
 import { benchModes } from './modes.ts';
 import { benchPipeline } from './pipeline.ts';
+import { benchRepair } from './repair.ts';
 import { benchRestart } from './restart.ts';
 import { benchS3 } from './s3.ts';
 
@@ -30,11 +31,13 @@ const PARTS: Readonly<Record<string, () => Promise<BenchRow[]> | BenchRow[]>> = 
   modes: () => benchModes(program, dir, print),
   memory: () => benchMemory(program, dir, print),
   restart: () => benchRestart(print),
+  repair: () => benchRepair(program, dir, print, 10_000),
+  'repair-small': () => benchRepair(program, dir, print, 500),
   listing: () => benchListing(print, 100_000),
   'listing-large': () => benchListing(print, 10_000_000),
 };
 
-const BY_NAME_ONLY: readonly string[] = ['listing-large'];
+const BY_NAME_ONLY: readonly string[] = ['listing-large', 'repair', 'repair-small'];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in PARTS));

@@ -11,6 +11,7 @@ const START_MS = 60_000;
 
 export interface RunningCluster extends Target {
   readonly gatewayPid: number;
+  readonly controllerFolder: string;
   readonly nodes: readonly { readonly slot: number; readonly pid: number; readonly folder: string }[];
   stop(): Promise<void>;
 }
@@ -21,6 +22,7 @@ interface EndpointJson {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly gateway: { readonly pid: number | null };
+  readonly controller: { readonly folder: string };
   readonly nodes: readonly { readonly slot: number; readonly pid: number | null; readonly folder: string; readonly state: string }[];
 }
 
@@ -33,6 +35,7 @@ export async function startCluster(program: string, dir: string): Promise<Runnin
     port: Number(new URL(endpoint.endpoint).port),
     credentials: { accessKeyId, secretAccessKey, region },
     gatewayPid: gateway.pid ?? 0,
+    controllerFolder: endpoint.controller.folder,
     nodes,
     pids: [gateway.pid ?? 0, ...nodes.map((node) => node.pid)],
     agent: new http.Agent({ keepAlive: true }),
