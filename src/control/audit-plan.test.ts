@@ -68,7 +68,7 @@ describe('drawing', () => {
 });
 
 describe('what is said of it', () => {
-  const tally = { population: 50_000, needed: 1358, held: 0, failed: 0, open: 0 };
+  const tally = { population: 50_000, needed: 1358, held: 0, failed: 0, open: 0, missing: 0 };
 
   it('does not claim more than was asked', () => {
     expect(confidenceText({ ...tally, held: 100 }, DEFAULT_AUDIT_GOAL)).toBe(
@@ -81,6 +81,8 @@ describe('what is said of it', () => {
     expect(confidenceText({ ...tally, held: 5, failed: 2, open: 1 }, DEFAULT_AUDIT_GOAL)).toBe(
       'loss found: 2 of 7 challenges found no good cell; 1 challenges are unanswered and do not count',
     );
-    expect(confidenceText({ population: 3, needed: 3, held: 3, failed: 0, open: 0 }, DEFAULT_AUDIT_GOAL)).toBe('every one of its 3 cells was asked for and shown');
+    expect(confidenceText({ ...tally, held: 5, missing: 9 }, DEFAULT_AUDIT_GOAL)).toMatch(/; 9 more cells are lost or not known to be there$/);
+    expect(confidenceText({ ...tally, population: 0, missing: 9 }, DEFAULT_AUDIT_GOAL)).toBe('none of its 9 cells is known to be there');
+    expect(confidenceText({ population: 3, needed: 3, held: 3, failed: 0, open: 0, missing: 0 }, DEFAULT_AUDIT_GOAL)).toBe('every one of its 3 cells was asked for and shown');
   });
 });

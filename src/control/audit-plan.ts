@@ -82,13 +82,16 @@ export interface AuditTally {
   readonly failed: number;
   /** Asked, and not answered yet; they are asked again. */
   readonly open: number;
+  /** Cells that are known to be lost, or not known to be there: they are not drawn. */
+  readonly missing: number;
 }
 
 /** The tally in words. */
-export function confidenceText({ population, needed, held, failed, open }: AuditTally, goal: AuditGoal): string {
-  if (population === 0) return 'holds no cells yet';
+export function confidenceText({ population, needed, held, failed, open, missing }: AuditTally, goal: AuditGoal): string {
+  if (population === 0) return missing === 0 ? 'holds no cells yet' : `none of its ${missing} cells is known to be there`;
   const share = `${trim(goal.lossShare * 100)} %`;
-  const waiting = open === 0 ? '' : `; ${open} challenges are unanswered and do not count`;
+  const unanswered = open === 0 ? '' : `; ${open} challenges are unanswered and do not count`;
+  const waiting = missing === 0 ? unanswered : `${unanswered}; ${missing} more cells are lost or not known to be there`;
   if (failed > 0) return `loss found: ${failed} of ${held + failed} challenges found no good cell${waiting}`;
   if (held === 0) return `no challenge has been answered yet (0 of ${needed})${waiting}`;
   if (held >= population) return `every one of its ${population} cells was asked for and shown${waiting}`;

@@ -51,6 +51,7 @@ export interface AuditStatus extends RoundTotals {
   readonly population: number;
   readonly needed: number;
   readonly open: number;
+  readonly missing: number;
   readonly statement: string;
   readonly sweeping: boolean;
   readonly endsMs: number;
@@ -80,9 +81,10 @@ export class Auditor {
       const population = inventory.tallies.cells(slot) + lacked + wrong;
       const needed = samplesNeeded(population, goal);
       const open = round.open.length;
-      const statement = confidenceText({ population, needed, held, failed: lacked + wrong, open }, goal);
+      const missing = inventory.tallies.holesOf(slot);
+      const statement = confidenceText({ population, needed, held, failed: lacked + wrong, open, missing }, goal);
       const endsMs = round.startMs + goal.periodMs;
-      return { ...round.totals, slot, population, needed, open, statement, sweeping: round.sweep !== null, endsMs, last: round.last };
+      return { ...round.totals, slot, population, needed, open, missing, statement, sweeping: round.sweep !== null, endsMs, last: round.last };
     });
   }
 

@@ -3,6 +3,9 @@ import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../src/crypto/primitives.ts';
+import { concat } from '../../src/base/bytes.ts';
+import { partKey } from '../../src/client/read-plan.ts';
+import type { BucketAuthority } from '../../src/client/write.ts';
 import { DEFAULT_AUDIT_GOAL } from '../../src/control/audit-plan.ts';
 import { nameOf } from '../../src/evidence/finding.ts';
 import { encodeAudit } from '../../src/protocol/audit.ts';
@@ -11,7 +14,8 @@ import type { SignedBody } from '../../src/protocol/slot.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 import { MemoryStore } from '../../src/sim/memory-store.ts';
-import { clientOf, committed, committedSlot, contentOf, getBytes, put, putRecord, putSlot, recordOf, sameBytes } from '../world/client-world.ts';
+import { bytesContent, clientOf, committed, committedSlot, contentOf, getBytes, put, putRecord, putSlot, recordOf, sameBytes } from '../world/client-world.ts';
+import type { TestClient } from '../world/client-world.ts';
 import { authorityOf, controllerOf, untilStatus } from '../world/controller-world.ts';
 import type { TestController } from '../world/controller-world.ts';
 import { World } from '../world/world.ts';
@@ -94,6 +98,47 @@ describe('a controller', { timeout: 120_000 }, () => {
     await client.client.close();
   });
 
+  it('brings a node what was written while it was down, the parts of a list too', async () => {
+    world = await World.start();
+    const client = clientOf(world);
+    const bucket = await putRecord(world, client, recordOf(world, 'plain'));
+    await world.stopNode(3);
+    committed(await put(client, bucket, 'small', contentOf('small', 500)));
+    committed(await put(client, bucket, 'several stripes', contentOf('several', 1_200_000)));
+    const bytes = await putInParts(client, bucket, 'in parts');
+    const { controller } = await started();
+    const without = await untilStatus(world, controller, ({ repair }) => (repair.postponed['node not reachable'] ?? 0) > 0);
+    expect(without.health).toBe('degraded');
+    await world.restart(3);
+    await untilStatus(world, controller, ({ health }) => health === 'whole');
+    await wipe(3);
+    await untilStatus(world, controller, ({ repair }) => repair.holes > 0);
+    await untilStatus(world, controller, ({ health }) => health === 'whole');
+    await world.kill(1);
+    expect(sameBytes(await getBytes(client, 'in parts'), bytes)).toBe(true);
+    expect(sameBytes(await getBytes(client, 'several stripes'), contentOf('several', 1_200_000))).toBe(true);
+    await client.client.close();
+  });
+
+  it('lets go of versions that have ended, and repairs those that are kept', async () => {
+    world = await World.start();
+    const client = clientOf(world);
+    const kept = await putRecord(world, client, recordOf(world, 'kept', { v: 2, mode: 'SERIALISED', versioning: 'ENABLED' }));
+    const keep = { decide: () => Promise.resolve({ removes: [] }) };
+    const first = committedSlot(await putSlot(client, kept, 'object', contentOf('first', 30_000), keep));
+    committedSlot(await putSlot(client, kept, 'object', contentOf('second', 30_000), keep));
+    const { controller } = await started();
+    await untilStatus(world, controller, ({ health, versions }) => health === 'whole' && versions === 3);
+    await wipe(1);
+    await untilStatus(world, controller, ({ repair }) => repair.holes > 0);
+    await untilStatus(world, controller, ({ health, repair }) => health === 'whole' && repair.given >= 3);
+    const removal = { kind: 'remove' as const, wrappedKey: new Uint8Array(0), encMeta: contentOf('meta', 20) };
+    const removes = [first.signed.manifest.stamp];
+    committedSlot(await putSlot(client, kept, 'object', new Uint8Array(0), { content: removal, decide: () => Promise.resolve({ removes }) }));
+    await untilStatus(world, controller, ({ health, versions }) => health === 'whole' && versions === 2);
+    await client.client.close();
+  });
+
   it('finds by challenges what a node does not say, proves what it signs, and passes over helpers that lie', async () => {
     // A node that reads its own disk would find it first.
     world = await World.start({ tuning: { scrubBytesPerSecond: 1 } });
@@ -119,9 +164,9 @@ describe('a controller', { timeout: 120_000 }, () => {
     const bucket = await putRecord(world, client, recordOf(world, 'plain'));
     committed(await put(client, bucket, 'object', contentOf('object', 20_000)));
     world.interceptors.set(1, madeUpAnswers(world, 1));
-    const { controller, evidence } = await started();
-    const status = await untilStatus(world, controller, ({ audits }) => (audits[1]?.wrong ?? 0) > 0 && evidence.length > 0);
-    expect(status.health).toBe('degraded');
+    const { controller, evidence } = await started(undefined, { tuning: { auditGoal: { ...DEFAULT_AUDIT_GOAL, periodMs: 5_000 } } });
+    const status = await untilStatus(world, controller, ({ health }) => health === 'degraded' && evidence.length > 0);
+    expect(status.repair.holes).toBeGreaterThan(0);
     const accused = evidence.map(({ evidence: { type }, finding }) => `${type} ${nameOf(finding.accused)}`);
     expect(new Set(accused)).toEqual(new Set(['E6-audit node-1']));
     await client.client.close();
@@ -164,6 +209,25 @@ describe('a controller', { timeout: 120_000 }, () => {
     await client.client.close();
   });
 });
+
+/** Stores an object as a list of two contents, and returns its bytes. */
+async function putInParts(writer: TestClient, bucket: BucketAuthority, key: string): Promise<Uint8Array> {
+  const pieces = [contentOf('part one', 900_000), contentOf('part two', 40_000)];
+  const master = contentOf('master key', 32);
+  const { n, k } = { n: 4, k: 2 };
+  const parts = [];
+  for (const [index, piece] of pieces.entries()) {
+    const salt = contentOf(`salt ${index}`, 16);
+    const { content } = bytesContent(piece, { dataKey: partKey(master, salt), forceCells: true });
+    const { signed } = committed(await put(writer, bucket, `part ${index}`, piece, { content }));
+    const { contentId, size, cellBytes } = signed.manifest;
+    parts.push({ contentId, size, n, k, cellBytes, salt });
+  }
+  const bytes = concat(...pieces);
+  const content = { kind: 'table' as const, size: bytes.length, parts, wrappedKey: master, encMeta: contentOf('meta', 20) };
+  committed(await put(writer, bucket, key, bytes, { content }));
+  return bytes;
+}
 
 /** Gives wrong cells to whoever reads, and tells the truth otherwise. */
 const lyingHelper: Interceptor = async (honest, frame) => {

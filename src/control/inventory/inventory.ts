@@ -57,6 +57,12 @@ import { countBits, groupRange, holdsBit, Tallies, withBit, withoutBit } from '.
 /** How long what only logs have named is remembered: an upload may take so long to be certified. */
 const NAMED_MS = 24 * 3600 * 1000;
 
+/** Certificates that logs have named and nobody gives; above, further ones are not asked for again. */
+const MISSING_MAX = 10_000;
+/** Versions and stages that only logs have named. */
+const NAMED_MAX = 1_000_000;
+const VERSION_KIND = 'v'.charCodeAt(0);
+
 export interface InventoryOptions {
   readonly store: KeyValueStore;
   readonly clock: Clock;
@@ -95,6 +101,9 @@ export class Inventory {
   readonly #clock: Clock;
   readonly #graceMs: number;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Rows `m`; rows `w` of what only logs have named. */
+  #missing = 0;
+  #named = 0;
 
   private constructor({ store, clock, n, graceMs }: InventoryOptions) {
     this.n = n;
@@ -116,6 +125,8 @@ export class Inventory {
     for await (const [key, value] of store.range(under(PREFIX.version))) {
       inventory.tallies.changed(key.subarray(1), undefined, openVersion(value));
     }
+    for await (const row of store.range(under(PREFIX.missing))) inventory.#missing += row.length > 0 ? 1 : 0;
+    for await (const [key] of store.range(under(PREFIX.watch))) inventory.#named += key[7] === VERSION_KIND ? 0 : 1;
     return inventory;
   }
 
@@ -216,6 +227,7 @@ export class Inventory {
         }
         const key = preparedKey(hash);
         const bits = openBits(await this.#store.get(key));
+        if (bits === 0 && !this.#mayName()) continue;
         if (bits === 0) operations.push({ type: 'put', key: watchKey(this.#nowMs() + NAMED_MS, 'p', hash), value: new Uint8Array(0) });
         operations.push({ type: 'put', key, value: encodeBits(withBit(bits, slot)) });
       }
@@ -228,11 +240,19 @@ export class Inventory {
     return this.#inTurn(async () => {
       const key = stageKey(stageId);
       const known = await this.#stage(stageId);
+      if (known === undefined && !this.#mayName()) return;
       const slots = known !== undefined && equal(known.contentId, contentId) ? withBit(known.slots, slot) : withBit(0, slot);
       const operations: KeyValueOperation[] = [{ type: 'put', key, value: encodeStage({ contentId, slots }) }];
       if (known === undefined) operations.push({ type: 'put', key: watchKey(this.#nowMs() + NAMED_MS, 'g', stageId), value: new Uint8Array(0) });
       await this.#store.batch(operations);
     });
+  }
+
+  /** Room for one more row of what only logs have named? What is left out is asked for instead. */
+  #mayName(): boolean {
+    if (this.#named >= NAMED_MAX) return false;
+    this.#named += 1;
+    return true;
   }
 
   /** The slot's log says that it committed a version which the inventory knows. */
@@ -247,19 +267,39 @@ export class Inventory {
 
   /** A log has named a certificate that no node gives now. */
   missed(hash: Uint8Array, row: MissingRow): Promise<void> {
-    return this.#inTurn(() => this.#store.batch([{ type: 'put', key: missingKey(hash), value: encodeMissing(row) }]));
+    return this.#inTurn(async () => {
+      const key = missingKey(hash);
+      if ((await this.#store.get(key)) !== undefined) return;
+      // A log may name what never was, as often as its node likes.
+      if (this.#missing >= MISSING_MAX) return;
+      this.#missing += 1;
+      await this.#store.batch([{ type: 'put', key, value: encodeMissing(row) }]);
+    });
   }
 
-  async missing(limit: number): Promise<readonly { readonly hash: Uint8Array; readonly row: MissingRow }[]> {
+  /** Behind this hash; from the first one on when there are none. */
+  async missing(behind: Uint8Array, limit: number): Promise<readonly { readonly hash: Uint8Array; readonly row: MissingRow }[]> {
     const found = [];
-    for await (const [key, value] of this.#store.range({ ...under(PREFIX.missing), limit })) {
+    const range = { gte: concat(missingKey(behind), Uint8Array.of(0)), lt: under(PREFIX.missing).lt, limit };
+    for await (const [key, value] of this.#store.range(range)) {
       found.push({ hash: key.slice(1), row: openMissing(value) });
     }
     return found;
   }
 
   notMissing(hash: Uint8Array): Promise<void> {
-    return this.#inTurn(() => this.#store.batch([{ type: 'del', key: missingKey(hash) }]));
+    return this.#inTurn(async () => {
+      const operations: KeyValueOperation[] = [];
+      await this.#found(hash, operations);
+      await this.#store.batch(operations);
+    });
+  }
+
+  async #found(hash: Uint8Array, operations: KeyValueOperation[]): Promise<void> {
+    const key = missingKey(hash);
+    if ((await this.#store.get(key)) === undefined) return;
+    this.#missing -= 1;
+    operations.push({ type: 'del', key });
   }
 
   /** Takes a certified version in, and lets go of those that it ends. */
@@ -267,7 +307,8 @@ export class Inventory {
     return this.#inTurn(async () => {
       const { manifest, hash } = certified.signed;
       if ((await this.version(hash)) !== undefined) return;
-      const operations: KeyValueOperation[] = [{ type: 'del', key: missingKey(hash) }];
+      const operations: KeyValueOperation[] = [];
+      await this.#found(hash, operations);
       await this.#endOthers(certified, operations);
       if (!(await this.hasEnded(manifest.keyId, manifest.stamp))) await this.#begin(certified, operations);
       await this.#store.batch(operations);
@@ -302,11 +343,11 @@ export class Inventory {
     });
   }
 
-  /** A slot is confirmed to hold a version. */
-  confirm(hash: Uint8Array, slot: number): Promise<void> {
+  /** The slot's log says that it has the content of a version now. Of a list it says so of each part: an audit will tell. */
+  contentCame(hash: Uint8Array, contentId: Uint8Array, slot: number): Promise<void> {
     return this.#inTurn(async () => {
       const row = await this.version(hash);
-      if (row === undefined) return;
+      if (row === undefined || row.kind === 'TABLE' || !equal(row.contentId, contentId)) return;
       const operations: KeyValueOperation[] = [];
       this.#confirm(hash, row, slot, operations);
       await this.#store.batch(operations);
@@ -432,6 +473,8 @@ export class Inventory {
       const operations: KeyValueOperation[] = [{ type: 'del', key }];
       if (kind === 'p') operations.push({ type: 'del', key: preparedKey(id) });
       if (kind === 'g') operations.push({ type: 'del', key: stageKey(id) });
+      // Each such row is counted until it was to be looked at, though it may have gone before.
+      if (kind !== 'v') this.#named -= 1;
       const row = kind === 'v' ? await this.version(id) : undefined;
       const risk = row === undefined ? null : await this.#judgeVersion(id, row, followedMs, operations);
       await this.#store.batch(operations);

@@ -4,7 +4,7 @@
  * What a log says of its own node's cells is believed until an audit says otherwise: it is the node's word,
  * signed, and a lie about it is found by challenges.
  */
-import { mapKey } from '../../base/bytes.ts';
+import { EMPTY, mapKey } from '../../base/bytes.ts';
 import { isOperationError } from '../../base/errors.ts';
 import { FRAME_PAYLOAD_BYTES_MAX } from '../../base/limits.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
@@ -42,6 +42,8 @@ export class LogReader {
   /** When each slot's log was last followed to its end, Unix milliseconds: the time the call began. */
   readonly followedMs: number[];
   readonly #savedSize: number[];
+  /** Where asking again goes on. */
+  #missedUpTo: Uint8Array = EMPTY;
 
   private constructor(options: LogReaderOptions, saved: ReadonlyMap<number, Uint8Array>) {
     this.#options = options;
@@ -85,7 +87,8 @@ export class LogReader {
   /** Asks again for certificates that logs have named and nobody gave. */
   async fetchMissing(): Promise<void> {
     const { inventory } = this.#options;
-    const missing = await inventory.missing(MISSING_BATCH);
+    const missing = await inventory.missing(this.#missedUpTo, MISSING_BATCH);
+    this.#missedUpTo = missing.length < MISSING_BATCH ? EMPTY : (missing.at(-1)?.hash ?? EMPTY);
     await Promise.all(missing.map(({ hash, row }) => this.#fetch(hash, row.keyId, row.stamp, row.slot)));
   }
 
@@ -182,7 +185,7 @@ export class LogReader {
   async #repaired(slot: number, { contentId, manifestHash, stripe }: { readonly contentId: Uint8Array; readonly manifestHash: Uint8Array; readonly stripe?: number | undefined }): Promise<void> {
     const { inventory, onRisk } = this.#options;
     if (stripe === undefined) {
-      await inventory.confirm(manifestHash, slot);
+      await inventory.contentCame(manifestHash, contentId, slot);
       return;
     }
     for (const risk of await inventory.backAgain(contentId, stripe, slot)) await onRisk(risk);

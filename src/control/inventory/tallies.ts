@@ -32,11 +32,12 @@ export class Tallies {
   /** Index: confirmed slots. */
   readonly #levels: number[];
   #versions = 0;
-  #holes = 0;
+  readonly #holes: number[];
 
   constructor(n: number) {
     this.#groups = Array.from({ length: n }, () => new Float64Array(GROUPS));
     this.#cells = Array.from({ length: n }, () => 0);
+    this.#holes = Array.from({ length: n }, () => 0);
     this.#levels = Array.from({ length: n + 1 }, () => 0);
   }
 
@@ -47,7 +48,12 @@ export class Tallies {
 
   /** Cells lost, or not known to be there. */
   get holes(): number {
-    return this.#holes;
+    return this.#holes.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Those of one slot. */
+  holesOf(slot: number): number {
+    return this.#holes[slot] ?? 0;
   }
 
   get levels(): readonly number[] {
@@ -80,7 +86,7 @@ export class Tallies {
     this.#versions += sign;
     const level = countBits(row.confirmed);
     this.#levels[level] = (this.#levels[level] ?? 0) + sign;
-    for (const holes of row.holes) this.#holes += sign * holes;
+    for (const [slot, holes] of row.holes.entries()) this.#holes[slot] = (this.#holes[slot] ?? 0) + sign * holes;
     for (const [slot, groups] of this.#groups.entries()) {
       if (!holdsBit(row.confirmed, slot)) continue;
       const group = groupOf(hash);
