@@ -100,6 +100,8 @@ export class StorageNode {
   readonly #scrub: Scrub;
   readonly #repairs: RepairQuota;
   readonly #quarantine: Quarantine;
+  /** Requests under way. */
+  #answering = 0;
   #state: NodeStatus['state'] = 'CHECKING';
   #lost: OperationError | null = null;
   #space: DiskSpace = { totalBytes: 0, freeBytes: 0 };
@@ -109,7 +111,7 @@ export class StorageNode {
     this.#deps = deps;
     this.#ctx = ctx;
     this.#recovered = recovered;
-    this.#scrub = new Scrub(ctx);
+    this.#scrub = new Scrub(ctx, () => this.#answering > 0);
     this.#repairs = new RepairQuota(ctx.clock, ctx.tuning.repairBytesPerSecond);
     this.#quarantine = new Quarantine(ctx);
     this.#owed = new OwedSignatures(ctx.cluster, ctx.self, ctx.signingKey, ctx.clock);
@@ -178,6 +180,7 @@ export class StorageNode {
 
   /** Answers one frame of an authenticated peer. Never rejects for what the frame holds. */
   async handle(from: PeerConnection, frame: Frame): Promise<Frame> {
+    this.#answering += 1;
     try {
       const member = memberOf(this.#ctx.cluster, from.peer);
       if (member === undefined) throw new Refused('DENIED', 'not a member');
@@ -193,6 +196,8 @@ export class StorageNode {
     } catch (error) {
       if (error instanceof Refused) return error.toFrame();
       return this.#failed(error).toFrame();
+    } finally {
+      this.#answering -= 1;
     }
   }
 

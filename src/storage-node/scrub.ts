@@ -19,6 +19,8 @@ const BURST_BYTES = 1024 * 1024;
 const NOTED_AT_ONCE = 1_000;
 /** What reading one leaf counts for: the disk reads a block. */
 const LEAF_BYTES = 4096;
+/** While others wait for an answer the walk rests so many times longer, and goes on even so: it must end some day. */
+const RESTS_WHEN_BUSY = 4;
 
 export interface ScrubStatus {
   /** Passes begun since the node started. */
@@ -41,9 +43,12 @@ export class Scrub {
   #checkedBytes = 0;
   #damagedLeaves = 0;
   #unpaced = 0;
+  readonly #isBusy: () => boolean;
 
-  constructor(ctx: NodeContext) {
+  /** `isBusy`: does anybody wait for an answer of the node now? They go first. */
+  constructor(ctx: NodeContext, isBusy: () => boolean) {
     this.#ctx = ctx;
+    this.#isBusy = isBusy;
   }
 
   get status(): ScrubStatus {
@@ -135,7 +140,10 @@ export class Scrub {
     if (this.#unpaced < burst) return;
     const ms = (1000 * this.#unpaced) / tuning.scrubBytesPerSecond;
     this.#unpaced = 0;
-    await clock.sleep(ms, signal).catch(() => undefined);
+    for (let rests = 0; rests === 0 || (rests < RESTS_WHEN_BUSY && this.#isBusy()); rests += 1) {
+      if (signal.aborted) return;
+      await clock.sleep(ms, signal).catch(() => undefined);
+    }
   }
 }
 

@@ -30,7 +30,7 @@ import { assert } from '../base/assert.ts';
 import { OperationError } from '../base/errors.ts';
 import { equal } from '../base/bytes.ts';
 import { claimedBytes, Contents } from './contents.ts';
-import { decodeRecord, encodeRecord } from './records.ts';
+import { decodeRecord, encodeRecord, extentCount } from './records.ts';
 import type { NodeRecord } from './records.ts';
 import { Register } from './register.ts';
 import type { RestoredChain, Version, VersionSlot } from './register.ts';
@@ -259,7 +259,7 @@ export class NodeState {
         break;
       }
       case 'HOLE':
-        this.holes.add(`${mapKey(record.contentId)}:${record.stripe}`);
+        this.holes.add(holeKey(record.contentId, record.stripe));
         break;
       case 'SNAPSHOT':
         break;
@@ -271,7 +271,10 @@ export class NodeState {
         break;
       case 'FREED': {
         const content = this.contents.get(record.contentId);
-        if (content !== undefined && content.boundBy.size === 0) spare = this.contents.free(content);
+        if (content === undefined || content.boundBy.size > 0) break;
+        // Should the same content come again, what is lost of it then is another loss.
+        this.#closeHoles(content.id);
+        spare = this.contents.free(content);
         break;
       }
       case 'REMEMBERED':
@@ -328,7 +331,7 @@ export class NodeState {
   }
 
   isHole(contentId: Uint8Array, stripe: number): boolean {
-    return this.holes.has(`${mapKey(contentId)}:${stripe}`);
+    return this.holes.has(holeKey(contentId, stripe));
   }
 
   /** The certificate of a certified version, read back and digest-checked. */
@@ -475,12 +478,13 @@ export class NodeState {
     if (!body.ok) throw damaged(body.reason);
     const { contentId, stripe } = body.value;
     if (stripe === undefined) this.#closeHoles(contentId);
-    else this.holes.delete(`${mapKey(contentId)}:${stripe}`);
+    else this.holes.delete(holeKey(contentId, stripe));
   }
 
   #closeHoles(contentId: Uint8Array): void {
-    const prefix = `${mapKey(contentId)}:`;
-    for (const hole of this.holes) if (hole.startsWith(prefix)) this.holes.delete(hole);
+    const content = this.contents.get(contentId);
+    if (content === undefined || this.holes.size === 0) return;
+    for (let stripe = 0; stripe < extentCount(content.cells); stripe += 1) this.holes.delete(holeKey(contentId, stripe));
   }
 
   #evict(leaf: Uint8Array): void {
@@ -591,6 +595,10 @@ function entryOf(leaf: Uint8Array): Entry {
   const entry = decodeEntry(leaf);
   if (entry === null) throw damaged('a leaf of unknown type');
   return entry;
+}
+
+function holeKey(contentId: Uint8Array, stripe: number): string {
+  return `${mapKey(contentId)}:${stripe}`;
 }
 
 function damaged(reason: string): OperationError {

@@ -51,6 +51,10 @@ describe('a storage node (trap H16)', () => {
     const queried = await asNode({ t: 'QUERY', keyId, cell0: true, seen: null });
     expect(queried.parsed).toMatchObject({ kind: 'answer', answer: { row: null } });
     expect(queried.payload.length).toBe(0);
+    // What shows that a node holds a cell would else show that it knows who does.
+    const audited = await asNode({ t: 'AUDIT', keyId, manifestHash, stamp, contentId, stripe: 0, nonce: scene.world.random.bytes(32) });
+    expect(audited.parsed).toMatchObject({ kind: 'refused', refused: { code: 'DENIED' } });
+    expect(audited.payload.length).toBe(0);
     const inline = await stored('INLINE');
     const body = await asNode({ t: 'BODY', keyId: inline.signed.manifest.keyId, manifestHash: inline.signed.hash, stamp, contentId, leaseMs: 0 });
     expect(body.parsed).toMatchObject({ kind: 'refused', refused: { code: 'DENIED' } });

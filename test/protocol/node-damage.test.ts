@@ -111,6 +111,21 @@ describe('a cell that has rotted', () => {
     expect(await holesLogged(writer)).toBe(1);
   });
 
+  it('counts no more when its content has gone, and once more when that comes again and rots again', async () => {
+    const { world, writer, disk } = await start({ tuning: { ...SMALL, upkeepMs: 5, quarantineMs: 0 } });
+    const holes = (): number | undefined => world.nodes.get(NODE)?.status().holes;
+    const versions = [1, 2].map((i) => writer.version({ key: `k ${i}`, counter: 1, content: 'shared' }));
+    for (const [i, version] of versions.entries()) {
+      await writer.write(version);
+      await rot(disk, version.cells[0]?.[NODE] ?? EMPTY, 5);
+      expect((await writer.fetch(NODE, version)).ok).toBe(false);
+      expect(holes()).toBe(1);
+      expect(await holesLogged(writer)).toBe(i + 1);
+      await writer.write(writer.version({ key: `k ${i + 1}`, counter: 2, kind: 'TOMBSTONE' }));
+      await expect.poll(holes, { timeout: 20_000 }).toBe(0);
+    }
+  });
+
   it('does not hinder the compaction of its segment', async () => {
     const { world, writer, disk } = await start({ tuning: { ...SMALL, upkeepMs: 5, quarantineMs: 0 } });
     const kept = writer.version({ key: 'kept', counter: 1, size: 4000, cellBytes: 4096 });

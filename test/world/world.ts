@@ -79,6 +79,12 @@ export class World implements WriterStage {
     await Promise.all([...this.nodes.values()].map((node) => node.boot()));
   }
 
+  /** The world as a controller sees it, which is a writer that may not write. */
+  asController(): WriterStage {
+    const { cluster, clock, network, random } = this;
+    return { cluster, clock, network, random, writers: [this.controller], nodeKey: (slot) => this.nodeKey(slot) };
+  }
+
   diskOf(slot: number): Disk {
     const disk = this.disks.get(slot);
     if (disk !== undefined) return disk;
