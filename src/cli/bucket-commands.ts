@@ -192,17 +192,19 @@ function now({ logs }: HistoryTool): Moment {
 /** Versions that are live by the history and that no node shows. */
 async function vanishedNow({ client, history, registry }: HistoryTool, scope: RootScope, terminal: Terminal): Promise<number> {
   let count = 0;
-  let batch: BucketLeaf[] = [];
+  const batch: BucketLeaf[] = [];
   const bucket = await registry.ofId(scope.bucketId, scope.gen);
   const look = async (): Promise<void> => {
     const leaves = batch.splice(0);
-    const wanted = leaves.flatMap(({ key, stamp }) => (bucket === null ? [] : [{ keyId: bucket.keys.objectKeyId(key), stamp, slots: [], exact: true }]));
-    const heads = await Promise.all(wanted.map(({ keyId, stamp }) => client.headAt(keyId, stamp)));
-    for (const [i, head] of heads.entries()) {
-      const leaf = leaves[i];
+    if (bucket === null) return;
+    const wanted = leaves.map(({ key, stamp }) => ({ keyId: bucket.keys.objectKeyId(key), stamp, slots: [], exact: true }));
+    const certs = await client.certificates(wanted);
+    for (const [i, leaf] of leaves.entries()) {
       const keyId = wanted[i]?.keyId;
+      if (keyId === undefined || (certs[i] ?? null) !== null) continue;
       // Removed by what came after this command had read the logs is explained by the next one.
-      if (head.kind !== 'absent' || leaf === undefined || keyId === undefined || (await isReplaced(client, keyId, leaf))) continue;
+      const { kind } = await client.headAt(keyId, leaf.stamp);
+      if (kind !== 'absent' || (await isReplaced(client, keyId, leaf))) continue;
       count += 1;
       terminal.warn('vanished', { key: leaf.key, versionId: listedVersionId(leaf.kept, leaf.stamp) }, `no node shows ${leaf.key} (${leaf.size} bytes)`);
     }
@@ -212,7 +214,6 @@ async function vanishedNow({ client, history, registry }: HistoryTool, scope: Ro
     if (batch.length >= CERTS_BATCH_MAX) await look();
   }
   await look();
-  batch = [];
   return count;
 }
 

@@ -16,20 +16,39 @@ export interface LoggedCommit {
   readonly manifestHash: Uint8Array;
 }
 
+/** Questions to one slot that are under way at once. */
+const AT_ONCE = 8;
+
 /** The certificates of these entries, in their order; null where the node does not give the one that its log names. */
 export async function committedAt(
   ctx: ClientContext,
   slot: number,
   entries: readonly LoggedCommit[],
 ): Promise<readonly (Certified | null)[]> {
+  const out: (Certified | null)[] = entries.map(() => null);
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < entries.length) {
+      const from = next;
+      next += CERTS_BATCH_MAX;
+      const certs = await batchAt(ctx, slot, entries.slice(from, from + CERTS_BATCH_MAX));
+      for (const [i, certified] of certs.entries()) out[from + i] = certified;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return out;
+}
+
+/** At most CERTS_BATCH_MAX; a node may answer for fewer at once than asked, but for one at least. */
+async function batchAt(ctx: ClientContext, slot: number, batch: readonly LoggedCommit[]): Promise<readonly (Certified | null)[]> {
   const out: (Certified | null)[] = [];
-  while (out.length < entries.length) {
-    const batch = entries.slice(out.length, out.length + CERTS_BATCH_MAX);
-    const indexes = batch.map(({ index }) => index);
+  while (out.length < batch.length) {
+    const rest = batch.slice(out.length);
+    const indexes = rest.map(({ index }) => index);
     const result = await ctx.peers.call(slot, { t: 'HISTORY' as const, indexes }, EMPTY, ctx.deadlines.followCallMs);
-    const certs = result.kind === 'answer' ? result.answer.certs.slice(0, batch.length) : [];
-    if (certs.length === 0) return [...out, ...entries.slice(out.length).map(() => null)];
-    for (const [i, bytes] of certs.entries()) out.push(openAs(ctx, slot, batch[i], bytes));
+    const certs = result.kind === 'answer' ? result.answer.certs.slice(0, rest.length) : [];
+    if (certs.length === 0) return out;
+    for (const [i, bytes] of certs.entries()) out.push(openAs(ctx, slot, rest[i], bytes));
   }
   return out;
 }

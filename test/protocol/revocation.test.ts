@@ -120,6 +120,12 @@ describe('a revoked writer', () => {
   it('stays revoked when nodes restart, from their journal and from a snapshot', async () => {
     const s = await scene();
     await s.good.client.revoke(statement(s.world));
+    // They must know it themselves: the others tell them nothing.
+    for (const slot of s.world.nodes.keys()) {
+      s.world.interceptors.set(slot, (honest, frame) =>
+        requestIn(frame)?.t === 'REVOCATIONS' ? Promise.resolve({ body: encodeAnswer('REVOCATIONS', { documents: [] }), payload: EMPTY }) : honest(frame),
+      );
+    }
     await s.world.kill(1);
     await s.world.restart(1);
     await s.world.stopNode(2);
