@@ -101,7 +101,9 @@ export class AuditRounds {
     const nowMs = this.#clock.nowMs();
     // A clock that was put back must not keep a period for ever.
     if (nowMs < round.startMs + periodMs && nowMs >= round.startMs) return round;
-    const next: AuditRound = { ...begun(nowMs, { ...round.totals }), open: round.open, sweep: round.sweep, answeredMs: round.answeredMs };
+    // What is open is asked for again, and not drawn a second time.
+    const asked = new Set(round.open.map((one) => AuditRounds.nameOf(one)));
+    const next: AuditRound = { ...begun(nowMs, { ...round.totals }), asked, open: round.open, sweep: round.sweep, answeredMs: round.answeredMs };
     this.#rounds[slot] = next;
     await this.save(slot);
     return next;

@@ -95,7 +95,8 @@ export class Controller {
     this.#queue = queue;
     this.#reader = reader;
     this.#authority = new Authority({ source: options.authority, client, controllerId, clock, telemetry });
-    this.#pace = new Pace({ ...PACE_DEFAULT, clock, bytesPerSecondMax });
+    const bytesPerSecondMin = Math.min(PACE_DEFAULT.bytesPerSecondMin, bytesPerSecondMax);
+    this.#pace = new Pace({ ...PACE_DEFAULT, clock, bytesPerSecondMax, bytesPerSecondMin });
     this.#tally = new RepairTally(clock);
     const onRisk = (risk: AtRisk): Promise<void> => this.#atRisk(risk);
     this.#witness = new Witness({ inventory, client, clock, telemetry, onRisk });

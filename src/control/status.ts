@@ -23,6 +23,8 @@ export interface ControllerStatus {
   readonly below: { readonly n: number; readonly q: number; readonly kPlus1: number };
   /** When each slot's log was followed to its end last, Unix milliseconds; 0: never. */
   readonly followedMs: readonly number[];
+  /** Slots whose log has not been read to its end lately: what they have lost is not all known. */
+  readonly behind: readonly number[];
   readonly repair: RepairTotals & {
     /** Versions that wait, or are under repair. */
     readonly queued: number;
@@ -42,6 +44,9 @@ export interface ControllerStatus {
   readonly auditGoal: AuditGoal;
   readonly suspicions: readonly Suspicion[];
 }
+
+/** A log that was not read to its end for so long is behind. */
+const BEHIND_MS = 15_000;
 
 export interface StatusInput {
   readonly geometry: Geometry;
@@ -74,6 +79,7 @@ export function statusOf(input: StatusInput): ControllerStatus {
     confirmed: [...levels],
     below,
     followedMs: [...followedMs],
+    behind: followedMs.flatMap((atMs, slot) => (input.nowMs - atMs > BEHIND_MS ? [slot] : [])),
     repair: { ...repair, queued, active, holes, cellsPerSecond, etaMs, bytesPerSecondMax: input.bytesPerSecondMax, readRatio },
     probe: input.probe,
     authority: input.authority,
@@ -99,8 +105,9 @@ function wordsOf(status: Omit<ControllerStatus, 'words'>, { n, k }: Geometry): r
   const { versions, below, repair, authority, audits, health } = status;
   const words = [healthWords(health, versions, below, n, k)];
   if (repair.holes > 0) {
+    const behind = status.behind.length === 0 ? '' : `; more may come, as the log of node ${status.behind.join(', ')} is not read to its end`;
     const eta = repair.etaMs === null ? 'nothing moves now' : `about ${duration(repair.etaMs)} left at ${repair.cellsPerSecond.toFixed(1)} cells a second`;
-    words.push(`${repair.holes} cells of ${repair.queued} versions are lost or not known to be there; ${eta}`);
+    words.push(`${repair.holes} cells of ${repair.queued} versions are lost or not known to be there; ${eta}${behind}`);
   }
   if (authority.fault !== null) words.push(`repair waits for a gateway's authority: ${authority.fault}`);
   for (const audit of audits) words.push(`node ${audit.slot}: ${audit.statement}`);

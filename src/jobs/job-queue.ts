@@ -2,7 +2,8 @@
  * A durable queue of jobs in an ordered store: the most urgent first, of these the oldest. A job is an
  * identifier, and nothing else: what there is to do is looked up when its turn comes, so a job that is put
  * twice, or found again after a crash, is one job. It stays until it is ended; a process that is killed finds
- * it again. What cannot be done now is deferred, and comes back by itself when its time has come.
+ * it again. A power loss may take the last changes with it, in their order: whoever puts jobs puts at a start what
+ * it knows to be left. What cannot be done now is deferred, and comes back by itself when its time has come.
  *
  * | key | value |
  * |---|---|
@@ -68,7 +69,7 @@ export class JobQueue {
 
   /**
    * Puts a job, or changes the priority of one that is there; its age stays, and a deferred one waits on.
-   * Durable on return. False when the queue is full.
+   * False when the queue is full.
    */
   put(id: Uint8Array, priority: number): Promise<boolean> {
     return this.#inTurn(async () => {
@@ -98,7 +99,7 @@ export class JobQueue {
     });
   }
 
-  /** Ends a job. Durable on return. */
+  /** Ends a job. */
   end(id: Uint8Array): Promise<void> {
     return this.#inTurn(async () => {
       this.#taken.delete(mapKey(id));
@@ -162,7 +163,7 @@ export class JobQueue {
     const key = concat(this.#prefix('j'), id);
     if (to === null) operations.push({ type: 'del', key });
     else operations.push({ type: 'put', key, value: encode(to) }, { type: 'put', key: this.#orderKey(id, to), value: new Uint8Array(0) });
-    await this.#options.store.batch(operations, { sync: to === null || from === undefined });
+    await this.#options.store.batch(operations);
   }
 
   #orderKey(id: Uint8Array, { priority, sinceMs, dueMs }: Place): Uint8Array {

@@ -9,7 +9,7 @@ import type { BucketAuthority } from '../../src/client/write.ts';
 import { DEFAULT_AUDIT_GOAL } from '../../src/control/audit-plan.ts';
 import { nameOf } from '../../src/evidence/finding.ts';
 import { encodeAudit } from '../../src/protocol/audit.ts';
-import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
+import { decodeRequest, encodeAnswer, encodeRefused } from '../../src/protocol/messages.ts';
 import type { SignedBody } from '../../src/protocol/slot.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
 import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
@@ -158,6 +158,26 @@ describe('a controller', { timeout: 120_000 }, () => {
     await client.client.close();
   });
 
+  it('counts no silence for an answer, and none for a proof', async () => {
+    world = await World.start();
+    const client = clientOf(world);
+    const bucket = await putRecord(world, client, recordOf(world, 'plain'));
+    committed(await put(client, bucket, 'object', contentOf('object', 20_000)));
+    world.interceptors.set(1, silentToChallenges);
+    const { controller, evidence } = await started();
+    let counted = 0;
+    const status = await untilStatus(world, controller, ({ audits: [other, silent] }) => {
+      counted = Math.max(counted, silent?.held ?? 0, silent?.last?.held ?? 0);
+      return (silent?.open ?? 0) >= 2 && (other?.held ?? 0) >= 2;
+    });
+    expect(counted).toBe(0);
+    expect(status.audits[1]).toMatchObject({ lacked: 0, wrong: 0 });
+    expect(status.audits[1]?.statement).toBe('no challenge has been answered yet (0 of 2); 2 challenges are unanswered and do not count');
+    expect(status.audits[0]?.statement).toBe('every one of its 2 cells was asked for and shown');
+    expect(evidence).toEqual([]);
+    await client.client.close();
+  });
+
   it('holds a signed wrong cell against the node that gave it for a challenge', async () => {
     world = await World.start();
     const client = clientOf(world);
@@ -172,13 +192,29 @@ describe('a controller', { timeout: 120_000 }, () => {
     await client.client.close();
   });
 
+  it('does not believe a node that takes its cells and loses them', async () => {
+    world = await World.start();
+    const client = clientOf(world);
+    const bucket = await putRecord(world, client, recordOf(world, 'plain'));
+    for (let i = 0; i < 3; i += 1) committed(await put(client, bucket, `object ${i}`, contentOf(`object ${i}`, 20_000 + i)));
+    await wipe(2);
+    world.interceptors.set(2, takesAndLoses);
+    const { controller } = await started();
+    const status = await untilStatus(world, controller, ({ repair }) => repair.lostAgain >= 4);
+    expect(status.health).toBe('degraded');
+    expect(status.repair.healed).toBe(0);
+    world.interceptors.delete(2);
+    await untilStatus(world, controller, ({ health }) => health === 'whole');
+    await client.client.close();
+  });
+
   it('goes on after it was killed in the middle of a repair, and gives nothing twice', async () => {
     world = await World.start();
     const client = clientOf(world);
     const bucket = await putRecord(world, client, recordOf(world, 'plain'));
     for (let i = 0; i < 30; i += 1) committed(await put(client, bucket, `object ${i}`, contentOf(`object ${i}`, 20_000 + i)));
     const store = new MemoryStore();
-    const slow = { tuning: { bytesPerSecondMax: 200_000, workers: 1 } };
+    const slow = { tuning: { bytesPerSecondMax: 1_000_000, workers: 1 } };
     const first = await started(store, slow);
     await untilStatus(world, first.controller, ({ health, versions }) => health === 'whole' && versions === 31);
     await wipe(3);
@@ -235,6 +271,19 @@ const lyingHelper: Interceptor = async (honest, frame) => {
   const request = decodeRequest(frame.body);
   if (!request.ok || request.value.t !== 'FETCH' || answer.payload.length === 0) return answer;
   return { body: answer.body, payload: answer.payload.with(0, (answer.payload[0] ?? 0) ^ 1) };
+};
+
+/** Says that it took what it was given, and did not. */
+const takesAndLoses: Interceptor = (honest, frame) => {
+  const request = decodeRequest(frame.body);
+  if (!request.ok || request.value.t !== 'REPAIR') return honest(frame);
+  return Promise.resolve({ body: encodeAnswer('REPAIR', {}), payload: new Uint8Array(0) });
+};
+
+const silentToChallenges: Interceptor = (honest, frame) => {
+  const request = decodeRequest(frame.body);
+  if (!request.ok || request.value.t !== 'AUDIT') return honest(frame);
+  return Promise.resolve({ body: encodeRefused({ code: 'BUSY', reason: 'not now' }), payload: new Uint8Array(0) });
 };
 
 /** Answers challenges under signature with a cell of its own making. */
