@@ -14,7 +14,10 @@ export interface Story {
   readonly skipped?: string;
 }
 
-export const STORIES: Readonly<Record<StrategyName, Story>> = {
+/** Those of the simulator, and one for the controller, which the simulator has none of. */
+export type AttackName = StrategyName | 'wrong-audits';
+
+export const STORIES: Readonly<Record<AttackName, Story>> = {
   honest: { does: 'tells the truth', skipped: 'it is there for comparison' },
   'wrong-cells': { does: 'flips a bit in every cell and body that it serves', isRead: true },
   'wrong-rows': { does: 'flips a bit in every row of hashes that it serves', isRead: true },
@@ -52,5 +55,6 @@ export const STORIES: Readonly<Record<StrategyName, Story>> = {
   'invents-rows': { does: 'signs rows of hashes of its own making', isRead: true },
   'accepts-two': { does: 'signs receipts for two versions where one alone may be' },
   'accepts-unlawful': { does: 'signs receipts for versions that the configuration forbids everybody to accept' },
+  'wrong-audits': { does: 'answers the controller\'s challenges with cells of its own making' },
   'evicts-what-is-locked': { does: 'lets go of versions under COMPLIANCE, and logs it' },
 };

@@ -3,7 +3,8 @@
  * gateway hold contents that are known; one adversary of the simulator after the other takes the place of a
  * real node, with its folder and its keys. For each it is told what it did, how it was noticed and after how
  * long, and whether that is proof: then the file is verified offline, with the cluster's root document and
- * nothing else. A reader compares all the time what it gets with what was stored. Exit code 1 when anything is
+ * nothing else. A reader compares all the time what it gets with what was stored. At the end one
+ * node loses all of its cells, and the controller makes everything whole. Exit code 1 when anything is
  * not as promised: a read that fails, a lie whose proof is missing, a word against a correct node.
  */
 import fs from 'node:fs/promises';
@@ -12,11 +13,12 @@ import path from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { PROVABLE, strategyNames } from '../src/sim/adversaries/strategies.ts';
-import type { StrategyName } from '../src/sim/adversaries/strategies.ts';
+import type { EvidenceType } from '../src/evidence/evidence.ts';
 import { AttackedCluster } from '../test/adversary/attacked-cluster.ts';
 import type { Noticed } from '../test/adversary/attacked-cluster.ts';
 import { buildPrograms, runCommand } from '../test/cluster/programs.ts';
 import { STORIES } from './attack-stories.ts';
+import type { AttackName } from './attack-stories.ts';
 
 /** How long a lie may go unnoticed where its proof is promised: generous, for slow machines. */
 const PROOF_MS = 120_000;
@@ -28,6 +30,9 @@ const OTHERS_MS = 30_000;
 const READ_SLOTS = 4;
 const OTHER_SLOTS = 2;
 const FIRST_SLOT = 0;
+
+const ATTACKS: readonly AttackName[] = [...strategyNames, 'wrong-audits'];
+const PROOFS: Readonly<Partial<Record<AttackName, EvidenceType>>> = { ...PROVABLE, 'wrong-audits': 'E6-audit' };
 
 class Unexpected extends Error {}
 
@@ -84,7 +89,7 @@ class AttackDemo {
   }
 
   /** One adversary comes, is noticed or not, and leaves. */
-  async attack(name: StrategyName, slot: number): Promise<void> {
+  async attack(name: AttackName, slot: number): Promise<void> {
     const { does, burns } = STORIES[name];
     say(`\n${name}: node ${slot} ${does}`);
     this.#liars.add(slot);
@@ -95,7 +100,7 @@ class AttackDemo {
     this.#checkNobodyElse(caught);
     for (const { kind, count, detail } of caught.suspicions.filter((one) => one.slot === slot)) say(`  suspicion: ${kind}, ${count} times (${detail})`);
     for (const { type, code, count } of caught.failures.filter((one) => one.slot === String(slot))) say(`  silence: ${count} ${type} without an answer (${code})`);
-    const expected = PROVABLE[name];
+    const expected = PROOFS[name];
     const proofs = caught.evidence.filter((file) => path.basename(file).startsWith(`${expected ?? ''}`) && path.basename(file).includes(`-node-${slot}-`));
     for (const file of proofs.slice(0, 1)) await this.#verify(file);
     if (proofs.length === 0) say('  provable: no; nothing that it signed contradicts itself, so this stays a suspicion');
@@ -107,8 +112,8 @@ class AttackDemo {
   }
 
   /** Works until the lie is proven, or noticed where no proof is to be had. */
-  async #watch(name: StrategyName, slot: number, before: Noticed): Promise<Catch> {
-    const type = PROVABLE[name];
+  async #watch(name: AttackName, slot: number, before: Noticed): Promise<Catch> {
+    const type = PROOFS[name];
     const isProof = (file: string): boolean => type !== undefined && path.basename(file).startsWith(`${type}-node-${slot}-`);
     const beganMs = performance.now();
     const isOver = (): boolean => performance.now() - beganMs > (type === undefined ? OTHERS_MS : PROOF_MS);
@@ -148,18 +153,30 @@ class AttackDemo {
     for (const line of stdout.trimEnd().split('\n')) say(`    ${line}`);
   }
 
-  async verifyAll(): Promise<void> {
+  /** A node loses all of its cells; then the controller has time to make everything whole that is missing anywhere. */
+  async destroyAndHeal(slot: number): Promise<void> {
+    say(`\nall cells of node ${slot} are destroyed; its log is left`);
+    const beganMs = performance.now();
+    await this.#cluster.destroyCells(slot);
+    const lost = await this.#cluster.untilControl('the controller notices', ({ repair }) => repair.holes > 0 || repair.given > 0);
+    say(`  noticed after ${seconds(performance.now() - beganMs)}: ${lost.repair.holes} cells are lost or not known to be there; the node says so itself, and is not called a liar`);
+    const { repair } = await this.#cluster.untilControl('everything is whole again', ({ health }) => health === 'whole');
+    say(`  whole again after ${seconds(performance.now() - beganMs)}: the controller gave ${repair.given} cells back since it began, and audits found ${repair.healed} whole`);
+    const { reads, slowestMs } = this.#cluster.readerReport();
+    say(`  meanwhile ${reads} reads, all identical with what was stored, the slowest in ${slowestMs} ms`);
+    await this.#verifyAll();
+  }
+
+  async #verifyAll(): Promise<void> {
     const { code, stdout, stderr } = await runCommand('verify', '--dir', this.#cluster.dir, '--json');
     const line = stdout.split('\n').find((text) => text.includes('"verified"'));
     expect(line !== undefined, `verify reports: ${stdout}${stderr}`);
     const { unreadable, accused } = JSON.parse(line ?? '{}') as { unreadable: number; accused: number[] };
-    expect(unreadable === 0, `every version can be read: ${unreadable} cannot`);
-    const whom = accused.length === 0 ? 'and nothing is missing' : `and node ${accused.join(', ')} lacks what it should hold`;
-    say(`\nat the end holdfast verify (exit code ${code}) finds that every version can be read, ${whom}`);
+    expect(code === 0 && unreadable === 0 && accused.length === 0, `holdfast verify finds everything whole: exit code ${code}, ${unreadable} unreadable, nodes accused: ${accused.join(', ')}`);
+    say('\nat the end every version is whole on every node, and holdfast verify finds nothing wrong');
   }
 }
 
-/** `isNew`: it has no contents yet. */
 async function onCluster(dir: string, port: number, isNew: boolean, work: (demo: AttackDemo) => Promise<void>): Promise<AttackDemo> {
   const cluster = new AttackedCluster(dir, port);
   const demo = new AttackDemo(cluster);
@@ -174,11 +191,11 @@ async function onCluster(dir: string, port: number, isNew: boolean, work: (demo:
   return demo;
 }
 
-function chosen(only: string | undefined): readonly StrategyName[] {
-  const names = only === undefined ? strategyNames : only.split(',');
+function chosen(only: string | undefined): readonly AttackName[] {
+  const names = only === undefined ? ATTACKS : only.split(',');
   return names.map((name) => {
-    const found = strategyNames.find((one) => one === name);
-    if (found === undefined) throw new Unexpected(`there is no adversary ${name}; there are ${strategyNames.join(', ')}`);
+    const found = ATTACKS.find((one) => one === name);
+    if (found === undefined) throw new Unexpected(`there is no adversary ${name}; there are ${ATTACKS.join(', ')}`);
     return found;
   });
 }
@@ -187,13 +204,13 @@ function chosen(only: string | undefined): readonly StrategyName[] {
  * Who lies about cells lies from a slot that readers prefer, and only where nobody has lied for a while: readers
  * avoid whom they have caught. The others lie in between, from the slots that are read from last.
  */
-function inOrder(names: readonly StrategyName[]): readonly { readonly name: StrategyName; readonly slot: number }[] {
+function inOrder(names: readonly AttackName[]): readonly { readonly name: AttackName; readonly slot: number }[] {
   const read = names.filter((name) => STORIES[name].isRead === true).map((name, i) => ({ name, slot: i % READ_SLOTS }));
   const others = names.filter((name) => STORIES[name].isRead !== true).map((name, i) => ({ name, slot: READ_SLOTS + (i % OTHER_SLOTS) }));
   return [...read.slice(0, READ_SLOTS), ...others, ...read.slice(READ_SLOTS)];
 }
 
-async function run(work: string, port: number, names: readonly StrategyName[]): Promise<void> {
+async function run(work: string, port: number, names: readonly AttackName[], heals: boolean): Promise<void> {
   const healthy = path.join(work, 'healthy');
   await AttackedCluster.make(healthy);
   const told = names.filter((name) => STORIES[name].skipped === undefined);
@@ -205,7 +222,7 @@ async function run(work: string, port: number, names: readonly StrategyName[]): 
   let proven = 0;
   const attacked = await onCluster(healthy, port, copies.length === 0, async (demo) => {
     for (const { name, slot } of inOrder(staying)) await demo.attack(name, slot);
-    if (staying.length > 0) await demo.verifyAll();
+    if (heals) await demo.destroyAndHeal(FIRST_SLOT);
   });
   proven += attacked.proven;
   for (const [i, name] of burning.entries()) proven += (await onCluster(copies[i] ?? healthy, port, false, (demo) => demo.attack(name, FIRST_SLOT))).proven;
@@ -217,13 +234,13 @@ async function main(): Promise<number> {
   // The S3 client of this demo speaks of the future of Node.js otherwise.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
   const { values } = parseArgs({
-    options: { port: { type: 'string', default: '9299' }, only: { type: 'string' }, dir: { type: 'string' } },
+    options: { port: { type: 'string', default: '9299' }, only: { type: 'string' }, heal: { type: 'boolean' }, dir: { type: 'string' } },
   });
   buildPrograms();
   const work = await fs.mkdtemp(path.join(values.dir ?? os.tmpdir(), 'holdfast-attack-'));
   try {
     say('Holdfast under attack: six storage nodes, of which any one may be faulty; one gateway; one reader that never stops');
-    await run(work, Number(values.port), chosen(values.only));
+    await run(work, Number(values.port), chosen(values.only), values.only === undefined || values.heal === true);
     return 0;
   } catch (error) {
     say(`\ndemo:attack FAILED: ${error instanceof Error ? error.message : String(error)}`);

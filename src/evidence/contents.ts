@@ -95,8 +95,8 @@ export function judgeAudit(statements: Statements, { content, audit, row, path }
   if (equal(truth, cellHash)) return notProven('the node signed the right cell');
   return proven(
     accused,
-    [`certificate of ${versionText(named)}`, `cell ${hex(cellHash)} as that of stripe ${stripe} of content ${hex(contentId)}`],
-    'The content has another cell there: the node answered a challenge with what it made up, or did not check what it read.',
+    [`for a challenge, cell ${hex(cellHash)} as its own of stripe ${stripe} of content ${hex(contentId)}`],
+    `The content, certified with ${versionText(named)}, has another cell there: the node answered a challenge with what it made up, or did not check what it read.`,
   );
 }
 

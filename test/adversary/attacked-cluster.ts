@@ -17,8 +17,9 @@ import {
 } from '@aws-sdk/client-s3';
 import { openOrCreateCluster } from '../../src/cli/cluster-folder.ts';
 import { EVIDENCE_FOLDER } from '../../src/cli/evidence-folder.ts';
+import type { ControllerStatus } from '../../src/control/status.ts';
 import { ACCESS_KEYS_FILE } from '../../src/cli/identity-folder.ts';
-import { Members } from '../cluster/programs.ts';
+import { Members, Program, until } from '../cluster/programs.ts';
 import type { Role } from '../cluster/programs.ts';
 
 const NODES = 6;
@@ -29,6 +30,10 @@ const OBJECTS = 20;
 const SIZES = [500, 3_000, 20_000, 200_000, 1_200_000];
 const YEAR_MS = 365 * 86_400_000;
 const REST_MS = 20;
+/** Short, so that a show need not wait. */
+const AUDIT_PERIOD_S = '60';
+/** Generous, for slow machines. */
+const REPAIR_MS = 300_000;
 
 export interface Noticed {
   /** `gateway: E4-node-3-….cbor`, by path. */
@@ -56,6 +61,7 @@ export class AttackedCluster {
   readonly members: Members;
   readonly #port: number;
   #client: S3Client | null = null;
+  #controller: Program | null = null;
   #reading: Promise<void> = Promise.resolve();
   #isReading = false;
   #reads = 0;
@@ -75,6 +81,10 @@ export class AttackedCluster {
     this.#port = port;
   }
 
+  get #controllerFolder(): string {
+    return path.join(this.dir, 'controller');
+  }
+
   get config(): string {
     return path.join(this.dir, 'cluster.cfg');
   }
@@ -83,6 +93,8 @@ export class AttackedCluster {
   async start(isNew: boolean = false): Promise<void> {
     await this.members.start(Array.from({ length: NODES }, () => 'correct'), `127.0.0.1:${this.#port}`);
     for (let slot = 0; slot < NODES; slot += 1) if (!(await this.members.nodeServes(slot))) throw new Error(`node ${slot} does not serve`);
+    const { config } = this;
+    this.#controller = new Program(['controller', 'run', '--dir', this.#controllerFolder, '--config', config, '--gateway-dir', this.members.gatewayFolder, '--audit-period', AUDIT_PERIOD_S]);
     if (isNew) await this.#store();
     this.#client = this.#clientOf(1);
     this.#isReading = true;
@@ -110,6 +122,7 @@ export class AttackedCluster {
     this.#isReading = false;
     await this.#reading;
     this.#client?.destroy();
+    await this.#controller?.stop();
     await this.members.stop();
   }
 
@@ -118,6 +131,32 @@ export class AttackedCluster {
     await this.members.stopNode(slot);
     this.members.startNode(slot, role);
     return this.members.nodeServes(slot);
+  }
+
+  /** Takes all cells from a node, as a disk does that is exchanged; its log stays. It serves again when this returns. */
+  async destroyCells(slot: number): Promise<void> {
+    await this.members.stopNode(slot);
+    const journal = path.join(this.members.nodeFolder(slot), 'journal');
+    for (const name of fs.readdirSync(journal)) if (name.startsWith('cells-')) fs.rmSync(path.join(journal, name));
+    this.members.startNode(slot);
+    if (!(await this.members.nodeServes(slot))) throw new Error(`node ${slot} does not serve without its cells`);
+  }
+
+  /** Waits until the controller has seen `fits`; returns what it says then. */
+  async untilControl(what: string, fits: (status: ControllerStatus) => boolean): Promise<ControllerStatus> {
+    let last: ControllerStatus | null = null;
+    await until(what, async () => {
+      if (this.#controller?.child.exitCode !== null) throw new Error(`the controller ended: ${this.#controller?.stderr ?? ''}`);
+      try {
+        last = (await this.members.status(this.#controllerFolder)) as unknown as ControllerStatus;
+      } catch {
+        // It does not listen yet.
+        return false;
+      }
+      return fits(last);
+    }, REPAIR_MS);
+    if (last === null) throw new Error('the controller answers');
+    return last;
   }
 
   /** What the reader has seen since the last call. Throws when it was not given what was stored. */
@@ -149,7 +188,7 @@ export class AttackedCluster {
   /** What the members tell of each other at this moment. */
   async noticed(): Promise<Noticed> {
     const evidence = new Map<string, string>();
-    for (const member of ['gateway', ...Array.from({ length: NODES }, (_, slot) => `node-${slot}`)]) {
+    for (const member of ['gateway', 'controller', ...Array.from({ length: NODES }, (_, slot) => `node-${slot}`)]) {
       const folder = path.join(this.dir, member, EVIDENCE_FOLDER);
       if (!fs.existsSync(folder)) continue;
       for (const file of fs.readdirSync(folder).filter((name) => name.endsWith('.cbor'))) evidence.set(path.join(folder, file), file);

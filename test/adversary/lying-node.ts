@@ -17,6 +17,7 @@ import { systemClock } from '../../src/cli/system-ports.ts';
 import { sha256 } from '../../src/crypto/primitives.ts';
 import { NodeDisk } from '../../src/platform/disk.ts';
 import { decodeAnswer, decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
+import { answersAuditsWrongly } from '../../src/sim/adversaries/signed-lies.ts';
 import type { Interceptor, Stage } from '../../src/sim/adversaries/stage.ts';
 import { strategyNames, strategyOf } from '../../src/sim/adversaries/strategies.ts';
 
@@ -57,12 +58,15 @@ const otherCell: Interceptor = async (honest, frame) => {
   return { body: answered.body, payload: Uint8Array.from(answered.payload, (byte) => byte ^ 0x55) };
 };
 
+/** Beside those of the simulator, in which nobody audits. */
+const OWN: Readonly<Record<string, (stage: Stage, slot: number) => Interceptor>> = { otherCell: () => otherCell, 'wrong-audits': answersAuditsWrongly };
+
 /** The node of the folder as an adversary of the simulator: what it knows, and what it signs with. */
 async function lying(name: string, dir: string, config: string): Promise<(handler: FrameHandler) => FrameHandler> {
   const { id, signingKey } = await readNodeIdentity(new NodeDisk(dir));
   const cluster = openConfiguration(await readDocument(config), config);
   const stage: Stage = { cluster, clock: systemClock, nodeKey: () => signingKey };
-  const intercept = name === 'otherCell' ? otherCell : strategyOf(name)?.(stage, cluster.slotOfNode(id)?.slot ?? -1);
+  const intercept = (OWN[name] ?? strategyOf(name))?.(stage, cluster.slotOfNode(id)?.slot ?? -1);
   if (intercept === undefined) throw new Error(`no strategy ${name}`);
   return (honest) => (from, frame) => intercept((asked) => honest(from, asked), frame, from);
 }
@@ -73,8 +77,8 @@ const { values, positionals } = parseArgs({
 });
 const [name = ''] = positionals;
 const { dir, config } = values;
-if ((name !== 'otherCell' && strategyOf(name) === undefined) || dir === undefined || config === undefined) {
-  process.stderr.write(`lying-node: name a strategy (${['otherCell', ...strategyNames].join(', ')}), --dir and --config\n`);
+if ((OWN[name] ?? strategyOf(name)) === undefined || dir === undefined || config === undefined) {
+  process.stderr.write(`lying-node: name a strategy (${[...Object.keys(OWN), ...strategyNames].join(', ')}), --dir and --config\n`);
   process.exit(2);
 }
 const atWork = setInterval(() => undefined, 2 ** 30);

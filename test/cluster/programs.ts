@@ -130,7 +130,7 @@ export async function until(what: string, fits: () => boolean | Promise<boolean>
 }
 
 /** Strategies of `test/adversary/lying-node.ts`: those of the simulator, and its own. */
-export type Role = 'correct' | 'down' | 'otherCell' | StrategyName;
+export type Role = 'correct' | 'down' | 'otherCell' | 'wrong-audits' | StrategyName;
 
 /** The members of a cluster folder that `holdfast up` made, started one by one; nothing is started again. */
 export class Members {

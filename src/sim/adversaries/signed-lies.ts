@@ -8,6 +8,7 @@ import { concat, EMPTY, hex } from '../../base/bytes.ts';
 import type { Frame, PeerConnection } from '../../base/ports.ts';
 import { sha256 } from '../../crypto/primitives.ts';
 import { decodeEntry } from '../../log/entry-types.ts';
+import { decodeAudit, encodeAudit } from '../../protocol/audit.ts';
 import { decodeCertificate, encodeCertificate, promisesContent, receiptBodyOf } from '../../protocol/certificate.ts';
 import type { Certificate } from '../../protocol/certificate.ts';
 import { encodeManifest } from '../../protocol/manifest.ts';
@@ -106,6 +107,21 @@ export function inventsRows(stage: Stage, slot: number): Interceptor {
 function inverted(row: Uint8Array, { stripe }: RequestOf<'FETCH'>): Uint8Array {
   const at = stripe % Math.max(1, row.length);
   return concat(row.subarray(0, at), Uint8Array.of((row[at] ?? 0) ^ 255), row.subarray(at + 1));
+}
+
+/** Answers challenges with cells of its own making. For where a controller audits. */
+export function answersAuditsWrongly(stage: Stage, slot: number): Interceptor {
+  return async (honest, frame, from) => {
+    const answered = await honest(frame);
+    const parsed = requestIn(frame)?.t === 'AUDIT' ? decodeAnswer('AUDIT', answered.body) : null;
+    const decoded = parsed?.kind === 'answer' ? decodeAudit(parsed.answer.statement.body) : null;
+    if (parsed?.kind !== 'answer' || decoded?.ok !== true) return answered;
+    const payload = Uint8Array.from(answered.payload, (byte) => byte ^ 1);
+    const body = encodeAudit({ ...decoded.value, cellHash: sha256(payload) });
+    const statement = { body, proof: prove(stage.cluster, stage.nodeKey(slot), 'audit', body) };
+    stage.lied?.(slot, 'E6-audit', from);
+    return { body: encodeAnswer('AUDIT', { ...parsed.answer, statement }), payload };
+  };
 }
 
 /** Shows, in place of a version that it has accepted, another of the same stamp, with a receipt for that. */
