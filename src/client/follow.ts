@@ -253,7 +253,17 @@ export class LogFollower {
       const shown = beginning === null ? null : { root: beginning.root, path: [...beginning.path] };
       this.#ctx.accuse({ type: 'E3', notes: [older, newer], beginning: shown });
     }
+    if (fault === 'rolled-back' || fault === 'forked') this.#show(slot, older);
     return reason;
+  }
+
+  /** An honest node whose disk was put back learns of it so, and signs nothing more (13.9). What a liar does then is its own affair. */
+  #show(slot: number, known: string): void {
+    const { peers, random, deadlines, background } = this.#ctx;
+    background.run('show-checkpoint', async () => {
+      const nonce = random.bytes(CHECKPOINT_NONCE_BYTES);
+      await peers.call(slot, { t: 'CHECKPOINT' as const, nonce, known }, EMPTY, deadlines.followCallMs);
+    });
   }
 }
 

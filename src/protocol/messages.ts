@@ -27,6 +27,7 @@ import { revocationBytes } from './revocation.ts';
 import { signedBodySchema, STAGE_MANIFESTS_MAX, stagedReceiptsBytes, unstagedWireSchema } from './slot.ts';
 import { stampSchema } from './stamp.ts';
 
+const CHECKPOINT_CHARS_MAX = 4096;
 const STRIPE_INDEX_MAX = 2 ** 40;
 const rowBytes = bytesUpTo(32 * SLOTS_MAX);
 
@@ -159,7 +160,12 @@ const requests = {
     upload: id16.nullable(),
   }),
   /** A fresh checkpoint of the node's log; the nonce stands in the signed text. */
-  CHECKPOINT: z.strictObject({ t: z.literal('CHECKPOINT'), nonce: id16 }),
+  CHECKPOINT: z.strictObject({
+    t: z.literal('CHECKPOINT'),
+    nonce: id16,
+    /** A checkpoint that the node has signed before and its log seems to contradict: it learns that it was rolled back (13.9). */
+    known: z.string().max(CHECKPOINT_CHARS_MAX).optional(),
+  }),
   /** Leaves [from, to) of the node's log; the answer may be shorter. */
   CHANGES: z.strictObject({ t: z.literal('CHANGES'), from: uint, to: uint }),
   /** Certificates for keys; the node gives the highest it holds for each. */
@@ -332,7 +338,7 @@ const answers = {
   /** A body has no row. */
   AUDIT: z.strictObject({ row: rowBytes, path: z.array(hash32).max(48), statement: signedBody }),
   REPAIR: nothing,
-  CHECKPOINT: z.strictObject({ text: z.string().max(4096) }),
+  CHECKPOINT: z.strictObject({ text: z.string().max(CHECKPOINT_CHARS_MAX) }),
   CHANGES: z.strictObject({ from: uint, leaves: z.array(bytesUpTo(1024)).max(CHANGES_LEAVES_MAX) }),
   CERTS: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),
   SHOWN: z.strictObject({

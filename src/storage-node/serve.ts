@@ -6,8 +6,9 @@
 import { EMPTY, equal, mapKey } from '../base/bytes.ts';
 import type { Frame } from '../base/ports.ts';
 import { FRAME_BODY_BYTES_MAX, LEASE_MS_MAX } from '../base/limits.ts';
-import { logOrigin, signCheckpoint } from '../log/checkpoint.ts';
-import { ed25519Signer } from '../log/signed-note.ts';
+import { verifySignature } from '../crypto/primitives.ts';
+import { logOrigin, openCheckpoint, signCheckpoint } from '../log/checkpoint.ts';
+import { ed25519Signer, ed25519Verifier } from '../log/signed-note.ts';
 import { encode } from '../protocol/encoding.ts';
 import type { LackBody, RequestOf, Seen } from '../protocol/messages.ts';
 import { compareStamps } from '../protocol/stamp.ts';
@@ -174,9 +175,24 @@ export async function handleShown(ctx: NodeContext, request: RequestOf<'SHOWN'>)
 
 export function handleCheckpoint(ctx: NodeContext, request: RequestOf<'CHECKPOINT'>): Frame {
   const origin = logOrigin(ctx.cluster.id, ctx.self.nodeId);
+  if (request.known !== undefined) checkOwnCheckpoint(ctx, origin, request.known);
   const signer = ed25519Signer(origin, ctx.signingKey);
   const { note } = signCheckpoint(ctx.state.log.checkpoint(origin, request.nonce), signer);
   return reply('CHECKPOINT', { text: note });
+}
+
+/** The boot check never ends (13.9): a checkpoint that this node has signed and its log contradicts is proof of a rollback. */
+function checkOwnCheckpoint({ signingKey, state, telemetry, stop }: NodeContext, origin: string, known: string): void {
+  const opened = openCheckpoint(known, ed25519Verifier(origin, signingKey.publicKey, verifySignature));
+  if (!opened.ok) {
+    telemetry.count('foreign_checkpoints_quoted');
+    return;
+  }
+  const { size, root } = opened.signed.checkpoint;
+  const own = state.log.root(size);
+  if (own !== null && equal(own, root)) return;
+  stop(`a checkpoint of ${size} entries that this node has signed is none of its log of ${state.log.durableSize}`);
+  throw new Refused('LOST', 'this node was rolled back');
 }
 
 export async function handleChanges(ctx: NodeContext, request: RequestOf<'CHANGES'>, leavesMax: number): Promise<Frame> {

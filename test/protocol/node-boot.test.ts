@@ -4,13 +4,16 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { EMPTY } from '../../src/base/bytes.ts';
+import { logOrigin, signCheckpoint } from '../../src/log/checkpoint.ts';
 import { encodeEntry } from '../../src/log/entry-types.ts';
+import { ed25519Signer } from '../../src/log/signed-note.ts';
 import { encodeBoot } from '../../src/protocol/log-entries.ts';
 import { decodeRequest, encodeAnswer } from '../../src/protocol/messages.ts';
 import type { AnswerOf } from '../../src/protocol/messages.ts';
 import { FaultyDisk } from '../../src/sim/faulty-disk.ts';
 import { nodeKey, RawWriter } from '../../src/sim/adversaries/raw-writer.ts';
 import { prove } from '../../src/sim/adversaries/stage.ts';
+import { clientOf } from '../world/client-world.ts';
 import { World } from '../world/world.ts';
 import type { Interceptor } from '../../src/sim/adversaries/stage.ts';
 
@@ -96,6 +99,41 @@ describe('a storage node whose disk was put back', () => {
     for (let i = 0; i < 10; i += 1) await writer.receipts(writer.version({ key: `c ${i}`, counter: 1 }), [NODE]);
     expect(await writer.commit(NODE, cert)).toMatchObject({ ok: false, refused: { code: 'LOST' } });
     expect(world.lost.get(NODE)?.code).toBe('LOST_STATE');
+  });
+
+  it('is found out by a checkpoint that it signed for a gateway alone, which shows it what it signed', async () => {
+    const { world, writer, disk } = await start();
+    const backup = disk.clone();
+    const lister = clientOf(world);
+    try {
+      const follower = lister.client.follow(() => undefined);
+      // A receipt that is in no certificate: the others know nothing of it.
+      const version = writer.version({ key: 'b', counter: 1 });
+      await writer.receipts(version, [NODE]);
+      expect(await follower.fresh(NODE)).toMatchObject({ ok: true });
+      await restartFrom(world, backup);
+      expect(world.nodes.get(NODE)?.status().state).toBe('SERVING');
+      expect(await follower.fresh(NODE)).toMatchObject({ ok: false });
+      await expect.poll(() => world.lost.get(NODE)?.code, { timeout: 20_000 }).toBe('LOST_STATE');
+      await writer.hangUp(NODE);
+      expect(await writer.query(NODE, 'b')).toMatchObject({ ok: false, refused: { code: 'LOST' } });
+    } finally {
+      await lister.client.close();
+    }
+  });
+
+  it('is not taken for one by what others say that it signed', async () => {
+    const { world, writer } = await start();
+    const origin = logOrigin(world.cluster.id, world.cluster.slotAt(NODE)?.nodeId ?? EMPTY);
+    const nonce = new Uint8Array(16);
+    const forged = signCheckpoint({ origin, size: 1_000, root: new Uint8Array(32), nonce }, ed25519Signer(origin, nodeKey(0))).note;
+    const earlier = await writer.ask(NODE, { t: 'CHECKPOINT', nonce });
+    if (!earlier.ok) throw new Error(earlier.refused.code);
+    await writer.write(writer.version({ key: 'b', counter: 1 }));
+    for (const known of [forged, 'nothing', earlier.answer.text]) {
+      expect(await writer.ask(NODE, { t: 'CHECKPOINT', nonce, known })).toMatchObject({ ok: true });
+    }
+    expect(world.nodes.get(NODE)?.status().state).toBe('SERVING');
   });
 });
 

@@ -87,6 +87,7 @@ export const REQUESTS: readonly Request[] = [
   { t: 'AUDIT', keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 0, nonce: id('nonce') },
   { t: 'REPAIR', authority: signedBody(authority), keyId, manifestHash: first.hash, stamp: stampAt(1), contentId: id('matrix'), stripe: 3, row: new Uint8Array(128), path: [id('sibling')], cert, upload: null },
   { t: 'CHECKPOINT', nonce: id16('nonce') },
+  { t: 'CHECKPOINT', nonce: id16('nonce'), known: 'log\n1\nroot\n' },
   { t: 'CHANGES', from: 0, to: 100 },
   { t: 'CERTS', keyIds: [keyId, id('other key')] },
   { t: 'SHOWN', keyIds: [keyId] },
