@@ -13,7 +13,8 @@ import { confidenceText, pauseMs, samplesNeeded, uniformBelow } from './audit-pl
 import type { AuditGoal } from './audit-plan.ts';
 import { AuditRounds } from './audit-rounds.ts';
 import type { AuditRound, OpenChallenge, RoundTotals } from './audit-rounds.ts';
-import type { CellRef, Inventory } from './inventory/inventory.ts';
+import type { Inventory } from './inventory/inventory.ts';
+import type { CellRef } from './inventory/inventory-view.ts';
 import { cellsOf } from './inventory/rows.ts';
 import { holdsBit } from './inventory/tallies.ts';
 import type { Pace } from './pace.ts';

@@ -8,7 +8,8 @@ import type { Clock, Telemetry } from '../base/ports.ts';
 import type { AuditVerdict } from '../client/audit.ts';
 import type { Certified } from '../client/certificates.ts';
 import type { ControllerClient } from '../client/controller-client.ts';
-import type { AtRisk, CellRef, Inventory } from './inventory/inventory.ts';
+import type { AtRisk, Inventory } from './inventory/inventory.ts';
+import type { CellRef } from './inventory/inventory-view.ts';
 import type { HolePlace } from './inventory/rows.ts';
 import { WHOLE_CONTENT } from './inventory/rows.ts';
 

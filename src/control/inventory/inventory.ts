@@ -5,16 +5,13 @@
  * each is one batch of the store.
  */
 import { concat, equal, mapKey } from '../../base/bytes.ts';
-import { OperationError } from '../../base/errors.ts';
 import type { Clock, KeyValueOperation, KeyValueStore } from '../../base/ports.ts';
 import type { Certified } from '../../client/certificates.ts';
 import { promisesContent } from '../../protocol/certificate.ts';
 import type { Part } from '../../protocol/manifest.ts';
 import { stageOf } from '../../protocol/manifest.ts';
 import { compareStamps } from '../../protocol/stamp.ts';
-import type { Stamp } from '../../protocol/stamp.ts';
-import { stampSchema } from '../../protocol/stamp.ts';
-import { decodeOwn, encode } from '../../protocol/encoding.ts';
+import { encode } from '../../protocol/encoding.ts';
 import {
   cellsOf,
   contentKey,
@@ -28,15 +25,10 @@ import {
   FORMAT,
   FORMAT_KEY,
   hasContent,
-  holeAt,
   holeKey,
   keyKey,
   missingKey,
   openBits,
-  openHoleState,
-  openMissing,
-  openPart,
-  openStage,
   openVersion,
   ownContent,
   partKey,
@@ -49,10 +41,11 @@ import {
   versionKey,
   watchKey,
   WHOLE_CONTENT,
-  u48be,
 } from './rows.ts';
-import type { Hole, HolePlace, HoleState, KeptContent, MissingRow, VersionRow } from './rows.ts';
-import { countBits, groupRange, holdsBit, Tallies, withBit, withoutBit } from './tallies.ts';
+import type { HolePlace, HoleState, MissingRow, VersionRow } from './rows.ts';
+import { InventoryView } from './inventory-view.ts';
+import type { Due } from './inventory-view.ts';
+import { countBits, holdsBit, withBit, withoutBit } from './tallies.ts';
 
 /** How long what only logs have named is remembered: an upload may take so long to be certified. */
 const NAMED_MS = 24 * 3600 * 1000;
@@ -71,15 +64,6 @@ export interface InventoryOptions {
   readonly graceMs: number;
 }
 
-/** One cell of one version. */
-export interface CellRef {
-  readonly hash: Uint8Array;
-  readonly row: VersionRow;
-  readonly place: number;
-  readonly stripe: number;
-  readonly content: KeptContent;
-}
-
 /** A version with cells that are lost, or not known to be there. */
 export interface AtRisk {
   readonly hash: Uint8Array;
@@ -87,16 +71,7 @@ export interface AtRisk {
   readonly confirmed: number;
 }
 
-/** What is due to be looked at. */
-export interface Due {
-  readonly key: Uint8Array;
-  readonly kind: string;
-  readonly id: Uint8Array;
-}
-
-export class Inventory {
-  readonly n: number;
-  readonly tallies: Tallies;
+export class Inventory extends InventoryView {
   readonly #store: KeyValueStore;
   readonly #clock: Clock;
   readonly #graceMs: number;
@@ -106,8 +81,7 @@ export class Inventory {
   #named = 0;
 
   private constructor({ store, clock, n, graceMs }: InventoryOptions) {
-    this.n = n;
-    this.tallies = new Tallies(n);
+    super(store, clock, n);
     this.#store = store;
     this.#clock = clock;
     this.#graceMs = graceMs;
@@ -130,89 +104,8 @@ export class Inventory {
     return inventory;
   }
 
-  /** How far each log was followed. */
-  async tails(): Promise<ReadonlyMap<number, Uint8Array>> {
-    const tails = new Map<number, Uint8Array>();
-    for await (const [key, value] of this.#store.range(under(PREFIX.tail))) tails.set(key[1] ?? 0, value.slice());
-    return tails;
-  }
-
   saveTail(slot: number, bytes: Uint8Array): Promise<void> {
     return this.#inTurn(() => this.#store.batch([{ type: 'put', key: tailKey(slot), value: bytes }]));
-  }
-
-  async version(hash: Uint8Array): Promise<VersionRow | undefined> {
-    const bytes = await this.#store.get(versionKey(hash));
-    return bytes === undefined ? undefined : openVersion(bytes);
-  }
-
-  /** Has the version ended, by what is known of its key? */
-  async hasEnded(keyId: Uint8Array, stamp: Stamp): Promise<boolean> {
-    const floor = await this.#floor(keyId);
-    if (floor !== null && compareStamps(stamp, floor) < 0) return true;
-    return (await this.#store.get(removedKey(keyId, stamp))) !== undefined;
-  }
-
-  /** The content at a place of the version; null: it has none there, or its table was not read yet. */
-  async content(hash: Uint8Array, row: VersionRow, place: number): Promise<KeptContent | null> {
-    if (place === 0) return ownContent(row, this.n);
-    const bytes = await this.#store.get(partKey(hash, place));
-    if (bytes === undefined) return null;
-    const { contentId, ...layout } = openPart(bytes);
-    return { contentId, layout };
-  }
-
-  /** In order of places, stripes and slots, the whole contents first. */
-  async *holes(hash: Uint8Array): AsyncGenerator<Hole, void> {
-    for await (const [key, value] of this.#store.range(under(concat(PREFIX.hole, hash)))) {
-      yield { ...holeAt(key), state: openHoleState(value) };
-    }
-  }
-
-  /** Live versions in the order of their hashes, from one on; at most `limit`. */
-  async *versions(from: Uint8Array, limit: number): AsyncGenerator<{ readonly hash: Uint8Array; readonly row: VersionRow }, void> {
-    const { lt } = under(PREFIX.version);
-    for await (const [key, value] of this.#store.range({ gte: versionKey(from), lt, limit })) {
-      yield { hash: key.slice(1), row: openVersion(value) };
-    }
-  }
-
-  /**
-   * The cell at a position of all that the slot is confirmed to hold, from 0 up to but not including
-   * `tallies.cells(slot)`; null when the inventory has changed meanwhile.
-   */
-  async cellAt(slot: number, position: number): Promise<CellRef | null> {
-    const found = this.tallies.find(slot, position);
-    if (found === null) return null;
-    let { offset } = found;
-    const { from, to } = groupRange(found.group);
-    const lt = to === null ? under(PREFIX.version).lt : versionKey(to);
-    for await (const [key, value] of this.#store.range({ gte: versionKey(from), lt })) {
-      const row = openVersion(value);
-      if (!hasContent(row) || !holdsBit(row.confirmed, slot)) continue;
-      if (offset < row.cells) return this.#cellOf(key.slice(1), row, offset);
-      offset -= row.cells;
-    }
-    return null;
-  }
-
-  /** The contents of a version, its own first. */
-  async *contents(hash: Uint8Array, row: VersionRow): AsyncGenerator<{ readonly place: number; readonly content: KeptContent }, void> {
-    yield { place: 0, content: ownContent(row, this.n) };
-    for (let place = 1; place <= (row.parts ?? 0); place += 1) {
-      const content = await this.content(hash, row, place);
-      if (content !== null) yield { place, content };
-    }
-  }
-
-  async #cellOf(hash: Uint8Array, row: VersionRow, offset: number): Promise<CellRef | null> {
-    let left = offset;
-    for await (const { place, content } of this.contents(hash, row)) {
-      const cells = cellsOf(content);
-      if (left < cells) return { hash, row, place, stripe: left, content };
-      left -= cells;
-    }
-    return null;
   }
 
   /** The slot's log says that it prepared these versions. */
@@ -239,7 +132,7 @@ export class Inventory {
   staged(slot: number, stageId: Uint8Array, contentId: Uint8Array): Promise<void> {
     return this.#inTurn(async () => {
       const key = stageKey(stageId);
-      const known = await this.#stage(stageId);
+      const known = await this.stage(stageId);
       if (known === undefined && !this.#mayName()) return;
       const slots = known !== undefined && equal(known.contentId, contentId) ? withBit(known.slots, slot) : withBit(0, slot);
       const operations: KeyValueOperation[] = [{ type: 'put', key, value: encodeStage({ contentId, slots }) }];
@@ -275,16 +168,6 @@ export class Inventory {
       this.#missing += 1;
       await this.#store.batch([{ type: 'put', key, value: encodeMissing(row) }]);
     });
-  }
-
-  /** Behind this hash; from the first one on when there are none. */
-  async missing(behind: Uint8Array, limit: number): Promise<readonly { readonly hash: Uint8Array; readonly row: MissingRow }[]> {
-    const found = [];
-    const range = { gte: concat(missingKey(behind), Uint8Array.of(0)), lt: under(PREFIX.missing).lt, limit };
-    for await (const [key, value] of this.#store.range(range)) {
-      found.push({ hash: key.slice(1), row: openMissing(value) });
-    }
-    return found;
   }
 
   notMissing(hash: Uint8Array): Promise<void> {
@@ -380,7 +263,7 @@ export class Inventory {
   /** The slot says that it has lost a cell of a content: of every version that names it. */
   async noteContent(contentId: Uint8Array, stripe: number, slot: number, state: HoleState): Promise<readonly AtRisk[]> {
     const risks: AtRisk[] = [];
-    for (const { hash, place } of await this.#naming(contentId)) {
+    for (const { hash, place } of await this.naming(contentId)) {
       const risk = await this.note(hash, [{ place, stripe, slot }], state);
       if (risk !== null) risks.push(risk);
     }
@@ -390,22 +273,13 @@ export class Inventory {
   /** The slot says that it has a lost cell of a content again: to be audited. */
   async backAgain(contentId: Uint8Array, stripe: number, slot: number): Promise<readonly AtRisk[]> {
     const risks: AtRisk[] = [];
-    for (const { hash, place } of await this.#naming(contentId)) {
+    for (const { hash, place } of await this.naming(contentId)) {
       const hole = { place, stripe, slot };
       const isKnown = (await this.#store.get(holeKey(hash, hole))) !== undefined;
       const risk = isKnown ? await this.note(hash, [hole], 'REPAIRED') : null;
       if (risk !== null) risks.push(risk);
     }
     return risks;
-  }
-
-  /** Versions that name the content, and where. */
-  async #naming(contentId: Uint8Array): Promise<readonly { readonly hash: Uint8Array; readonly place: number }[]> {
-    const named: { readonly hash: Uint8Array; readonly place: number }[] = [];
-    for await (const [key, value] of this.#store.range(under(concat(PREFIX.content, contentId)))) {
-      named.push({ hash: key.slice(33), place: openBits(value) });
-    }
-    return named;
   }
 
   /** A cell is there, as an audit has shown. True when the slot now is confirmed to hold the whole version. */
@@ -455,16 +329,6 @@ export class Inventory {
       this.#put(hash, row, { ...row, holes: row.holes.map((old, i) => (i === slot ? count : old)), confirmed: withoutBit(row.confirmed, slot) }, operations);
       await this.#store.batch(operations);
     });
-  }
-
-  /** What was to be looked at before now. */
-  async due(limit: number): Promise<readonly Due[]> {
-    const found: Due[] = [];
-    const range = { gte: PREFIX.watch, lt: concat(PREFIX.watch, u48be(this.#nowMs() + 1)), limit };
-    for await (const [key] of this.#store.range(range)) {
-      found.push({ key: key.slice(), kind: String.fromCharCode(key[7] ?? 0), id: key.slice(8) });
-    }
-    return found;
   }
 
   /** Looks at what is due. `followedMs`: since when each slot's log is known to say all. Null: nothing is at risk. */
@@ -517,7 +381,7 @@ export class Inventory {
     const { keyId, stamp, kind, contentId, k, cellBytes, size } = manifest;
     const stageId = stageOf(manifest)?.id ?? null;
     const named = openBits(await this.#store.get(preparedKey(hash)));
-    const stage = stageId === null ? undefined : await this.#stage(stageId);
+    const stage = stageId === null ? undefined : await this.stage(stageId);
     let confirmed = 0;
     for (let slot = 0; slot < this.n; slot += 1) {
       const isStaged = stage !== undefined && equal(stage.contentId, contentId) && holdsBit(stage.slots, slot);
@@ -540,7 +404,7 @@ export class Inventory {
     const { keyId } = manifest;
     const others: Uint8Array[] = [];
     if (removes === 'ALL') {
-      const floor = await this.#floor(keyId);
+      const floor = await this.floor(keyId);
       if (floor === null || compareStamps(stamp, floor) > 0) operations.push({ type: 'put', key: floorKey(keyId), value: encode(stamp) });
       const below = { gte: concat(PREFIX.key, keyId), lt: keyKey(keyId, stamp) };
       for await (const [, other] of this.#store.range(below)) others.push(other.slice());
@@ -570,7 +434,7 @@ export class Inventory {
 
   async #confirmByLog(hash: Uint8Array, row: VersionRow, slot: number, operations: KeyValueOperation[]): Promise<void> {
     if (row.stageId !== null) {
-      const stage = await this.#stage(row.stageId);
+      const stage = await this.stage(row.stageId);
       if (stage === undefined || !holdsBit(stage.slots, slot) || !equal(stage.contentId, row.contentId)) return;
     }
     this.#confirm(hash, row, slot, operations);
@@ -585,19 +449,6 @@ export class Inventory {
     this.tallies.changed(hash, from, to);
     const key = versionKey(hash);
     operations.push(to === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeVersion(to) });
-  }
-
-  async #stage(stageId: Uint8Array): Promise<ReturnType<typeof openStage> | undefined> {
-    const bytes = await this.#store.get(stageKey(stageId));
-    return bytes === undefined ? undefined : openStage(bytes);
-  }
-
-  async #floor(keyId: Uint8Array): Promise<Stamp | null> {
-    const bytes = await this.#store.get(floorKey(keyId));
-    if (bytes === undefined) return null;
-    const decoded = decodeOwn<Stamp>(stampSchema, bytes);
-    if (decoded.ok) return decoded.value;
-    throw new OperationError('CORRUPT', `The inventory holds a damaged row: ${decoded.reason}.`);
   }
 
   #nowMs(): number {
