@@ -6,7 +6,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { utf8 } from '../base/bytes.ts';
 import { OperationError } from '../base/errors.ts';
-import { SOFTWARE_VERSION } from '../storage-node/node.ts';
+import { SOFTWARE_VERSION } from '../base/version.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { addHistory } from './program-history.ts';
 import { processTerminal } from './terminal.ts';

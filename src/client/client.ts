@@ -3,6 +3,9 @@
  * of which f may lie (protocol 6). It holds no plaintext keys beyond an operation and no state that matters
  * after a crash except what it hands to the attempt journal. All input and output goes through ports.
  */
+import { anchorOn, heldAnchor } from './anchor.ts';
+import type { AnchorVerdict } from './anchor.ts';
+import type { SignedCheckpoint } from '../log/checkpoint.ts';
 import { isOperationError } from '../base/errors.ts';
 import type { SigningKey } from '../crypto/primitives.ts';
 import type { Checkpoint } from '../log/checkpoint.ts';
@@ -93,6 +96,17 @@ export class ProtocolClient {
   /** One version by its stamp. See read.ts. */
   headAt(keyId: Uint8Array, at: Stamp, signal?: AbortSignal): Promise<VersionHead> {
     return headAt(this.#ctx, keyId, at, signal);
+  }
+
+  /** Anchors the newest checkpoint of this gateway's audit log on every node. One verdict a slot. */
+  anchor(checkpoint: SignedCheckpoint, consistencyFrom: (size: number) => Promise<readonly Uint8Array[] | null>): Promise<readonly AnchorVerdict[]> {
+    const { gatewayId } = this.#sessions;
+    return Promise.all(this.#ctx.peers.all().map((slot) => anchorOn(this.#ctx, slot, gatewayId, checkpoint, consistencyFrom)));
+  }
+
+  /** What each slot keeps of a gateway's audit log: null, nothing; undefined, no answer. */
+  anchorsOf(gatewayId: Uint8Array): Promise<readonly (SignedCheckpoint | null | undefined)[]> {
+    return Promise.all(this.#ctx.peers.all().map((slot) => heldAnchor(this.#ctx, slot, gatewayId)));
   }
 
   /** See read.ts. */

@@ -9,6 +9,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { hex } from '../base/bytes.ts';
+import { SOFTWARE_VERSION } from '../base/version.ts';
 import { describeError } from '../base/errors.ts';
 import type { HttpHandler } from '../base/http.ts';
 import type { Clock, Disk, KeyValueStore, Random, Telemetry, Timer, Transport } from '../base/ports.ts';
@@ -28,6 +29,8 @@ import type { Cluster } from '../protocol/configuration.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { statementBytes } from '../protocol/statement.ts';
 import { BucketRegistry } from './buckets/bucket-registry.ts';
+import { AuditLog } from './audit-log/audit-log.ts';
+import type { AuditLogStatus } from './audit-log/audit-log.ts';
 import { EventJournal } from './event-journal.ts';
 import { GatewayJournal } from './gateway-journal.ts';
 import { IndexFollower } from './index/index-follower.ts';
@@ -127,6 +130,7 @@ export interface GatewayStatus {
   readonly suspicions: readonly Suspicion[];
   /** Ids of gateways that the admins have revoked, in hex; its own when it is among them. */
   readonly revoked: readonly string[];
+  readonly audit: AuditLogStatus;
 }
 
 export class Gateway {
@@ -146,6 +150,7 @@ export class Gateway {
   readonly #front: S3Front;
   readonly #notifier: Notifier | null;
   readonly #events: EventJournal | null;
+  readonly #audit: AuditLog;
   readonly #lifecycle: LifecycleChore;
   readonly #roots: RootSchedule | null;
   readonly #abort = new AbortController();
@@ -165,6 +170,7 @@ export class Gateway {
     journal: GatewayJournal,
     witness: WitnessMemory,
     events: EventJournal | null,
+    audit: AuditLog,
   ) {
     const { cluster, clock, random, telemetry } = options;
     this.#options = options;
@@ -172,6 +178,7 @@ export class Gateway {
     this.#journal = journal;
     this.#witness = witness;
     this.#events = events;
+    this.#audit = audit;
     const owner = new OwnerKeys(options.rootSecret);
     const trust = new TrustedVersions();
     const deadlines: Deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
@@ -245,7 +252,10 @@ export class Gateway {
     const journal = await GatewayJournal.open({ ...folder, clock });
     const events = options.webhooks === undefined ? null : await EventJournal.open(folder);
     const witness = await WitnessMemory.open({ disk, clock, telemetry, cluster });
-    const gateway = new Gateway(options, journal, witness, events);
+    const { signingKey } = options;
+    const { auditKey } = new OwnerKeys(options.rootSecret);
+    const audit = await AuditLog.open({ disk, clock, telemetry, clusterId: cluster.id, gatewayId, signingKey, auditKey }, SOFTWARE_VERSION);
+    const gateway = new Gateway(options, journal, witness, events, audit);
     await gateway.#index.requireFormat();
     await gateway.#recall();
     gateway.#keepUp(0);
@@ -260,7 +270,13 @@ export class Gateway {
       slots: this.#client.health(),
       suspicions: this.#client.suspicions(),
       revoked: this.#revoked,
+      audit: this.#audit.status,
     };
+  }
+
+  /** Notes in the audit log what an operator did; durable on return. */
+  noteAdmin(action: string, subject: string): Promise<void> {
+    return this.#audit.noteAdmin(action, subject);
   }
 
   /** Use of access keys since the start. */
@@ -283,6 +299,7 @@ export class Gateway {
     await this.#background.stop();
     await this.#client.close();
     await this.#upkeep;
+    await this.#audit.close();
     await this.#notifier?.stop();
     await this.#events?.close();
     await this.#witness.close((slot) => this.#barrier.serialise(slot));
@@ -329,6 +346,7 @@ export class Gateway {
       accounts: this.#options.accounts ?? directoryOf({ id: owner.ownerId, displayName: 'owner' }),
       quotas: this.#options.quotas,
       events: this.#notifier ?? NO_EVENTS,
+      audit: this.#audit,
       webhooks: this.#options.webhooks ?? NO_WEBHOOKS,
       tokenKey: owner.tokenKey,
       region: region ?? FRONT_DEFAULTS.region,
@@ -370,6 +388,7 @@ export class Gateway {
     const { signal } = this.#abort;
     try {
       this.#revoked = (await this.#client.spreadRevocations()).map(({ gatewayId }) => hex(gatewayId));
+      await this.#anchor();
       await this.#barrier.pass();
       this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
       await this.#orphans.sweep(signal);
@@ -380,6 +399,19 @@ export class Gateway {
       this.#hasSwept = true;
     } catch (error) {
       telemetry.event('info', 'upkeep postponed', { error: describeError(error) });
+    }
+  }
+
+  /** The nodes keep how far the audit log has come. One that keeps more than this log has is an alarm. */
+  async #anchor(): Promise<void> {
+    const checkpoint = await this.#audit.checkpoint();
+    const verdicts = await this.#client.anchor(checkpoint, (size) => this.#audit.consistencyFrom(size));
+    const { telemetry } = this.#options;
+    for (const [slot, verdict] of verdicts.entries()) {
+      if (verdict.kind !== 'contradicted') continue;
+      telemetry.count('audit_log_contradicted', { slot: String(slot) });
+      const { size } = verdict.held;
+      telemetry.event('error', 'a node keeps a checkpoint of this audit log that the log does not extend', { slot, size });
     }
   }
 

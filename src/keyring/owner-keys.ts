@@ -76,6 +76,8 @@ export class OwnerKeys {
   readonly ownerId: string;
   /** Authenticates continuation tokens, which any gateway of the owner may be given. */
   readonly tokenKey: Uint8Array;
+  /** Under it names of objects are hashed in audit logs. */
+  readonly auditKey: Uint8Array;
 
   constructor(rootSecret: Uint8Array) {
     assert(rootSecret.length === ROOT_SECRET_BYTES, 'a root secret has 32 bytes');
@@ -84,6 +86,7 @@ export class OwnerKeys {
     this.#bucketSecrets = deriveKey(rootSecret, 'bucketSecrets');
     this.ownerId = hex(deriveKey(rootSecret, 'ownerId'));
     this.tokenKey = deriveKey(rootSecret, 'tokens');
+    this.auditKey = deriveKey(rootSecret, 'auditNames');
   }
 
   /** The same on every gateway of the owner, in every generation. */

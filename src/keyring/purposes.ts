@@ -17,6 +17,8 @@ const PURPOSES = {
   ownerId: 'holdfast/1/owner id',
   /** Root -> key that authenticates continuation tokens. */
   tokens: 'holdfast/1/continuation tokens',
+  /** Root -> key under which names of objects are hashed in audit logs. */
+  auditNames: 'holdfast/1/audit names',
   /** Data key -> key that seals the name and metadata of that version. */
   meta: 'holdfast/1/meta',
   /** Wrapping key -> key that seals the metadata of tombstones, which have no data key. */

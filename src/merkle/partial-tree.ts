@@ -34,9 +34,10 @@ export class PartialTree {
     return inclusionPathFrom((start, end) => this.#root(start, end), index, this.size);
   }
 
-  /** Path from the first leaves alone to all. */
-  consistency(): Uint8Array[] {
-    return consistencyPathFrom((start, end) => this.#root(start, end), this.#from, this.size);
+  /** Path from the first leaves alone, or from more of them, to all. */
+  consistency(oldSize: number = this.#from): Uint8Array[] {
+    assert(oldSize >= this.#from && oldSize <= this.size, 'the tree of that size is known');
+    return consistencyPathFrom((start, end) => this.#root(start, end), oldSize, this.size);
   }
 
   #root(start: number, end: number): Uint8Array {

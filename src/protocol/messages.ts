@@ -29,6 +29,8 @@ import { stampSchema } from './stamp.ts';
 
 const CHECKPOINT_CHARS_MAX = 4096;
 const STRIPE_INDEX_MAX = 2 ** 40;
+/** Characters of a checkpoint with its signatures. */
+const NOTE_MAX = 4096;
 const rowBytes = bytesUpTo(32 * SLOTS_MAX);
 
 /** The highest checkpoint of the answering node that the asker knows; the answer repeats it (section 4, `seen`). */
@@ -206,6 +208,10 @@ const requests = {
   HISTORY: z.strictObject({ t: z.literal('HISTORY'), indexes: z.array(uint).min(1).max(CERTS_BATCH_MAX) }),
   /** What time is it with you? Asked between nodes, for retention (13.6). */
   TIME: z.strictObject({ t: z.literal('TIME') }),
+  /** The asking gateway's audit log has grown to this checkpoint, which extends the one that the node keeps. */
+  ANCHOR: z.strictObject({ t: z.literal('ANCHOR'), note: z.string().max(NOTE_MAX), consistency: z.array(hash32).max(64) }),
+  /** The newest anchor of a gateway that the node keeps. */
+  ANCHORED: z.strictObject({ t: z.literal('ANCHORED'), gatewayId: hash32 }),
   STATUS: z.strictObject({ t: z.literal('STATUS') }),
 } as const;
 
@@ -240,6 +246,8 @@ const requestSchema: z.ZodType<Request> = z.discriminatedUnion('t', [
   requests.REVOCATIONS,
   requests.HISTORY,
   requests.TIME,
+  requests.ANCHOR,
+  requests.ANCHORED,
   requests.STATUS,
 ]);
 
@@ -367,6 +375,8 @@ const answers = {
   /** In the order asked, perhaps fewer; null: no COMMITTED entry stands there. */
   HISTORY: z.strictObject({ certs: z.array(certBytes.nullable()).max(CERTS_BATCH_MAX) }),
   TIME: z.strictObject({ nowMs: uint }),
+  ANCHOR: nothing,
+  ANCHORED: z.strictObject({ note: z.string().max(NOTE_MAX).nullable() }),
   STATUS: z.strictObject({
     protocolMin: uint,
     protocolMax: uint,

@@ -6,6 +6,7 @@
 import { hex } from '../base/bytes.ts';
 import { describeError, isOperationError, OperationError } from '../base/errors.ts';
 import { CHANGES_LEAVES_MAX } from '../base/limits.ts';
+import { SOFTWARE_VERSION } from '../base/version.ts';
 import type { Channel, DiskSpace, Frame, PeerConnection, Transport } from '../base/ports.ts';
 import { accuser } from '../evidence/accuse.ts';
 import type { Proof } from '../evidence/finding.ts';
@@ -26,6 +27,7 @@ import { memberOf, TUNING_DEFAULT } from './context.ts';
 import type { Member, NodeContext, NodeTuning } from './context.ts';
 import { OwedSignatures } from './owed-signatures.ts';
 import { handlePromise } from './promise-ballot.ts';
+import { handleAnchor, handleAnchored } from './keep-anchor.ts';
 import { Quarantine } from './quarantine.ts';
 import { recover } from './recover.ts';
 import type { Recovered, RecoveryDeps } from './recover.ts';
@@ -44,7 +46,6 @@ import { Uploads } from './uploads.ts';
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1_000;
 
-export const SOFTWARE_VERSION = '0.1.0';
 
 export interface NodeDeps extends RecoveryDeps {
   readonly slot: number;
@@ -69,6 +70,7 @@ const CONTROLLER_ASKS: ReadonlySet<Request['t']> = new Set([
   'CHANGES',
   'CERTS',
   'SHOWN',
+  'ANCHORED',
   'STATUS',
 ] as const);
 
@@ -304,6 +306,10 @@ export class StorageNode {
       case 'REMEMBER':
       case 'TIME':
         throw new Refused('DENIED', `a gateway may not ask ${request.t}`);
+      case 'ANCHOR':
+        return handleAnchor(ctx, writer, request);
+      case 'ANCHORED':
+        return handleAnchored(ctx, request);
       case 'STATUS':
         return this.#statusReply();
     }

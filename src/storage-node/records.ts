@@ -72,6 +72,8 @@ const recordSchema = z.discriminatedUnion('r', [
   z.strictObject({ r: z.literal('MOVED'), content: contentSchema }),
   z.strictObject({ r: z.literal('FREED'), contentId: hash32 }),
   z.strictObject({ r: z.literal('REMEMBERED'), slot: uint, incarnation: uint, proof: proofSchema }),
+  /** The newest checkpoint of a gateway's audit log. */
+  z.strictObject({ r: z.literal('ANCHORED'), gatewayId: hash32, note: z.string().max(4096) }),
   z.strictObject({ r: z.literal('MARKS'), sizes: z.array(uint) }),
 ]);
 export type NodeRecord = z.infer<typeof recordSchema>;

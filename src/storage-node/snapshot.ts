@@ -88,6 +88,8 @@ const chunkSchema = z.discriminatedUnion('c', [
     c: z.literal('REVOKED'),
     items: z.array(z.strictObject({ gatewayId: hash32, document: bytes, logIndex: uint })),
   }),
+  /** Only where a gateway has anchored its audit log. */
+  z.strictObject({ c: z.literal('ANCHORS'), items: z.array(z.strictObject({ gatewayId: hash32, note: z.string() })) }),
 ]);
 type Chunk = z.infer<typeof chunkSchema>;
 
@@ -115,6 +117,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   const remembered = [...state.remembered].map(([slot, r]) => ({ slot, ...r }));
   const holes = [...state.holes];
   const revoked = [...state.revoked.values()];
+  const anchors = [...state.anchors.values()];
   const head = { incarnation: state.incarnation, configHash: state.configHash, marks: [...state.marks] };
   const logSize = state.log.size;
   await state.queuedIsDurable();
@@ -159,6 +162,7 @@ export async function freeze(state: NodeState): Promise<{ readonly chunks: Uint8
   add({ c: 'BUCKETS', items: buckets });
   add({ c: 'HOLES', items: holes.map((hole) => fromMapKey(hole)) });
   if (revoked.length > 0) add({ c: 'REVOKED', items: revoked });
+  if (anchors.length > 0) add({ c: 'ANCHORS', items: anchors });
   const first: Chunk[] = [{ c: 'HEAD', v: 2, ...head, logSize }, { c: 'NAMES', names: names.all() }];
   return { chunks: [...first.map((chunk) => encode(chunk)), ...rows], lastRecord };
 }
@@ -235,6 +239,9 @@ function thawChunk(state: NodeState, chunk: Chunk, context: RowContext): void {
       break;
     case 'REVOKED':
       for (const held of chunk.items) state.revoked.set(mapKey(held.gatewayId), held);
+      break;
+    case 'ANCHORS':
+      for (const held of chunk.items) state.anchors.set(mapKey(held.gatewayId), held);
       break;
   }
 }

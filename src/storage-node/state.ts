@@ -47,6 +47,11 @@ export interface HeldBucketRecord {
   readonly version: Version;
 }
 
+export interface HeldAnchor {
+  readonly gatewayId: Uint8Array;
+  readonly note: string;
+}
+
 export interface Remembered {
   readonly incarnation: number;
   readonly proof: StatementProof;
@@ -90,6 +95,8 @@ export class NodeState {
   readonly bucketRecords = new Map<string, HeldBucketRecord>();
   /** Incarnations that peers asked this node to keep, by slot. */
   readonly remembered = new Map<number, Remembered>();
+  /** The newest checkpoints of the gateways' audit logs. */
+  readonly anchors = new Map<string, HeldAnchor>();
   /** For each slot the version whose certificate carries that slot's highest log index. */
   readonly highestBySlot = new Map<number, { readonly logIndex: number; readonly version: Version }>();
   /** Sizes of the peers' logs up to which this node has taken their certificates in. */
@@ -279,6 +286,9 @@ export class NodeState {
       }
       case 'REMEMBERED':
         this.remembered.set(record.slot, { incarnation: record.incarnation, proof: record.proof });
+        break;
+      case 'ANCHORED':
+        this.anchors.set(mapKey(record.gatewayId), { gatewayId: record.gatewayId, note: record.note });
         break;
       case 'MARKS':
         this.marks = record.sizes;

@@ -14,7 +14,7 @@ import { hex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/crypto/primitives.ts';
 import { send } from '../../bench/load.ts';
 import { startCluster } from '../../bench/up.ts';
-import { SOFTWARE_VERSION } from '../../src/storage-node/node.ts';
+import { SOFTWARE_VERSION } from '../../src/base/version.ts';
 
 const target = join('compat', 'fixtures', SOFTWARE_VERSION);
 if (existsSync(target)) {

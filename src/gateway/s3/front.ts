@@ -7,6 +7,7 @@
  * simulator. Whatever goes wrong becomes an answer; only a broken invariant rejects.
  */
 import { AssertionError } from '../../base/assert.ts';
+import { describeError } from '../../base/errors.ts';
 import { hex } from '../../base/bytes.ts';
 import type { HeaderField, HttpHandler, HttpRequest, HttpResponse } from '../../base/http.ts';
 import type { Clock, Telemetry } from '../../base/ports.ts';
@@ -47,6 +48,8 @@ import * as retention from './lock/retention.ts';
 import { listMultipartUploads } from './listing/list-uploads.ts';
 import * as multipart from './multipart/multipart.ts';
 import * as notification from './notification/configuration.ts';
+import { NO_TRAIL } from './port/audit-trail.ts';
+import type { AuditTrail } from './port/audit-trail.ts';
 import { NO_EVENTS } from './port/events.ts';
 import { NotifyingStore } from './notification/notifying-store.ts';
 import type { BuiltOperation } from './operations.ts';
@@ -58,6 +61,7 @@ import { route } from './router.ts';
 import { authenticate } from './auth/sigv4.ts';
 import * as objectTagging from './tags/object-tagging.ts';
 import { parseResource, parseTarget, Query } from './http/uri.ts';
+import type { Resource } from './http/uri.ts';
 import * as versioning from './buckets/versioning.ts';
 
 const REQUEST_ID_BYTES = 8;
@@ -68,6 +72,7 @@ export interface S3FrontOptions extends Surroundings {
   readonly quotas: Quotas | undefined;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  readonly audit: AuditTrail;
   /**
    * Names beside IP addresses and localhost by which clients may address this endpoint, lower-case, without
    * port; before each may stand a bucket.
@@ -85,6 +90,7 @@ export const FRONT_DEFAULTS = {
   hostNames: [],
   concurrentMax: 256,
   events: NO_EVENTS,
+  audit: NO_TRAIL,
   webhooks: new Set<string>(),
   patience: { idleMs: 30_000, graceMs: 60_000, bytesPerSecondMin: 1024 },
 } as const satisfies Partial<S3FrontOptions>;
@@ -167,6 +173,8 @@ interface Context {
   readonly requestId: string;
   operation: string;
   accessKeyId: string | undefined;
+  resource: Resource | undefined;
+  code: string | undefined;
 }
 
 export class S3Front {
@@ -194,7 +202,7 @@ export class S3Front {
   readonly handle: HttpHandler = async (request) => {
     const { random, telemetry, concurrentMax } = this.#options;
     const requestId = hex(random.bytes(REQUEST_ID_BYTES)).toUpperCase();
-    const context: Context = { requestId, operation: 'none', accessKeyId: undefined };
+    const context: Context = { requestId, operation: 'none', accessKeyId: undefined, resource: undefined, code: undefined };
     const admitted = this.#underWay < concurrentMax;
     if (admitted) this.#underWay += 1;
     let response: HttpResponse;
@@ -206,8 +214,9 @@ export class S3Front {
         if (admitted) this.#underWay -= 1;
         throw error;
       }
-      response = this.#refuse(error, request, requestId, context.operation);
+      response = this.#refuse(error, request, context);
     }
+    response = await this.#noted(request, response, context);
     response = admitted ? await this.#withCors(request, response) : response;
     telemetry.count('s3_requests', { operation: context.operation, status: String(response.status) });
     if (context.accessKeyId !== undefined) this.#meter.charge(context.accessKeyId, answerBytes(response, request.method));
@@ -231,6 +240,7 @@ export class S3Front {
       this.#meter.admit(principal.accessKeyId, credential, announcedBytes(headers));
     }
     const resource = parseResource(pathStyle(address, target.path));
+    context.resource = resource;
     const query = new Query(authenticated.query);
     const { operation, row, requireUnderstood } = route(request.method, resource.level, query, headers);
     context.operation = operation;
@@ -295,9 +305,38 @@ export class S3Front {
     return { ...response, headers: [...response.headers, ...fields] };
   }
 
-  #refuse(error: unknown, request: HttpRequest, requestId: string, operation: string): HttpResponse {
+  /** A change is in the audit log before it is acknowledged. One that cannot be noted is not called a success. */
+  async #noted(request: HttpRequest, response: HttpResponse, context: Context): Promise<HttpResponse> {
+    const { status } = response;
+    const { requestId, operation, accessKeyId, resource, code } = context;
+    const isRead = ['GET', 'HEAD', 'OPTIONS'].includes(request.method);
+    try {
+      await this.#options.audit.note({
+        requestId,
+        operation,
+        bucket: resource?.level === 'service' ? undefined : resource?.bucket,
+        key: resource?.level === 'object' ? resource.key : undefined,
+        accessKeyId,
+        status,
+        code,
+        bytes: answerBytes(response, request.method),
+        versionId: response.headers.find(([name]) => name.toLowerCase() === 'x-amz-version-id')?.[1],
+        remoteAddress: request.remoteAddress,
+        // Of an error within the server nobody knows what it did.
+        isChange: !isRead && (status < 400 || status >= 500),
+      });
+      return response;
+    } catch (error) {
+      response.release?.();
+      return this.#refuse(new S3Error('InternalError', `The audit log cannot be written: ${describeError(error)}`), request, context);
+    }
+  }
+
+  #refuse(error: unknown, request: HttpRequest, context: Context): HttpResponse {
     const { telemetry } = this.#options;
+    const { requestId, operation } = context;
     const refused = toS3Error(error);
+    context.code = refused.code;
     telemetry.count('s3_refused', { code: refused.code });
     if (refused.code === 'InternalError') {
       const cause =

@@ -99,6 +99,8 @@ export const REQUESTS: readonly Request[] = [
   { t: 'REVOCATIONS' },
   { t: 'HISTORY', indexes: [0, 7] },
   { t: 'TIME' },
+  { t: 'ANCHOR', note: 'a note\n', consistency: [id('sibling')] },
+  { t: 'ANCHORED', gatewayId: WRITER.gatewayId },
   { t: 'STATUS' },
 ];
 
@@ -129,6 +131,8 @@ const ANSWERS: { readonly [T in RequestType]: AnswerOf<T> } = {
   REVOCATIONS: { documents: [revocation] },
   HISTORY: { certs: [cert, null] },
   TIME: { nowMs: 7 },
+  ANCHOR: {},
+  ANCHORED: { note: 'a note\n' },
   STATUS: { protocolMin: 1, protocolMax: 1, version: '0.1.0', incarnation: 1, logSize: 9, totalBytes: 1e9, freeBytes: 1e8, liveBytes: 1e6, keys: 3, holes: 0, state: 'SERVING' },
 };
 const TYPES = Object.keys(ANSWERS) as RequestType[];
