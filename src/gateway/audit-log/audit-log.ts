@@ -147,8 +147,7 @@ export class AuditLog implements AuditTrail {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
-    await this.#flush();
-    await this.#writing;
+    while (this.#waiting.length > 0 || this.#writing !== null) await this.#flush();
     await this.#segment.close();
   }
 
@@ -182,8 +181,10 @@ export class AuditLog implements AuditTrail {
 
   /** One write after the other; what comes meanwhile shares the next. */
   #flush(): Promise<void> {
-    this.#writing ??= this.#writeAll().finally(() => {
+    this.#writing ??= this.#writeAll().then(() => {
       this.#writing = null;
+      // What came after the last look, and found a write under way.
+      if (this.#waiting.length > 0 && !this.#isClosed) void this.#flush();
     });
     return this.#writing;
   }
