@@ -28,7 +28,7 @@ describe('docs/cli.md', () => {
   it('names every command and every flag, and no others', async () => {
     const document = fs.readFileSync(path.join(import.meta.dirname, '..', '..', 'docs', 'cli.md'), 'utf8');
     const { commands, flags } = await offered(runHere);
-    const named = [...document.matchAll(/holdfast ((?:node|gateway|controller|cluster|access|webhook|evidence|bucket|writer) [a-z]+|[a-z]+)/g)].map(([, command]) => command);
+    const named = [...document.matchAll(/holdfast ((?:node|gateway|controller|cluster|access|webhook|evidence|bucket|writer|log) [a-z]+|[a-z]+)/g)].map(([, command]) => command);
     expect([...new Set(named)].filter((command) => command !== 'help').toSorted()).toEqual(commands);
     // npm's own flags are said behind `npm run`.
     const text = document.replaceAll(/npm run.*/g, '');

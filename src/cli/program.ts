@@ -9,6 +9,7 @@ import { OperationError } from '../base/errors.ts';
 import { SOFTWARE_VERSION } from '../base/version.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { addHistory } from './program-history.ts';
+import { addLog } from './program-log.ts';
 import { processTerminal } from './terminal.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -102,6 +103,7 @@ function program(output: Output): Command {
   addWebhook(root, output);
   addEvidence(root, output);
   addHistory(root, output, { dir: dirOption, path: pathOption, json: jsonOption });
+  addLog(root, output, { dir: dirOption, path: pathOption, json: jsonOption });
   addCluster(root, output);
   refuseRepeated(root);
   return root;

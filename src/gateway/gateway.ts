@@ -29,6 +29,7 @@ import type { Cluster } from '../protocol/configuration.ts';
 import { holderCount } from '../protocol/quorum.ts';
 import { statementBytes } from '../protocol/statement.ts';
 import { BucketRegistry } from './buckets/bucket-registry.ts';
+import { AnchorKeeper } from './audit-log/anchor-keeper.ts';
 import { AuditLog } from './audit-log/audit-log.ts';
 import type { AuditLogStatus } from './audit-log/audit-log.ts';
 import { EventJournal } from './event-journal.ts';
@@ -151,6 +152,7 @@ export class Gateway {
   readonly #notifier: Notifier | null;
   readonly #events: EventJournal | null;
   readonly #audit: AuditLog;
+  readonly #anchors: AnchorKeeper;
   readonly #lifecycle: LifecycleChore;
   readonly #roots: RootSchedule | null;
   readonly #abort = new AbortController();
@@ -225,6 +227,7 @@ export class Gateway {
     const onWritten = (hash: Uint8Array): void => trust.add(hash);
     const shared = { client, registry, barrier, index, operations, background, random, clock, telemetry };
     this.#client = client;
+    this.#anchors = new AnchorKeeper({ audit, client, clock, telemetry });
     this.#registry = registry;
     this.#index = index;
     this.#barrier = barrier;
@@ -259,6 +262,7 @@ export class Gateway {
     await gateway.#index.requireFormat();
     await gateway.#recall();
     gateway.#keepUp(0);
+    gateway.#anchors.start();
     return gateway;
   }
 
@@ -299,6 +303,7 @@ export class Gateway {
     await this.#background.stop();
     await this.#client.close();
     await this.#upkeep;
+    await this.#anchors.stop();
     await this.#audit.close();
     await this.#notifier?.stop();
     await this.#events?.close();
@@ -388,7 +393,6 @@ export class Gateway {
     const { signal } = this.#abort;
     try {
       this.#revoked = (await this.#client.spreadRevocations()).map(({ gatewayId }) => hex(gatewayId));
-      await this.#anchor();
       await this.#barrier.pass();
       this.#witness.saveSoon((slot) => this.#barrier.serialise(slot));
       await this.#orphans.sweep(signal);
@@ -399,19 +403,6 @@ export class Gateway {
       this.#hasSwept = true;
     } catch (error) {
       telemetry.event('info', 'upkeep postponed', { error: describeError(error) });
-    }
-  }
-
-  /** The nodes keep how far the audit log has come. One that keeps more than this log has is an alarm. */
-  async #anchor(): Promise<void> {
-    const checkpoint = await this.#audit.checkpoint();
-    const verdicts = await this.#client.anchor(checkpoint, (size) => this.#audit.consistencyFrom(size));
-    const { telemetry } = this.#options;
-    for (const [slot, verdict] of verdicts.entries()) {
-      if (verdict.kind !== 'contradicted') continue;
-      telemetry.count('audit_log_contradicted', { slot: String(slot) });
-      const { size } = verdict.held;
-      telemetry.event('error', 'a node keeps a checkpoint of this audit log that the log does not extend', { slot, size });
     }
   }
 
