@@ -201,8 +201,10 @@ export class IndexFollower {
     if (now.kind === 'removed') {
       return [...updates, { t: 'gone', keyId, stamp }, ...(await this.#endedBelow(keyId, stamp))];
     }
-    // What only removed others is not kept once it is followed. A log that lies about that hides nothing.
-    if (now.kind === 'absent') return kind === 'REMOVE' ? [...updates, ...(await this.#endedBelow(keyId, stamp))] : null;
+    // What only removed others is not kept once it is followed, nor is what removed this one, once that was removed
+    // itself. A log that lies about that hides nothing: what anybody was shown is on so many nodes that it is not absent.
+    const isFollowed = updates.length > 0 || (known !== undefined && compareStamps(known.stamp, stamp) > 0);
+    if (now.kind === 'absent') return kind === 'REMOVE' || isFollowed ? [...updates, ...(await this.#endedBelow(keyId, stamp))] : null;
     return [...updates, { t: 'version', version: await this.version(now.certified), slots: [slot] }];
   }
 
