@@ -127,7 +127,8 @@ describe('entry types', () => {
   it('numbers are those of the format, for ever', () => {
     expect(ENTRY_TYPES).toEqual({
       PREPARED: 1, COMMITTED: 2, EVICT: 3, ABORT: 4, ADOPT: 5, BOOT: 6, AUDIT: 7, STAGED: 8,
-      NEVER: 9, HOLE: 10, REPAIRED: 11, RECORD: 12, RENEW: 13, REFUSED: 14, SNAPSHOT: 15,
+      NEVER: 9, HOLE: 10, REPAIRED: 11, RECORD: 12, RENEW: 13, REFUSED: 14, SNAPSHOT: 15, REVOKED: 16,
+
     });
   });
 
@@ -148,7 +149,7 @@ describe('entry types', () => {
 
   it('empty leaves, unknown types and leaves that are too large are no entries', () => {
     expect(decodeEntry(new Uint8Array())).toBeNull();
-    for (const byte of [0, 16, 255]) expect(decodeEntry(concat(new Uint8Array([byte]), body(1)))).toBeNull();
+    for (const byte of [0, 17, 255]) expect(decodeEntry(concat(new Uint8Array([byte]), body(1)))).toBeNull();
     expect(decodeEntry(new Uint8Array(LEAF_BYTES_MAX).fill(1))).not.toBeNull();
     expect(decodeEntry(new Uint8Array(LEAF_BYTES_MAX + 1).fill(1))).toBeNull();
   });
