@@ -11,6 +11,7 @@ import { askBallot, signBallot } from './ballot.ts';
 import type { Accepted, OwnBallot } from './ballot.ts';
 import type { Certified } from './certificates.ts';
 import { requireHeld } from './commit.ts';
+import type { CommitOptions } from './commit.ts';
 import type { ClientContext } from './context.ts';
 import { NO_CONTENT, prepare } from './prepare.ts';
 import type { PrepareOutcome, SlotContent } from './prepare.ts';
@@ -75,25 +76,26 @@ export async function settleSlot(
       above = promised.round;
       continue;
     }
-    if (promised.kind === 'decided') return settledBy(promised.newest, hash);
+    if (promised.kind === 'decided') return settledBy(ctx, promised.newest, hash);
     if (promised.kind !== 'promised' || promised.accepted === null) return { kind: 'undecided' };
     const proposal = await signProposal(signer, address, ballot, promised.accepted.signed.hash);
     const outcome = await propose(ctx, address, ballot, proposal, promised.accepted);
-    if (outcome.kind === 'decided') return settledBy(outcome.newest, hash);
-    if (outcome.kind === 'superseded') return settledBy(outcome.winner, hash);
+    if (outcome.kind === 'decided') return settledBy(ctx, outcome.newest, hash);
+    if (outcome.kind === 'superseded') return settledBy(ctx, outcome.winner, hash);
     if (outcome.kind === 'outvoted') {
       above = outcome.round;
       continue;
     }
     if (outcome.kind !== 'certified') return { kind: 'undecided' };
     const { inline } = promised.accepted;
-    await requireHeld(ctx, outcome.certified, { inline, holding: outcome.slots, complete: true });
-    return settledBy(outcome.certified, hash);
+    return settledBy(ctx, outcome.certified, hash, { inline, holding: outcome.slots, complete: true });
   }
   return { kind: 'undecided' };
 }
 
-function settledBy(newest: Certified, hash: Uint8Array): Settled {
+/** One node's word that it is decided is not enough to tell anyone: c nodes must hold it, or a read could still miss it. */
+async function settledBy(ctx: ClientContext, newest: Certified, hash: Uint8Array, options: CommitOptions = {}): Promise<Settled> {
+  await requireHeld(ctx, newest, options);
   const isIt = equal(newest.signed.hash, hash) || equal(newest.signed.manifest.slot?.prev ?? EMPTY, hash);
   return isIt ? { kind: 'certified', certified: newest } : { kind: 'lost', to: newest };
 }

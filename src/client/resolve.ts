@@ -36,8 +36,8 @@ import { restoreContent } from './restore.ts';
 export type ResolvePolicy = 'release' | 'complete';
 
 export type Resolution =
-  /** c nodes hold a certificate of the stamp. */
-  | { readonly outcome: 'committed'; readonly certified: Certified }
+  /** c nodes hold a certificate of the orphan (`signed`), or of the version that followed it. */
+  | { readonly outcome: 'committed'; readonly certified: Certified; readonly signed: SignedManifest }
   /** A higher version is certified: the orphan binds nothing any more. */
   | { readonly outcome: 'superseded'; readonly certified: Certified }
   /** It never was and never will be certified; the slots that were told have let go of it. */
@@ -95,7 +95,7 @@ async function settle(
   const settled = await settleSlot(ctx, sessions, signer, signed, highest);
   switch (settled.kind) {
     case 'certified':
-      return { outcome: 'committed', certified: settled.certified };
+      return { outcome: 'committed', certified: settled.certified, signed };
     case 'lost': {
       const { manifest } = signed;
       const stage = stageOf(manifest);
@@ -120,7 +120,7 @@ async function complete(ctx: ClientContext, statements: ReadonlyMap<number, Stat
   const undecided = { outcome: 'undecided', answered: statements.size, prepared: holders.size } as const;
   if (outcome.kind !== 'certified') return undecided;
   const { ok } = await commit(ctx, outcome.certified, { complete: true });
-  return ok ? { outcome: 'committed', certified: outcome.certified } : undecided;
+  return ok ? { outcome: 'committed', certified: outcome.certified, signed } : undecided;
 }
 
 /** Is the stamp settled by a certificate at or above it? */
@@ -130,10 +130,10 @@ async function ended(ctx: ClientContext, keyId: Uint8Array, stamp: Stamp): Promi
   if (highest === null || compareStamps(highest.stamp, stamp) < 0) return null;
   const shown = showing(round.replies, highest.stamp);
   if (shown.size < holderCount(ctx.cluster.geometry)) await requireHeld(ctx, highest, { shown });
-  if (sameStamp(highest.stamp, stamp)) return { outcome: 'committed', certified: highest };
+  if (sameStamp(highest.stamp, stamp)) return { outcome: 'committed', certified: highest, signed: highest.signed };
   // Where versions are kept it is still there, below.
   const kept = await headAt(ctx, keyId, stamp);
-  if (kept.kind === 'version') return { outcome: 'committed', certified: kept.certified };
+  if (kept.kind === 'version') return { outcome: 'committed', certified: kept.certified, signed: kept.certified.signed };
   return { outcome: 'superseded', certified: highest };
 }
 

@@ -348,7 +348,7 @@ class SlotWrite {
     if (own?.isProposed === true) {
       if (equal(newest.signed.hash, own.signed.hash)) return { kind: 'end', result: await this.#publish(newest, new Set()) };
       if (equal(slot?.prev ?? EMPTY, own.signed.hash)) return { kind: 'end', result: await this.#followed(own, newest) };
-      if (!equal(slot?.prev ?? EMPTY, own.prev)) return { kind: 'end', result: await this.#overtaken(own, newest) };
+      if (!equal(slot?.prev ?? EMPTY, own.prev)) return { kind: 'end', result: await this.#overtaken(own) };
     }
     if (own !== null) await this.#lost();
     return { kind: 'moved', base };
@@ -396,7 +396,7 @@ class SlotWrite {
     return { outcome: 'unknown', reason: `${held.size} acknowledgements of ${needed} in time`, signed };
   }
 
-  /** The own manifest stands before the newest: q nodes held it, or nobody can ever tell that they did not. */
+  /** Certified by someone else, and followed: q nodes held it, or nothing could have been accepted after it. */
   async #followed(own: Own, newest: Certified): Promise<SlotWriteResult> {
     await requireHeld(this.#writer.ctx, newest, {});
     await this.#writer.journal.superseded(own.attempt, own.signed, newest);
@@ -406,17 +406,14 @@ class SlotWrite {
 
   /**
    * The key was written several times meanwhile, and the own manifest may be among the versions between. Where
-   * it is kept it is found. Where each version replaces what stood before it, it stands just before the newest
-   * in any case: that was not complete when q nodes promised a ballot on the predecessor.
+   * versions are kept it is found. Elsewhere nobody can tell: it must not be put in any place between, because
+   * what was written there may rest on a condition.
    */
-  async #overtaken(own: Own, newest: Certified): Promise<SlotWriteResult> {
+  async #overtaken(own: Own): Promise<SlotWriteResult> {
     const found = await headAt(this.#writer.ctx, own.attempt.keyId, own.attempt.stamp);
     if (found.kind === 'version' && equal(found.certified.signed.hash, own.signed.hash)) {
       return this.#publish(found.certified, new Set());
     }
-    if (found.kind === 'removed') return this.#followed(own, newest);
-    const isReplaced = [own.signed, newest.signed].every(({ manifest }) => manifest.slot?.removes === 'ALL');
-    if (isReplaced && !this.#request.needsCertified) return this.#followed(own, newest);
     const reason = 'the key was written several times meanwhile';
     return { outcome: 'unknown', reason, signed: own.signed };
   }

@@ -104,7 +104,7 @@ export class Orphans {
       telemetry.count('holdfast_gateway_orphans_total', { outcome: resolution.outcome });
       switch (resolution.outcome) {
         case 'committed':
-          await this.published(attempt, resolution.certified);
+          await this.superseded(attempt, resolution.signed, resolution.certified);
           return 'done';
         case 'superseded':
           // It may have been there before what stands above it now. Nobody can tell any more, and a repetition

@@ -212,8 +212,13 @@ describe('a request that is sent again', () => {
     const [world, { store }] = await start();
     const other = await startGateway(world, 1);
     gateways.push(other);
+    // Of several it is found only where it is kept.
+    const change = { kind: 'versioning', versioning: 'enabled' } as const;
+    if (others > 1) await store.changeBucket({ bucket: 'photos', change, operation: operationOf() });
     const first = operationOf('put a');
     const put = (to: typeof store) => putBytes(to, 'photos', 'a', utf8('first'), first);
+    // So that both gateways know the record.
+    for (const one of [store, other.store]) await vi.waitUntil(() => putBytes(one, 'photos', 'b', utf8('b')).then(() => true, () => false), { timeout: 20_000 });
     let overwritten: () => void = () => undefined;
     const isOverwritten = new Promise<void>((resolve) => {
       overwritten = resolve;
