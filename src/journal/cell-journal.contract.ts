@@ -124,7 +124,7 @@ export function cellJournalContract(label: string, make: () => Promise<JournalDi
       for (const name of await disk.list('c')) {
         await edit(disk, `c/${name}`, (bytes) => {
           // One that was made ahead of its use has no header.
-          if (bytes[0] === 0) return;
+          if (bytes.length < HEADER_BYTES || bytes[0] === 0) return;
           bytes[9] = 2;
           bytes.set(sha256(bytes.subarray(0, HEADER_BYTES - 16)).subarray(0, 16), HEADER_BYTES - 16);
         });
